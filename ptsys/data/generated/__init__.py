@@ -1,0 +1,10 @@
+"""Generators of many small synthetic English text tasks, from word lists and templates of our own.
+
+The built-in tiny model is pretrained on them, so that a soft prompt has abilities to select.
+"""
+
+from ptsys.data.generated.registry import FAMILIES, WEIGHTS
+from ptsys.data.generated.sampling import sample_tasks
+from ptsys.data.generated.task import GeneratedTask
+
+__all__ = ["FAMILIES", "WEIGHTS", "GeneratedTask", "sample_tasks"]

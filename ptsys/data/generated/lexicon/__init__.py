@@ -1,0 +1,1 @@
+"""Our own word lists, as compact strings that are split at import."""

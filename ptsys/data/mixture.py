@@ -1,0 +1,152 @@
+"""The pretraining stream: generated tasks under instructions or learned prompts, and span
+corruption of text, as batches of a few fixed shapes.
+
+The stream is cut into chunks; a chunk is a pure function of (seed, number), so a killed run
+resumes at the same batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptsys.data.generated import GeneratedTask
+from ptsys.data.span_corruption import corrupt
+from ptsys.data.vocabulary import EOS, Vocabulary
+
+SHARED = 0  # the slot of the shared prompt; task i of the bank has slot i + 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """A batch shape: `rows` of up to `inputs` and `targets` tokens."""
+
+    inputs: int
+    targets: int
+    rows: int
+
+
+# About 1,500 positions each: larger batches leave a CPU's cache and cost more a row (measured).
+SHAPES = (
+    Shape(16, 8, 64),
+    Shape(32, 8, 48),
+    Shape(64, 8, 28),
+    Shape(48, 24, 28),
+    Shape(96, 32, 16),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class MixtureConfig:
+    """Shares of the kinds of rows; what is left is span corruption.
+
+    `bank_share` rows carry their task's own learned prompt and no instruction;
+    `instruction_share` rows carry the instruction in text, most of them behind the shared prompt.
+    """
+
+    bank_share: float = 0.45
+    instruction_share: float = 0.42
+    promptless_share: float = 0.25
+    chunk_rows: int = 4000
+    span_tokens: int = 80
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """One batch: right-padded ids, and the prompt slot of each row."""
+
+    inputs: NDArray[np.int32]
+    targets: NDArray[np.int32]
+    slot: NDArray[np.int32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row before padding."""
+
+    inputs: list[int]
+    targets: list[int]
+    slot: int
+
+
+class Mixture:
+    """The stream over a bank of tasks, a wider set of instructed tasks, and a token stream."""
+
+    def __init__(
+        self,
+        config: MixtureConfig,
+        vocabulary: Vocabulary,
+        bank: Sequence[GeneratedTask],
+        instructed: Sequence[GeneratedTask],
+        text: NDArray[np.int32],
+    ) -> None:
+        self._config = config
+        self._vocabulary = vocabulary
+        self._bank = bank
+        self._instructed = instructed
+        self._text = text
+        self._promptless = len(bank) + 1  # out of range: no prompt at all
+
+    def batches(self, seed: int, chunk: int) -> Iterator[Batch]:
+        """The batches of one chunk, in their order."""
+        rng = random.Random(f"{seed}/{chunk}")
+        groups: dict[Shape, list[Row]] = {shape: [] for shape in SHAPES}
+        for _ in range(self._config.chunk_rows):
+            row = self._row(rng)
+            fitting = [s for s in SHAPES if fits(row, s)]
+            if fitting:
+                groups[fitting[0]].append(row)
+        batches = [
+            pad(rows[i : i + shape.rows], shape)
+            for shape, rows in groups.items()
+            for i in range(0, len(rows) - shape.rows + 1, shape.rows)
+        ]
+        rng.shuffle(batches)
+        return iter(batches)
+
+    def _row(self, rng: random.Random) -> Row:
+        kind = rng.random()
+        if kind < self._config.bank_share:
+            index = rng.randrange(len(self._bank))
+            source, target = self._bank[index].draw(rng)
+            return self._encoded(source, target, index + 1)
+        if kind < self._config.bank_share + self._config.instruction_share:
+            task = rng.choice(self._instructed)
+            source, target = task.draw(rng)
+            slot = self._promptless if rng.random() < self._config.promptless_share else SHARED
+            return self._encoded(f"{rng.choice(task.instructions)} {source}", target, slot)
+        return self._span(rng)
+
+    def _encoded(self, source: str, target: str, slot: int) -> Row:
+        encode = self._vocabulary.encode
+        return Row([*encode(source), EOS], [*encode(target), EOS], slot)
+
+    def _span(self, rng: random.Random) -> Row:
+        width = self._config.span_tokens
+        start = rng.randrange(max(1, len(self._text) - width))
+        piece = self._text[start : start + width].tolist()
+        inputs, targets = corrupt(
+            piece,
+            np.random.default_rng(rng.getrandbits(63)),
+            sentinel_ids=self._vocabulary.sentinels(),
+        )
+        return Row([*inputs, EOS], [*targets, EOS], SHARED)
+
+
+def fits(row: Row, shape: Shape) -> bool:
+    """Whether a row can travel in a shape without being cut."""
+    return len(row.inputs) <= shape.inputs and len(row.targets) <= shape.targets
+
+
+def pad(rows: Sequence[Row], shape: Shape) -> Batch:
+    """Right-pad rows to their shape."""
+    inputs = np.zeros((shape.rows, shape.inputs), np.int32)
+    targets = np.zeros((shape.rows, shape.targets), np.int32)
+    for i, row in enumerate(rows):
+        inputs[i, : len(row.inputs)] = row.inputs
+        targets[i, : len(row.targets)] = row.targets
+    return Batch(inputs, targets, np.array([row.slot for row in rows], np.int32))

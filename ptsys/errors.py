@@ -1,0 +1,49 @@
+"""Every error ptsys raises on purpose, under one root.
+
+    PtsysError
+    ├── InvalidInput        the caller's data or arguments are wrong; names the field and the fix
+    ├── NotFound            no such model, prompt, dataset or job (or not the caller's to see)
+    ├── Conflict            the name is taken, or the state forbids it
+    ├── Unavailable         no worker, queue or database answered in time
+    ├── JobFailed           a job ended in failure; its one-line reason is the message
+    ├── JobCancelled        a job was cancelled
+    └── LeaseLost           this worker no longer owns the job it was running
+"""
+
+from __future__ import annotations
+
+
+class PtsysError(Exception):
+    """Root of all errors raised by ptsys on purpose."""
+
+
+class InvalidInput(PtsysError):
+    """The caller's data is wrong. `field` names what, the message says why and how to mend it."""
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class NotFound(PtsysError):
+    """No such thing, or not the caller's to see."""
+
+
+class Conflict(PtsysError):
+    """The name is taken or the present state forbids the request."""
+
+
+class Unavailable(PtsysError):
+    """A part of the service did not answer in time."""
+
+
+class JobFailed(PtsysError):
+    """A job ended in failure; the message is its one-line reason."""
+
+
+class JobCancelled(PtsysError):
+    """A job was cancelled before it ended."""
+
+
+class LeaseLost(PtsysError):
+    """Another worker owns the job now; this one must stop and write nothing."""

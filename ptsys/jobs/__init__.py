@@ -1,0 +1,1 @@
+"""Jobs: records, leases, the queue that announces them, and interactive requests."""

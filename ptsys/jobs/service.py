@@ -1,0 +1,295 @@
+"""The service as its faces see it: submit, look, wait and cancel."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import time
+from collections.abc import Iterator
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ptsys.config import Settings
+from ptsys.errors import Conflict, InvalidInput, JobCancelled, JobFailed, NotFound, Unavailable
+from ptsys.jobs.leases import Leases, finish
+from ptsys.jobs.queue import Queue
+from ptsys.jobs.records import event_value, job_value, record_event
+from ptsys.jobs.redis_server import locate
+from ptsys.store.clock import Clock, utc_now
+from ptsys.store.database import Database, changed
+from ptsys.store.datasets import Datasets
+from ptsys.store.identifiers import new_id
+from ptsys.store.models import BUILTIN, Models
+from ptsys.store.prompts import Prompts, refuse_taken_name
+from ptsys.store.tables import EventRow, IdempotencyRow, JobRow
+from ptsys.types.records import Event, Job, JobState
+from ptsys.types.training import TrainingSpec
+
+_LONGEST_KEY = 200
+_FIRST_POLL, _LAST_POLL = 0.05, 0.5  # seconds between two looks at the database
+_PAGE = 500
+
+
+class Service:
+    """Jobs, and the stores they use, for one deployment.
+
+    `owner` and `user` say who asks: whatever is not theirs to see is NotFound.
+    """
+
+    def __init__(
+        self, settings: Settings, *, queue: Queue | None = None, clock: Clock = utc_now
+    ) -> None:
+        """Open the stores and bring the tables up to date.
+
+        Without a queue, Redis is looked for whenever a message is to be sent. Raises Unavailable
+        if the database does not answer.
+        """
+        self.settings = settings
+        self.clock = clock
+        self.database = Database(settings.sqlalchemy_url)
+        self.database.migrate()
+        self.datasets = Datasets(self.database, settings.root, clock)
+        self.prompts = Prompts(self.database, settings.root)
+        self.models = Models(self.database, settings.root, clock)
+        self.leases = Leases(self.database, settings, clock)
+        self._given_queue = queue
+        self._found_queue: Queue | None = None
+
+    def submit(self, spec: TrainingSpec, owner: str, *, idempotency_key: str | None = None) -> Job:
+        """Record a training job and announce it.
+
+        If the queue does not answer, the job is recorded all the same, and announced by the
+        reconciler later. The same key with the same spec returns the job it made before.
+
+        Raises NotFound for a dataset, model or first prompt that is not there for this owner,
+        InvalidInput for a first prompt of another model, Conflict if the name is taken or the key
+        was used for another spec.
+        """
+        request = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+        known = self._submitted(owner, idempotency_key, request)
+        if known is not None:
+            return known
+        resolved = self._resolved(spec, owner)
+        try:
+            with self.database.session() as session:
+                job = self._insert(session, resolved, owner, idempotency_key, request)
+        except IntegrityError:  # the same name or key, submitted at the same moment
+            known = self._submitted(owner, idempotency_key, request)
+            if known is not None:
+                return known
+            raise Conflict(f"a job for a prompt {spec.name!r} was submitted a moment ago") from None
+        with contextlib.suppress(Unavailable):
+            self.announce(job.id, spec.model)
+        return job
+
+    def get(self, job: str, owner: str) -> Job:
+        """The owner's job. Raises NotFound."""
+        with self.database.reading() as session:
+            return job_value(_owned(session, job, owner))
+
+    def cancel(self, job: str, owner: str) -> Job:
+        """Cancel the owner's job: at once if it waits, at its worker's next heartbeat if it runs.
+
+        Cancelling twice is no error. Raises NotFound, or Conflict if it ended otherwise.
+        """
+        now = self.clock()
+        with self.database.session() as session:
+            _owned(session, job, owner)
+            changed(
+                session,
+                update(JobRow)
+                .where(JobRow.id == job, JobRow.state.in_(_UNFINISHED))
+                .values(cancel_requested=True),
+            )
+            row = session.get_one(JobRow, job, populate_existing=True)
+            if row.state in (JobState.SUCCEEDED, JobState.FAILED):
+                raise Conflict(f"job {job} already {row.state}")
+            if row.state == JobState.QUEUED:
+                finish(session, row, JobState.CANCELLED, now)
+            return job_value(row)
+
+    def events(self, job: str, owner: str, *, after: int = 0, limit: int = _PAGE) -> list[Event]:
+        """The events numbered above `after`, in order. Raises NotFound."""
+        with self.database.reading() as session:
+            _owned(session, job, owner)
+            rows = session.scalars(
+                select(EventRow)
+                .where(EventRow.job == job, EventRow.sequence > after)
+                .order_by(EventRow.sequence)
+                .limit(limit)
+            )
+            return [event_value(row) for row in rows]
+
+    def list(
+        self,
+        owner: str,
+        *,
+        state: JobState | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[Job]:
+        """The owner's jobs, newest first; `before` is the last id of the page before."""
+        query = select(JobRow).where(JobRow.owner == owner)
+        if state is not None:
+            query = query.where(JobRow.state == state)
+        if before is not None:
+            query = query.where(JobRow.id < before)
+        with self.database.reading() as session:
+            rows = session.scalars(query.order_by(JobRow.id.desc()).limit(limit))
+            return [job_value(row) for row in rows]
+
+    def watch(
+        self, job: str, owner: str, *, after: int = 0, timeout: float | None = None
+    ) -> Iterator[Event]:
+        """The events as they come, until the job's last. `timeout` counts seconds in all.
+
+        Raises NotFound, or Unavailable when the time is over.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = _FIRST_POLL
+        while True:
+            final = self.get(job, owner).state.final  # first: no event follows the final one
+            page = self.events(job, owner, after=after)
+            for event in page:
+                yield event
+                after = event.sequence
+            if final and len(page) < _PAGE:
+                return
+            if page:
+                pause = _FIRST_POLL
+                continue
+            if deadline is not None and time.monotonic() >= deadline:
+                raise Unavailable(
+                    f"job {job} has not ended within {timeout:g} s; it goes on: "
+                    f"`ptsys jobs watch {job}`. If it never starts, check that a worker runs"
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LAST_POLL)
+
+    def wait(self, job: str, owner: str, *, timeout: float | None = None) -> Job:
+        """The job once it succeeded.
+
+        Raises JobFailed or JobCancelled if it ended so, NotFound, or Unavailable when the time
+        (seconds) is over.
+        """
+        for _ in self.watch(job, owner, timeout=timeout):
+            pass
+        ended = self.get(job, owner)
+        if ended.state is JobState.FAILED:
+            raise JobFailed(ended.error or "the job failed without a reason")
+        if ended.state is JobState.CANCELLED:
+            raise JobCancelled(f"job {job} was cancelled")
+        return ended
+
+    def queue(self) -> Queue:
+        """The queue to workers. Raises Unavailable if no Redis is there."""
+        if self._given_queue is not None:
+            return self._given_queue
+        address = locate(self.settings)
+        if self._found_queue is None or self._found_queue.address != address:
+            self._found_queue = Queue(address)
+        return self._found_queue
+
+    def announce(self, job: str, model: str) -> None:
+        """Tell the workers that this job waits. Raises Unavailable; the reconciler then repeats
+        it as soon as the queue answers."""
+        try:
+            self.queue().send_look(job, model)
+        except Unavailable:
+            with self.database.session() as session:
+                changed(session, update(JobRow).where(JobRow.id == job).values(sent=None))
+            raise
+
+    def forget_keys(self, older_than: datetime.datetime) -> int:
+        """Delete idempotency keys made before that moment; says how many."""
+        with self.database.session() as session:
+            return changed(
+                session, delete(IdempotencyRow).where(IdempotencyRow.created < older_than)
+            )
+
+    def close(self) -> None:
+        """Close all connections."""
+        for queue in (self._given_queue, self._found_queue):
+            if queue is not None:
+                queue.close()
+        self.database.close()
+
+    def _submitted(self, owner: str, key: str | None, request: str) -> Job | None:
+        if key is None:
+            return None
+        if not 0 < len(key) <= _LONGEST_KEY:
+            raise InvalidInput(
+                f"an idempotency key has 1 to {_LONGEST_KEY} characters", field="idempotency_key"
+            )
+        with self.database.reading() as session:
+            made = session.get(IdempotencyRow, (owner, key))
+            if made is None:
+                return None
+            if made.request != request:
+                raise Conflict(
+                    f"this idempotency key was used for another request (job {made.job}); use a "
+                    "new key"
+                )
+            return job_value(session.get_one(JobRow, made.job))
+
+    def _resolved(self, spec: TrainingSpec, owner: str) -> TrainingSpec:
+        """The spec with ids in place of names, so that later renaming does not touch the job."""
+        if spec.model != BUILTIN:
+            self.models.get(spec.model)
+        changes: dict[str, object] = {"dataset": self.datasets.get(spec.dataset, owner).id}
+        if spec.validation is not None:
+            changes["validation"] = self.datasets.get(spec.validation, owner).id
+        start = spec.initialization
+        if start.kind == "prompt" and start.prompt is not None:
+            prompt = self.prompts.get(start.prompt, owner)
+            if prompt.model != spec.model:
+                raise InvalidInput(
+                    f"prompt {start.prompt!r} belongs to model {prompt.model!r}, the job to "
+                    f"{spec.model!r}; train on {prompt.model!r} or start from another prompt",
+                    field="initialization.prompt",
+                )
+            changes["initialization"] = start.model_copy(update={"prompt": prompt.id})
+        return spec.model_copy(update=changes)
+
+    def _insert(
+        self, session: Session, spec: TrainingSpec, owner: str, key: str | None, request: str
+    ) -> Job:
+        refuse_taken_name(session, owner, spec.name)
+        now = self.clock()
+        row = JobRow(
+            id=new_id("job"),
+            kind="train",
+            owner=owner,
+            name=spec.name,
+            active_name=spec.name,
+            model=spec.model,
+            dataset=spec.dataset,
+            validation=spec.validation,
+            spec=spec.model_dump(mode="json"),
+            state=JobState.QUEUED.value,
+            sent=now,
+            sequence=0,
+            created=now,
+        )
+        session.add(row)
+        session.flush()
+        record_event(session, row, "state", {"state": JobState.QUEUED.value}, now)
+        if key is not None:
+            session.add(
+                IdempotencyRow(owner=owner, key=key, request=request, job=row.id, created=now)
+            )
+        session.flush()
+        return job_value(row)
+
+
+_UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
+
+
+def _owned(session: Session, job: str, owner: str) -> JobRow:
+    row = session.get(JobRow, job)
+    if row is None or row.owner != owner:
+        raise NotFound(f"no job of yours is called {job!r}; `ptsys jobs list` shows yours")
+    return row

@@ -1,0 +1,49 @@
+"""The shape of a T5 model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from ptsys.errors import InvalidInput
+
+
+@dataclasses.dataclass(frozen=True)
+class T5Config:
+    """Sizes and variants of a T5 encoder-decoder (Raffel et al. 2020; T5 1.1 release notes).
+
+    `activation="gelu"` with `gated=True` and untied embeddings is T5 1.1; `activation="relu"`,
+    `gated=False` and tied embeddings is T5 1.0.
+    """
+
+    vocab_size: int
+    d_model: int
+    num_heads: int
+    head_dim: int
+    d_ff: int
+    encoder_layers: int
+    decoder_layers: int
+    activation: Literal["gelu", "relu"] = "gelu"
+    gated: bool = True
+    tie_embeddings: bool = False
+    relative_buckets: int = 32
+    relative_max_distance: int = 128
+    norm_epsilon: float = 1e-6
+    max_input_length: int = 512
+    max_target_length: int = 512
+    tokenizer: Literal["sentencepiece", "byt5"] = "sentencepiece"
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and not isinstance(value, bool) and value <= 0:
+                raise InvalidInput(f"{field.name} must be positive, not {value}", field=field.name)
+
+    @property
+    def inner_dim(self) -> int:
+        """Width of the joined attention heads."""
+        return self.num_heads * self.head_dim
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain JSON-ready form; `T5Config(**d)` reads it back."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,220 @@
+"""T5 1.0 and 1.1 in flax.nnx, under T5X's parameter names.
+
+Shape letters: see `ptsys.models.layers`; P prompt positions, L input positions.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from ptsys.models.config import T5Config
+from ptsys.models.layers import (
+    Attention,
+    Dense,
+    FeedForward,
+    RelativeBias,
+    RMSNorm,
+    mask_bias,
+    parameter,
+)
+
+KeysValues = tuple[Float[Array, "B S H K"], Float[Array, "B S H K"]]
+
+
+class Encoded(NamedTuple):
+    """What the decoder sees of a row."""
+
+    memory: Float[Array, "B S D"]
+    mask: Bool[Array, "B S"]
+
+
+class Embedding(nnx.Module):
+    """The token table."""
+
+    def __init__(self, rngs: nnx.Rngs, config: T5Config) -> None:
+        shape = (config.vocab_size, config.d_model)
+        self.embedding = parameter(rngs, shape, ("vocab", "embed"), 1.0)
+
+    def __call__(self, tokens: Int[Array, "*lead"]) -> Float[Array, "*lead D"]:
+        return jnp.take(self.embedding[...], tokens, axis=0)
+
+
+class EncoderLayer(nnx.Module):
+    """Self-attention and feed-forward, each normed before and added back."""
+
+    def __init__(self, rngs: nnx.Rngs, config: T5Config) -> None:
+        self.pre_attention_layer_norm = RMSNorm(config)
+        self.attention = Attention(rngs, config)
+        self.pre_mlp_layer_norm = RMSNorm(config)
+        self.mlp = FeedForward(rngs, config)
+
+    def __call__(
+        self, x: Float[Array, "B S D"], bias: Float[Array, "B H S S"]
+    ) -> Float[Array, "B S D"]:
+        normed = self.pre_attention_layer_norm(x)
+        x = x + self.attention(normed, normed, bias)
+        return x + self.mlp(self.pre_mlp_layer_norm(x))
+
+
+class Encoder(nnx.Module):
+    """A stack of encoder layers under one relative bias."""
+
+    def __init__(self, rngs: nnx.Rngs, config: T5Config) -> None:
+        self.relpos_bias = RelativeBias(rngs, config, bidirectional=True)
+        self.num_layers = config.encoder_layers
+        for i in range(config.encoder_layers):
+            setattr(self, f"layers_{i}", EncoderLayer(rngs, config))
+        self.encoder_norm = RMSNorm(config)
+
+    def __call__(
+        self, x: Float[Array, "B S D"], mask: Bool[Array, "B S"]
+    ) -> Float[Array, "B S D"]:
+        positions = jnp.arange(x.shape[1])
+        bias = self.relpos_bias(positions, positions) + mask_bias(mask)[:, None, None, :]
+        for i in range(self.num_layers):
+            x = getattr(self, f"layers_{i}")(x, bias)
+        return self.encoder_norm(x)
+
+
+class DecoderLayer(nnx.Module):
+    """Causal self-attention, cross-attention and feed-forward."""
+
+    def __init__(self, rngs: nnx.Rngs, config: T5Config) -> None:
+        self.pre_self_attention_layer_norm = RMSNorm(config)
+        self.self_attention = Attention(rngs, config)
+        self.pre_cross_attention_layer_norm = RMSNorm(config)
+        self.encoder_decoder_attention = Attention(rngs, config)
+        self.pre_mlp_layer_norm = RMSNorm(config)
+        self.mlp = FeedForward(rngs, config)
+
+    def after_self_attention(
+        self,
+        x: Float[Array, "B T D"],
+        cross: KeysValues,
+        cross_bias: Float[Array, "B 1 1 S"],
+    ) -> Float[Array, "B T D"]:
+        """Cross-attention and feed-forward on the self-attended `x`."""
+        normed = self.pre_cross_attention_layer_norm(x)
+        x = x + self.encoder_decoder_attention.attend(normed, *cross, cross_bias)
+        return x + self.mlp(self.pre_mlp_layer_norm(x))
+
+
+class Decoder(nnx.Module):
+    """A stack of decoder layers; teacher-forced over all positions, or one step with a cache."""
+
+    def __init__(self, rngs: nnx.Rngs, config: T5Config) -> None:
+        self.relpos_bias = RelativeBias(rngs, config, bidirectional=False)
+        self.num_layers = config.decoder_layers
+        for i in range(config.decoder_layers):
+            setattr(self, f"layers_{i}", DecoderLayer(rngs, config))
+        self.decoder_norm = RMSNorm(config)
+        if not config.tie_embeddings:
+            self.logits_dense = Dense(
+                rngs, config.d_model, config.vocab_size, ("embed", "vocab"), config.d_model**-0.5
+            )
+
+    def layers(self) -> list[DecoderLayer]:
+        """The layers in order."""
+        return [getattr(self, f"layers_{i}") for i in range(self.num_layers)]
+
+    def cross_keys_values(self, encoded: Encoded) -> list[KeysValues]:
+        """Every layer's keys and values of the encoded input, computed once a request."""
+        return [x.encoder_decoder_attention.keys_values(encoded.memory) for x in self.layers()]
+
+    def __call__(
+        self,
+        x: Float[Array, "B T D"],
+        cross: list[KeysValues],
+        mask: Bool[Array, "B S"],
+    ) -> Float[Array, "B T D"]:
+        positions = jnp.arange(x.shape[1])
+        causal = mask_bias(positions[None, :] <= positions[:, None])
+        bias = self.relpos_bias(positions, positions) + causal
+        cross_bias = mask_bias(mask)[:, None, None, :]
+        for layer, keys_values in zip(self.layers(), cross, strict=True):
+            normed = layer.pre_self_attention_layer_norm(x)
+            x = x + layer.self_attention(normed, normed, bias)
+            x = layer.after_self_attention(x, keys_values, cross_bias)
+        return self.decoder_norm(x)
+
+    def step(
+        self,
+        x: Float[Array, "B 1 D"],
+        position: Int[Array, ""],
+        cache: list[KeysValues],
+        cross: list[KeysValues],
+        mask: Bool[Array, "B S"],
+    ) -> tuple[Float[Array, "B 1 D"], list[KeysValues]]:
+        """One position: reads and extends `cache`, whose arrays are [B, T, H, K]."""
+        steps = jnp.arange(cache[0][0].shape[1])
+        seen = mask_bias(steps <= position)[None, None, None, :]
+        bias = self.relpos_bias(position[None], steps) + seen
+        cross_bias = mask_bias(mask)[:, None, None, :]
+        grown = []
+        for layer, (keys, values), keys_values in zip(self.layers(), cache, cross, strict=True):
+            normed = layer.pre_self_attention_layer_norm(x)
+            key, value = layer.self_attention.keys_values(normed)
+            keys = jax.lax.dynamic_update_slice_in_dim(keys, key, position, axis=1)
+            values = jax.lax.dynamic_update_slice_in_dim(values, value, position, axis=1)
+            x = x + layer.self_attention.attend(normed, keys, values, bias)
+            x = layer.after_self_attention(x, keys_values, cross_bias)
+            grown.append((keys, values))
+        return self.decoder_norm(x), grown
+
+
+class T5(nnx.Module):
+    """The frozen encoder-decoder. Token 0 is padding and the decoder's start, 1 ends a row."""
+
+    def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
+        self.config = config
+        self.token_embedder = Embedding(rngs, config)
+        self.encoder = Encoder(rngs, config)
+        self.decoder = Decoder(rngs, config)
+
+    def encode(
+        self,
+        inputs: Int[Array, "B L"],
+        prompt: Float[Array, "B P D"] | None = None,
+        prompt_mask: Bool[Array, "B P"] | None = None,
+    ) -> Encoded:
+        """Encode prompt and input; padding of the prompt lies on its left, of the input right."""
+        x = self.token_embedder(inputs)
+        mask = inputs > 0
+        if prompt is not None:
+            x = jnp.concatenate([prompt.astype(x.dtype), x], axis=1)
+            if prompt_mask is None:
+                prompt_mask = jnp.ones(prompt.shape[:2], bool)
+            mask = jnp.concatenate([prompt_mask, mask], axis=1)
+        return Encoded(self.encoder(x, mask), mask)
+
+    def decode(
+        self, encoded: Encoded, targets: Int[Array, "B T"]
+    ) -> Float[Array, "B T V"]:
+        """Teacher-forced float32 logits of every target position."""
+        shifted = jnp.pad(targets, ((0, 0), (1, 0)))[:, :-1]
+        x = self.token_embedder(shifted)
+        cross = self.decoder.cross_keys_values(encoded)
+        return self.logits(self.decoder(x, cross, encoded.mask))
+
+    def logits(self, x: Float[Array, "*lead D"]) -> Float[Array, "*lead V"]:
+        """Vocabulary scores in float32; a tied head is scaled by d_model ** -0.5 (T5 1.0)."""
+        if self.config.tie_embeddings:
+            table = self.token_embedder.embedding[...].astype(jnp.float32)
+            scaled = x.astype(jnp.float32) * self.config.d_model**-0.5
+            return jnp.einsum("...d,vd->...v", scaled, table)
+        return self.decoder.logits_dense(x.astype(jnp.float32))
+
+
+def create(config: T5Config, seed: int = 0) -> T5:
+    """A T5 with random weights."""
+    return T5(config, nnx.Rngs(params=seed))
+
+
+def abstract(config: T5Config) -> T5:
+    """A T5 whose parameters are shapes only, to be filled from a checkpoint."""
+    return nnx.eval_shape(lambda: create(config))

@@ -1,0 +1,48 @@
+"""A frozen model as a pytree whose structure compares by identity, so that calls are cheap."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+from flax import nnx
+
+from ptsys.models.config import T5Config
+from ptsys.models.t5 import T5
+
+
+class Structure:
+    """All of a model but its weights. Two are equal only if they are the same object, which
+    spares the comparison of the whole module tree on every call."""
+
+    def __init__(self, config: T5Config, graphdef: Any, treedef: Any) -> None:
+        self.config = config
+        self.graphdef = graphdef
+        self.treedef = treedef
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    """The weights, as a flat tuple, and the structure that turns them back into a model."""
+
+    leaves: tuple[jax.Array, ...]
+    structure: Structure = dataclasses.field(metadata={"static": True})
+
+    @property
+    def config(self) -> T5Config:
+        """The model's shape."""
+        return self.structure.config
+
+    def model(self) -> T5:
+        """The callable model; free inside a traced function."""
+        state = jax.tree.unflatten(self.structure.treedef, self.leaves)
+        return nnx.merge(self.structure.graphdef, state)
+
+
+def freeze(model: T5) -> Frozen:
+    """Split a model into weights and structure."""
+    graphdef, state = nnx.split(model)
+    leaves, treedef = jax.tree.flatten(state)
+    return Frozen(tuple(leaves), Structure(model.config, graphdef, treedef))

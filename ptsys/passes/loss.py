@@ -1,0 +1,50 @@
+"""The loss of prompts through a frozen model: per token, per row and per user."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from ptsys.models.t5 import T5
+from ptsys.passes.batch import Prompts, Rows, gather_prompts
+
+
+class RowLosses(NamedTuple):
+    """Summed token loss (nats), token count and teacher-forced prediction of every row."""
+
+    loss: Float[Array, "B"]
+    tokens: Float[Array, "B"]
+    predicted: Int[Array, "B T"]
+
+
+def row_losses(
+    model: T5, prompts: Prompts, rows: Rows, z_loss: Float[Array, "U"] | None = None
+) -> RowLosses:
+    """Cross-entropy of every row, plus `z_loss * log(Z)^2` a token (Shazeer 2018, mesh T5)."""
+    values, mask = gather_prompts(prompts, rows.slot)
+    logits = model.decode(model.encode(rows.inputs, values, mask), rows.targets)
+    log_z = jax.nn.logsumexp(logits, axis=-1)
+    chosen = jnp.take_along_axis(logits, rows.targets[:, :, None], axis=-1)[:, :, 0]
+    losses = log_z - chosen
+    if z_loss is not None:
+        weight = z_loss.at[rows.slot].get(mode="fill", fill_value=0)
+        losses = losses + weight[:, None] * jnp.square(log_z)
+    real = rows.targets > 0
+    return RowLosses(
+        loss=jnp.sum(jnp.where(real, losses, 0), axis=1),
+        tokens=jnp.sum(real, axis=1).astype(jnp.float32),
+        predicted=jnp.where(real, jnp.argmax(logits, axis=-1), 0),
+    )
+
+
+def slot_means(
+    losses: RowLosses, slot: Int[Array, "B"], slots: int
+) -> tuple[Float[Array, "U"], Float[Array, "U"]]:
+    """Each user's mean loss over all target tokens of their rows, and the count of tokens."""
+    zeros = jnp.zeros((slots,), losses.loss.dtype)
+    total = zeros.at[slot].add(losses.loss, mode="drop")
+    tokens = zeros.at[slot].add(losses.tokens, mode="drop")
+    return total / jnp.maximum(tokens, 1), tokens

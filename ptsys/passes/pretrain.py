@@ -1,0 +1,123 @@
+"""The pretraining step: model weights, one shared prompt and a bank of task prompts together.
+
+Every bank prompt is the shared prompt plus a learned change, so the frozen model learns to be
+steered by changes of its shared initialization, which is where users' prompts start.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from ptsys.models.t5 import T5
+from ptsys.passes.batch import Prompts, Rows
+from ptsys.passes.frozen import Frozen, Structure, freeze
+from ptsys.passes.loss import row_losses
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainOptimizer:
+    """AdamW for the model, Adam at a rate of its own for the prompts; all rates warm up, then
+    fall along a cosine."""
+
+    learning_rate: float = 2e-3
+    prompt_learning_rate: float = 1e-2
+    warmup_steps: int = 500
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+
+
+class Trained(NamedTuple):
+    """Everything that is learned."""
+
+    leaves: tuple[jax.Array, ...]
+    shared: Float[Array, "P D"]
+    changes: Float[Array, "N P D"]
+
+
+class PretrainState(NamedTuple):
+    """What a checkpoint of a pretraining run holds."""
+
+    trained: Trained
+    optimizer: Any
+    step: Int[Array, ""]
+
+
+class PretrainMetrics(NamedTuple):
+    """Sums over the rows of one kind: loss, tokens, rows and rows predicted whole."""
+
+    loss: Float[Array, "3"]
+    tokens: Float[Array, "3"]
+    rows: Float[Array, "3"]
+    exact: Float[Array, "3"]
+
+
+KINDS = ("shared", "bank", "promptless")
+
+
+def optimizer(config: PretrainOptimizer, steps: int) -> optax.GradientTransformation:
+    """One transformation over `Trained`."""
+
+    def schedule(rate: float) -> optax.Schedule:
+        end = max(steps, config.warmup_steps + 1)
+        return optax.warmup_cosine_decay_schedule(0.0, rate, config.warmup_steps, end, rate * 0.02)
+
+    transforms = {
+        "model": optax.adamw(
+            schedule(config.learning_rate), b2=0.98, weight_decay=config.weight_decay
+        ),
+        "prompt": optax.adam(schedule(config.prompt_learning_rate), b2=0.98),
+    }
+    labels = Trained("model", "prompt", "prompt")  # type: ignore[arg-type]
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        optax.multi_transform(transforms, labels),
+    )
+
+
+def initial_state(
+    model: T5, tasks: int, length: int, transform: optax.GradientTransformation, seed: int
+) -> PretrainState:
+    """State of step 0; the shared prompt starts as random embeddings, the changes at zero."""
+    frozen = freeze(model)
+    width = model.config.d_model
+    shared = 0.5 * jax.random.normal(jax.random.key(seed), (length, width))
+    trained = Trained(frozen.leaves, shared, jnp.zeros((tasks, length, width)))
+    return PretrainState(trained, transform.init(trained), jnp.zeros((), jnp.int32))
+
+
+@functools.partial(jax.jit, static_argnames=("structure", "transform", "length"), donate_argnames="state")
+def pretrain_step(
+    structure: Structure,
+    transform: optax.GradientTransformation,
+    length: int,
+    state: PretrainState,
+    rows: Rows,
+) -> tuple[PretrainState, PretrainMetrics]:
+    """One update on one batch, seeing the last `length` positions of every prompt."""
+
+    def loss(trained: Trained) -> tuple[jax.Array, PretrainMetrics]:
+        bank = jnp.concatenate([trained.shared[None], trained.shared[None] + trained.changes])
+        prompts = Prompts(bank[:, -length:], jnp.full((bank.shape[0],), length))
+        losses = row_losses(Frozen(trained.leaves, structure).model(), prompts, rows)
+        kind = jnp.where(rows.slot == 0, 0, jnp.where(rows.slot < bank.shape[0], 1, 2))
+        exact = jnp.all(losses.predicted == rows.targets, axis=1).astype(jnp.float32)
+
+        def sums(x: jax.Array) -> jax.Array:
+            return jnp.zeros((3,)).at[kind].add(x)
+
+        metrics = PretrainMetrics(
+            sums(losses.loss), sums(losses.tokens), sums(jnp.ones_like(exact)), sums(exact)
+        )
+        return jnp.sum(losses.loss) / jnp.sum(losses.tokens), metrics
+
+    gradients, metrics = jax.grad(loss, has_aux=True)(state.trained)
+    updates, opt = transform.update(gradients, state.optimizer, state.trained)
+    trained = optax.apply_updates(state.trained, updates)
+    return PretrainState(trained, opt, state.step + 1), metrics

@@ -1,0 +1,44 @@
+"""The training step: gradient and update of many residents in one compiled pass."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from ptsys.passes.batch import Prompts, Rows
+from ptsys.passes.frozen import Frozen
+from ptsys.passes.gradients import slot_gradients
+from ptsys.passes.optimizers import Hyperparameters, SlotState, update
+
+
+class TrainMetrics(NamedTuple):
+    """Of every slot that took part: loss before the update (nats a token), gradient norm."""
+
+    loss: Float[Array, "U"]
+    gradient_norm: Float[Array, "U"]
+
+
+@functools.partial(jax.jit, donate_argnames=("state",))
+def train_step(
+    frozen: Frozen,
+    state: SlotState,
+    hyper: Hyperparameters,
+    residents: Int[Array, "U"],
+    rows: Rows,
+) -> tuple[SlotState, TrainMetrics]:
+    """Advance the named residents by one step; all other slots of `state` keep their bits.
+
+    `state` and `hyper` hold every slot of the device (C of them); `residents` names the U that
+    take part, C or more being padding; `rows.slot` counts within those U.
+    """
+    part = jax.tree.map(lambda x: x.at[residents].get(mode="fill", fill_value=0), state)
+    own = jax.tree.map(lambda x: x.at[residents].get(mode="fill", fill_value=0), hyper)
+    found = slot_gradients(frozen, Prompts(part.prompt, part.length), rows, own.z_loss)
+    new = update(part, found.values, own)
+    state = jax.tree.map(lambda x, y: x.at[residents].set(y, mode="drop"), state, new)
+    norm = jnp.sqrt(jnp.sum(jnp.square(found.values), axis=(1, 2)))
+    return state, TrainMetrics(found.loss, norm)

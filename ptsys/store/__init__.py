@@ -1,0 +1,1 @@
+"""What the service remembers: a database, and files under one root."""

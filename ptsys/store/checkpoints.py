@@ -1,0 +1,83 @@
+"""Orbax checkpoints of runs and jobs: numbered by step, atomic, the last few kept.
+
+Imports jax; nothing of the light half of ptsys may import this module.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from etils import epath
+
+
+class Checkpoints:
+    """The checkpoints under one folder (local or bucket). One writer at a time."""
+
+    def __init__(self, folder: epath.PathLike, keep: int = 2) -> None:
+        self._manager = ocp.CheckpointManager(
+            epath.Path(folder),
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep, enable_async_checkpointing=False, create=True
+            ),
+        )
+
+    def save(self, step: int, state: Any, notes: dict[str, Any] | None = None) -> None:
+        """Write a pytree of arrays and JSON notes as the checkpoint of `step`.
+
+        A checkpoint appears whole or not at all; a step already written is left as it is.
+        """
+        if step in self._manager.all_steps():
+            return
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(notes or {})
+            ),
+        )
+        self._manager.wait_until_finished()
+
+    def latest(self) -> int | None:
+        """The newest step written whole."""
+        step: int | None = self._manager.latest_step()
+        return step
+
+    def restore(self, like: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
+        """State and notes of `step` (the newest if None), placed as `like` is placed.
+
+        `like` is a pytree of arrays or `ShapeDtypeStruct`s with shardings.
+        Raises FileNotFoundError where there is no checkpoint.
+        """
+        step = self.latest() if step is None else step
+        if step is None:
+            raise FileNotFoundError(f"no checkpoint in {self._manager.directory}")
+        restored = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(jax.tree.map(_abstract, like)),
+                notes=ocp.args.JsonRestore(),
+            ),
+        )
+        return restored["state"], restored["notes"]
+
+    def close(self) -> None:
+        """Finish and free the manager's threads."""
+        self._manager.close()
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _abstract(x: Any) -> jax.ShapeDtypeStruct:
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None) or device)

@@ -1,0 +1,246 @@
+"""The database: SQLite by default, PostgreSQL by its URL, the same transactions on both."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import sqlalchemy
+from sqlalchemy import (
+    URL,
+    Connection,
+    CursorResult,
+    Delete,
+    Engine,
+    Update,
+    event,
+    exc,
+    make_url,
+    text,
+)
+from sqlalchemy.orm import Session
+
+from ptsys.errors import InvalidInput, Unavailable
+from ptsys.store.columns import portable_json
+from ptsys.store.migrations import HEAD
+
+_BUSY_SECONDS = 60.0
+_MIGRATE_TRIES = 30
+_migrating = threading.Lock()  # alembic's state is global
+
+
+class Database:
+    """Transactions on one database, from any number of threads and processes.
+
+    SQLite admits one writer at a time. `session()` therefore takes the write lock when it begins
+    (BEGIN IMMEDIATE), so that it waits there and never fails half-way with "database is locked";
+    the threads of one process queue up in memory first, which is both faster and fairer than
+    SQLite's own polling. `reading()` never waits: readers see the last committed state (WAL).
+    """
+
+    def __init__(self, url: str) -> None:
+        """Connect lazily. Raises InvalidInput for a URL that cannot work."""
+        self._url = _normalised(url)
+        self._sqlite = self._url.get_backend_name() == "sqlite"
+        self._engine = _sqlite_engine(self._url) if self._sqlite else _server_engine(self._url)
+        self._reader = self._engine.execution_options(ptsys_reading=True)
+        self._writing = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Database({self._url.render_as_string(hide_password=True)!r})"
+
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy's engine, for migrations and inspection."""
+        return self._engine
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Session]:
+        """One writing transaction: committed when the block ends, rolled back when it raises.
+
+        Keep blocks short and never open one inside another. Raises Unavailable when the database
+        does not answer.
+        """
+        lock = self._writing if self._sqlite else contextlib.nullcontext()
+        with (
+            lock,
+            self._answering(),
+            Session(self._engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Session]:
+        """One transaction that only reads. Raises Unavailable when the database does not answer."""
+        with self._answering(), Session(self._reader, expire_on_commit=False) as session:
+            yield session
+
+    def migrate(self) -> None:
+        """Bring the tables to this version's form; safe when several processes call it at once.
+
+        Raises Unavailable when the database does not answer, or holds a newer version's tables.
+        """
+        with self._answering():
+            if self._sqlite:
+                _enable_write_ahead_log(self._engine, self._url)
+            for attempt in range(_MIGRATE_TRIES):
+                if _revision(self._engine) == HEAD:
+                    return
+                try:
+                    with _migrating, self._engine.begin() as connection:
+                        _upgrade(connection)
+                    return
+                except exc.DatabaseError:  # another process made the same tables just before us
+                    if attempt == _MIGRATE_TRIES - 1:
+                        raise
+                    time.sleep(0.2)
+
+    def close(self) -> None:
+        """Close every pooled connection; the object can be used again afterwards."""
+        self._engine.dispose()
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+            raise self._unavailable(getattr(error, "orig", None) or error) from error
+        except sqlite3.DatabaseError as error:  # from a new connection, before SQLAlchemy has it
+            raise self._unavailable(error) from error
+        except exc.DatabaseError as error:
+            if type(error) is not exc.DatabaseError:  # a kind of its own, for the caller to judge
+                raise
+            raise self._unavailable(error.orig or error) from error
+
+    def _unavailable(self, cause: BaseException) -> Unavailable:
+        reason = str(cause).strip().partition("\n")[0]
+        where = self._url.render_as_string(hide_password=True)
+        return Unavailable(
+            f"the database {where} did not answer ({reason}); check that it runs, that its disk "
+            "has room, and PTSYS_DATABASE_URL or PTSYS_DATA_DIR"
+        )
+
+
+def changed(session: Session, statement: Update | Delete) -> int:
+    """Carry out an UPDATE or DELETE and say how many rows it touched.
+
+    Its WHERE is the whole decision, made by the database: objects already loaded stay as they are.
+    """
+    result = session.execute(statement, execution_options={"synchronize_session": False})
+    return cast("CursorResult[Any]", result).rowcount
+
+
+def _normalised(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except exc.ArgumentError:
+        raise InvalidInput(
+            "the database URL cannot be read; write sqlite:////path/to/file or "
+            "postgresql://user:password@host/name",
+            field="database_url",
+        ) from None
+    if parsed.drivername in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise InvalidInput(
+            "a SQLite database in memory cannot be shared with workers; name a file",
+            field="database_url",
+        )
+    return parsed
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    folder = Path(str(url.database)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(
+            f"the data directory {folder} cannot be made ({error.strerror}); set PTSYS_DATA_DIR to "
+            "one that can"
+        ) from error
+    engine = sqlalchemy.create_engine(
+        url,
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        json_serializer=portable_json,
+        pool_size=8,
+        max_overflow=-1,  # a connection is a file handle: never make a thread wait for one
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("ptsys_reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _server_engine(url: URL) -> Engine:
+    arguments = {"connect_timeout": 10} if url.get_backend_name() == "postgresql" else {}
+    return sqlalchemy.create_engine(
+        url,
+        connect_args=arguments,
+        json_serializer=portable_json,
+        pool_size=8,
+        max_overflow=56,
+        pool_pre_ping=True,
+    )
+
+
+def _enable_write_ahead_log(engine: Engine, url: URL) -> None:
+    """Switch the file to WAL, which it remembers. SQLite does not wait for others here: we do."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        connection = engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA journal_mode=WAL")
+            if cursor.fetchone() == ("wal",):
+                return
+        except Exception as error:
+            if "locked" not in str(error):
+                raise exc.OperationalError("PRAGMA journal_mode=WAL", None, error) from error
+        finally:
+            connection.close()
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"another program holds {url.database}; is it open in an editor, or on a network "
+                "file system? SQLite needs a local disk: use PostgreSQL (PTSYS_DATABASE_URL) there"
+            )
+        time.sleep(0.05)
+
+
+def _revision(engine: Engine) -> str | None:
+    """The version of the tables; read without alembic, whose import costs half a second."""
+    with engine.execution_options(ptsys_reading=True).connect() as connection:
+        if not sqlalchemy.inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util.exc import CommandError
+
+    config = Config()
+    folder = Path(__file__).with_name("migrations")
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise Unavailable(
+            f"the database was made by another version of ptsys ({error}); upgrade ptsys"
+        ) from error

@@ -1,0 +1,180 @@
+"""Datasets: a record in the database and a JSONL file under the root."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+from etils import epath
+from sqlalchemy import or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ptsys.errors import Conflict, InvalidInput, NotFound, Unavailable
+from ptsys.store.clock import Clock, utc_now
+from ptsys.store.database import Database
+from ptsys.store.identifiers import new_id
+from ptsys.store.tables import DatasetRow, JobRow
+from ptsys.store.visibility import (
+    check_name,
+    find_owned,
+    find_visible,
+    set_shares,
+    shared_with,
+    visible_to,
+)
+from ptsys.types.example import Example, digest
+from ptsys.types.records import Dataset, Visibility
+
+
+class Datasets:
+    """The stored datasets. Names are unique for each owner; ids everywhere."""
+
+    def __init__(self, database: Database, root: epath.PathLike, clock: Clock = utc_now) -> None:
+        """Keep files in `<root>/datasets`; `root` may be a bucket's URL."""
+        self._database = database
+        self._folder = epath.Path(root) / "datasets"
+        self._clock = clock
+
+    def add(
+        self,
+        name: str,
+        owner: str,
+        examples: Sequence[Example],
+        *,
+        description: str | None = None,
+        visibility: Visibility = "private",
+        shared_with: Iterable[str] = (),
+    ) -> Dataset:
+        """Store the rows under a name. A dataset never changes afterwards.
+
+        Raises InvalidInput for a bad name or no rows, Conflict if the owner's name is taken.
+        """
+        check_name(name)
+        if not examples:
+            raise InvalidInput("a dataset needs at least one row", field="examples")
+        self._refuse_taken(name, owner)  # before the work; the unique constraint decides below
+        identifier = new_id("ds")
+        users = set(shared_with)
+        self._write(identifier, examples)
+        try:
+            with self._database.session() as session:
+                row = DatasetRow(
+                    id=identifier,
+                    name=name,
+                    owner=owner,
+                    rows=len(examples),
+                    digest=digest(examples),
+                    description=description,
+                    created=self._clock(),
+                )
+                set_shares(session, row, visibility, users)
+                session.add(row)
+                session.flush()
+                return _dataset(session, row, owner)
+        except BaseException as error:
+            self.path(identifier).unlink(missing_ok=True)
+            if isinstance(error, IntegrityError):
+                raise _taken(name) from None
+            raise
+
+    def get(self, reference: str, user: str) -> Dataset:
+        """The dataset of that id, own name or `owner/name`. Raises NotFound."""
+        with self._database.reading() as session:
+            return _dataset(session, find_visible(session, DatasetRow, reference, user), user)
+
+    def read(self, identifier: str) -> list[Example]:
+        """The rows of a dataset, by its id. Only for those who checked with `get` before.
+
+        Raises NotFound if it was deleted, Unavailable if its file is damaged or gone.
+        """
+        with self._database.reading() as session:
+            row = session.get(DatasetRow, identifier)
+        if row is None:
+            raise NotFound(f"dataset {identifier} was deleted")
+        try:
+            with self.path(identifier).open("r") as file:
+                examples = [Example(**json.loads(line)) for line in file]
+        except (OSError, ValueError, TypeError) as error:
+            raise Unavailable(
+                f"the file of dataset {identifier} is damaged or gone ({error}); upload it again"
+            ) from error
+        if digest(examples) != row.digest:
+            raise Unavailable(f"the file of dataset {identifier} was changed; upload it again")
+        return examples
+
+    def list(self, user: str, *, limit: int = 100, before: str | None = None) -> list[Dataset]:
+        """What the user may see, newest first; `before` is the last id of the page before."""
+        query = select(DatasetRow).where(visible_to(DatasetRow, user))
+        if before is not None:
+            query = query.where(DatasetRow.id < before)
+        with self._database.reading() as session:
+            rows = session.scalars(query.order_by(DatasetRow.id.desc()).limit(limit))
+            return [_dataset(session, row, user) for row in rows]
+
+    def delete(self, reference: str, owner: str) -> Dataset:
+        """Delete the owner's dataset. Raises NotFound, or Conflict while a job needs it."""
+        with self._database.session() as session:
+            row = find_owned(session, DatasetRow, reference, owner)
+            job = session.scalar(
+                select(JobRow.id)
+                .where(JobRow.active_name.is_not(None))
+                .where(or_(JobRow.dataset == row.id, JobRow.validation == row.id))
+                .limit(1)
+            )
+            if job is not None:
+                raise Conflict(
+                    f"job {job} still uses dataset {row.name!r}; wait for it or cancel it"
+                )
+            dataset = _dataset(session, row, owner)
+            set_shares(session, row, "private", set())
+            session.delete(row)
+        self.path(dataset.id).unlink(missing_ok=True)
+        return dataset
+
+    def path(self, identifier: str) -> epath.Path:
+        """Where the rows of that dataset lie."""
+        return self._folder / f"{identifier}.jsonl"
+
+    def _write(self, identifier: str, examples: Sequence[Example]) -> None:
+        """Write the whole file beside its place, then move it there: no one sees half of it."""
+        path = self.path(identifier)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        draft = self._folder / f".{identifier}.draft"
+        try:
+            with draft.open("w") as file:
+                file.writelines(_rows(examples))
+            draft.replace(path)
+        except BaseException as error:
+            draft.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise Unavailable(f"{path} cannot be written: {error.strerror or error}") from error
+            raise
+
+    def _refuse_taken(self, name: str, owner: str) -> None:
+        query = select(DatasetRow.id).where(DatasetRow.owner == owner, DatasetRow.name == name)
+        with self._database.reading() as session:
+            if session.scalar(query) is not None:
+                raise _taken(name)
+
+
+def _rows(examples: Iterable[Example]) -> Iterator[str]:
+    return (example.to_json() + "\n" for example in examples)
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(f"you already have a dataset {name!r}; choose another name or delete that one")
+
+
+def _dataset(session: Session, row: DatasetRow, viewer: str | None) -> Dataset:
+    return Dataset(
+        id=row.id,
+        name=row.name,
+        owner=row.owner,
+        visibility=row.visibility,  # type: ignore[arg-type]  # checked by pydantic
+        shared_with=shared_with(session, row, viewer),
+        rows=row.rows,
+        digest=row.digest,
+        description=row.description,
+        created=row.created,
+    )

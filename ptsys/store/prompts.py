@@ -1,0 +1,180 @@
+"""Prompt records. The tensors are Orbax checkpoints (`ptsys.store.checkpoints`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from etils import epath
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ptsys.errors import Conflict, NotFound
+from ptsys.store.database import Database
+from ptsys.store.identifiers import new_id
+from ptsys.store.tables import JobRow, PromptRow
+from ptsys.store.visibility import (
+    check_name,
+    find_owned,
+    find_visible,
+    set_shares,
+    shared_with,
+    visible_to,
+)
+from ptsys.types.records import Prompt, Visibility
+
+
+class Prompts:
+    """The prompt library's records. Names are unique for each owner; ids everywhere."""
+
+    def __init__(self, database: Database, root: epath.PathLike) -> None:
+        """Point at tensors in `<root>/prompts`; `root` may be a bucket's URL."""
+        self._database = database
+        self._folder = epath.Path(root) / "prompts"
+
+    def new_id(self) -> str:
+        """An id for a prompt to be: write its tensor to `tensor_path(id)` first, then `add` it."""
+        return new_id("pr")
+
+    def tensor_path(self, identifier: str) -> epath.Path:
+        """Where the tensor of that prompt lies."""
+        return self._folder / identifier
+
+    def add(self, prompt: Prompt) -> Prompt:
+        """Record a prompt whose tensor is written.
+
+        Raises InvalidInput for a bad name, Conflict if the owner's name is taken, also by a job
+        that has not ended. A job's own prompt goes through `ptsys.jobs.leases.Leases.succeed`.
+        """
+        with self._database.session() as session:
+            refuse_taken_name(session, prompt.owner, prompt.name)
+            insert_prompt(session, prompt)
+        return prompt
+
+    def get(self, reference: str, user: str) -> Prompt:
+        """The prompt of that id, own name or `owner/name`. Raises NotFound, also if not visible."""
+        with self._database.reading() as session:
+            return _prompt(session, find_visible(session, PromptRow, reference, user), user)
+
+    def read(self, identifier: str) -> Prompt:
+        """The prompt of that id, whoever owns it: for the service itself. Raises NotFound."""
+        with self._database.reading() as session:
+            row = session.get(PromptRow, identifier)
+            if row is None:
+                raise NotFound(f"prompt {identifier} was deleted")
+            return _prompt(session, row, None)
+
+    def list(
+        self,
+        user: str,
+        *,
+        model: str | None = None,
+        owner: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[Prompt]:
+        """What the user may see, newest first; `before` is the last id of the page before."""
+        query = select(PromptRow).where(visible_to(PromptRow, user))
+        if model is not None:
+            query = query.where(PromptRow.model == model)
+        if owner is not None:
+            query = query.where(PromptRow.owner == owner)
+        if before is not None:
+            query = query.where(PromptRow.id < before)
+        with self._database.reading() as session:
+            rows = session.scalars(query.order_by(PromptRow.id.desc()).limit(limit))
+            return [_prompt(session, row, user) for row in rows]
+
+    def update(
+        self,
+        reference: str,
+        owner: str,
+        *,
+        name: str | None = None,
+        visibility: Visibility | None = None,
+        shared_with: Iterable[str] | None = None,
+        tags: Iterable[str] | None = None,
+        scores: Mapping[str, float] | None = None,
+    ) -> Prompt:
+        """Change what is given, leave the rest; `scores` are added to those already there.
+
+        Raises NotFound unless the prompt is the owner's, Conflict if the new name is taken,
+        InvalidInput for a bad name or users beside another visibility than `shared`.
+        """
+        with self._database.session() as session:
+            row = find_owned(session, PromptRow, reference, owner)
+            if name is not None and name != row.name:
+                check_name(name)
+                refuse_taken_name(session, owner, name)
+                row.name = name
+            if visibility is not None or shared_with is not None:
+                self._share(session, row, visibility, shared_with)
+            if tags is not None:
+                row.tags = sorted(set(tags))
+            if scores is not None:
+                row.scores = {**row.scores, **scores}
+            session.flush()
+            return _prompt(session, row, owner)
+
+    def delete(self, reference: str, owner: str) -> Prompt:
+        """Delete the owner's prompt, record first, then tensor. Raises NotFound."""
+        with self._database.session() as session:
+            row = find_owned(session, PromptRow, reference, owner)
+            prompt = _prompt(session, row, owner)
+            set_shares(session, row, "private", set())
+            session.delete(row)
+        if self.tensor_path(prompt.id).exists():
+            self.tensor_path(prompt.id).rmtree()
+        return prompt
+
+    def _share(
+        self,
+        session: Session,
+        row: PromptRow,
+        visibility: Visibility | None,
+        users: Iterable[str] | None,
+    ) -> None:
+        after: Visibility = visibility or row.visibility  # type: ignore[assignment]
+        kept = shared_with(session, row, None) if after == "shared" else ()
+        set_shares(session, row, after, set(kept if users is None else users))
+
+
+def insert_prompt(session: Session, prompt: Prompt) -> None:
+    """Write the record within an open transaction.
+
+    Raises InvalidInput for a bad name, Conflict if the owner's name is taken by a prompt.
+    """
+    check_name(prompt.name)
+    values = prompt.model_dump(exclude={"visibility", "shared_with", "tags"})
+    row = PromptRow(**values, tags=sorted(set(prompt.tags)))
+    set_shares(session, row, prompt.visibility, set(prompt.shared_with))
+    session.add(row)
+    try:
+        session.flush()
+    except IntegrityError:
+        raise _taken(prompt.name) from None
+
+
+def refuse_taken_name(session: Session, owner: str, name: str) -> None:
+    """Raise Conflict if a prompt, or a job that has not ended, of this owner has the name."""
+    prompt = select(PromptRow.id).where(PromptRow.owner == owner, PromptRow.name == name)
+    if session.scalar(prompt) is not None:
+        raise _taken(name)
+    job = session.scalar(select(JobRow.id).where(JobRow.owner == owner, JobRow.active_name == name))
+    if job is not None:
+        raise Conflict(
+            f"job {job} is already making a prompt {name!r}; wait for it, cancel it "
+            f"(`ptsys jobs cancel {job}`) or choose another name"
+        )
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(
+        f"you already have a prompt {name!r}; choose another name or delete that one "
+        f"(`ptsys prompts delete {name}`)"
+    )
+
+
+def _prompt(session: Session, row: PromptRow, viewer: str | None) -> Prompt:
+    values = {column.key: getattr(row, column.key) for column in PromptRow.__mapper__.column_attrs}
+    return Prompt(**values, shared_with=shared_with(session, row, viewer))

@@ -1,0 +1,165 @@
+"""The tables. A change here needs a migration beside it; a test compares the two."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from ptsys.store.columns import UtcDateTime
+
+
+class Row(DeclarativeBase):
+    """Root of all tables; names every constraint, so that migrations can speak of it."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - read by SQLAlchemy, never changed
+        datetime.datetime: UtcDateTime(),
+        dict[str, Any]: JSON(),
+        list[str]: JSON(),
+    }
+
+
+class OwnedRow(Row):
+    """What a user owns and may show to others."""
+
+    __abstract__ = True
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    owner: Mapped[str] = mapped_column(String(200))
+    visibility: Mapped[str] = mapped_column(String(16))
+    created: Mapped[datetime.datetime]
+
+
+class DatasetRow(OwnedRow):
+    """A stored dataset; its rows are a file beside the database."""
+
+    __tablename__ = "datasets"
+    __table_args__ = (UniqueConstraint("owner", "name"),)
+
+    rows: Mapped[int]
+    digest: Mapped[str] = mapped_column(String(64))
+    description: Mapped[str | None] = mapped_column(Text)
+
+
+class PromptRow(OwnedRow):
+    """A stored prompt's metadata; its tensor is a checkpoint beside the database."""
+
+    __tablename__ = "prompts"
+    __table_args__ = (UniqueConstraint("owner", "name"), Index(None, "model_fingerprint"))
+
+    model: Mapped[str] = mapped_column(String(100))
+    model_fingerprint: Mapped[str] = mapped_column(String(128))
+    length: Mapped[int]
+    d_model: Mapped[int]
+    job: Mapped[str | None] = mapped_column(String(40))
+    dataset: Mapped[str | None] = mapped_column(String(200))
+    initialization: Mapped[dict[str, Any]]
+    hyperparameters: Mapped[dict[str, Any]]
+    steps: Mapped[int]
+    scores: Mapped[dict[str, Any]]
+    tags: Mapped[list[str]]
+
+
+class ShareRow(Row):
+    """One user who may see one dataset or prompt of another."""
+
+    __tablename__ = "shares"
+    __table_args__ = (Index(None, "user"),)
+
+    resource: Mapped[str] = mapped_column(String(40), primary_key=True)
+    user: Mapped[str] = mapped_column(String(200), primary_key=True)
+
+
+class ModelRow(Row):
+    """A frozen model that can be served."""
+
+    __tablename__ = "models"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(128))
+    source: Mapped[str] = mapped_column(Text)
+    parameters: Mapped[int] = mapped_column(BigInteger)
+    d_model: Mapped[int]
+    vocab_size: Mapped[int]
+    builtin: Mapped[bool]
+    created: Mapped[datetime.datetime]
+
+
+class JobRow(Row):
+    """A job and the lease on it.
+
+    `active_name` is the job's name until it ends, then NULL: with it, the database itself refuses
+    a second unfinished job of that name. `fence` grows with every claim. `sequence` is the number
+    of the job's last event. `sent` is when the queue last heard of the job, NULL if it must.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("owner", "active_name"),
+        Index(None, "state", "model", "created"),
+        Index(None, "owner", "id"),
+        Index(None, "worker"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    owner: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(String(100))
+    active_name: Mapped[str | None] = mapped_column(String(100))
+    model: Mapped[str] = mapped_column(String(100))
+    dataset: Mapped[str] = mapped_column(String(40))
+    validation: Mapped[str | None] = mapped_column(String(40))
+    spec: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(16))
+    step: Mapped[int] = mapped_column(default=0)
+    metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    attempts: Mapped[int] = mapped_column(default=0)
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    error: Mapped[str | None] = mapped_column(Text)
+    traceback: Mapped[str | None] = mapped_column(Text)
+    prompt: Mapped[str | None] = mapped_column(String(40))
+    worker: Mapped[str | None] = mapped_column(String(100))
+    fence: Mapped[int] = mapped_column(default=0)
+    lease_expires: Mapped[datetime.datetime | None]
+    sent: Mapped[datetime.datetime | None]
+    sequence: Mapped[int] = mapped_column(default=0)
+    created: Mapped[datetime.datetime]
+    started: Mapped[datetime.datetime | None]
+    finished: Mapped[datetime.datetime | None]
+
+
+class EventRow(Row):
+    """Something that happened to a job; numbered from 1 within it, without gaps."""
+
+    __tablename__ = "events"
+
+    job: Mapped[str] = mapped_column(
+        String(40), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    time: Mapped[datetime.datetime]
+    kind: Mapped[str] = mapped_column(String(16))
+    data: Mapped[dict[str, Any]]
+
+
+class IdempotencyRow(Row):
+    """A submission that was already made: sent again, it returns the same job."""
+
+    __tablename__ = "idempotency_keys"
+
+    owner: Mapped[str] = mapped_column(String(200), primary_key=True)
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    request: Mapped[str] = mapped_column(String(64))
+    job: Mapped[str] = mapped_column(String(40), ForeignKey("jobs.id", ondelete="CASCADE"))
+    created: Mapped[datetime.datetime]

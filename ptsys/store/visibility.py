@@ -1,0 +1,94 @@
+"""Who may see what: decided in the database's query, before a row leaves it."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, delete, or_, select
+from sqlalchemy.orm import Session
+
+from ptsys.errors import InvalidInput, NotFound
+from ptsys.store.tables import OwnedRow, ShareRow
+from ptsys.types.records import Visibility
+from ptsys.types.training import NAME
+
+Owned = TypeVar("Owned", bound=OwnedRow)
+
+
+def visible_to(table: type[OwnedRow], user: str) -> ColumnElement[bool]:
+    """The condition that `user` owns a row, or it is public, or it is shared with them."""
+    shared = select(ShareRow.resource).where(ShareRow.user == user)
+    return or_(
+        table.owner == user,
+        table.visibility == "public",
+        (table.visibility == "shared") & table.id.in_(shared),
+    )
+
+
+def find_visible(session: Session, table: type[Owned], reference: str, user: str) -> Owned:
+    """The row called `reference`: an id, a name of the user's own, or `owner/name`.
+
+    Raises NotFound if there is none, or it is not the user's to see: the two are not told apart.
+    """
+    row = session.scalar(select(table).where(table.id == reference, visible_to(table, user)))
+    if row is None:
+        owner, _, name = reference.rpartition("/")
+        row = session.scalar(
+            select(table).where(
+                table.owner == (owner or user), table.name == name, visible_to(table, user)
+            )
+        )
+    if row is None:
+        raise _missing(table, reference)
+    return row
+
+
+def find_owned(session: Session, table: type[Owned], reference: str, owner: str) -> Owned:
+    """The owner's own row of that id or name. Raises NotFound for anything else."""
+    for column in (table.id, table.name):
+        row = session.scalar(select(table).where(column == reference, table.owner == owner))
+        if row is not None:
+            return row
+    raise _missing(table, reference, "of yours ")
+
+
+def shared_with(session: Session, row: OwnedRow, viewer: str | None) -> tuple[str, ...]:
+    """Whom the row is shared with: told to its owner alone, and to the service itself (None)."""
+    if viewer not in (None, row.owner):
+        return ()
+    query = select(ShareRow.user).where(ShareRow.resource == row.id).order_by(ShareRow.user)
+    return tuple(session.scalars(query))
+
+
+def set_shares(session: Session, row: OwnedRow, visibility: Visibility, users: set[str]) -> None:
+    """Make the row visible so, and to these users.
+
+    Raises InvalidInput for a list of users beside another visibility than `shared`.
+    """
+    if users and visibility != "shared":
+        raise InvalidInput(
+            f"a {visibility} one is not shared with single users; set visibility to 'shared'",
+            field="shared_with",
+        )
+    row.visibility = visibility
+    session.execute(delete(ShareRow).where(ShareRow.resource == row.id))
+    session.add_all(ShareRow(resource=row.id, user=user) for user in sorted(users))
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidInput unless `name` can stand in a path, a URL and a command line."""
+    if not re.fullmatch(NAME, name):
+        raise InvalidInput(
+            f"{name[:120]!r} is no name: use 1 to 100 letters, digits, '.', '_' and '-', "
+            "beginning with a letter or digit",
+            field="name",
+        )
+
+
+def _missing(table: type[OwnedRow], reference: str, whose: str = "") -> NotFound:
+    things = table.__tablename__
+    return NotFound(
+        f"no {things.removesuffix('s')} {whose}is called {reference!r}; `ptsys {things} list` "
+        "shows yours"
+    )

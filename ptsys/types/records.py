@@ -1,0 +1,106 @@
+"""What the service remembers: jobs, events, prompts, datasets and models."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from typing import Any, Literal
+
+from ptsys.types.model import Value
+from ptsys.types.training import TrainingSpec
+
+Visibility = Literal["private", "shared", "public"]
+
+
+class JobState(enum.StrEnum):
+    """Where a job stands. The last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """No more will happen."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class Job(Value):
+    """A job's record: the truth about it, which a queue message only points at."""
+
+    id: str
+    kind: Literal["train"] = "train"
+    owner: str
+    spec: TrainingSpec
+    state: JobState
+    step: int = 0
+    metrics: dict[str, float] = {}
+    attempts: int = 0
+    cancel_requested: bool = False
+    error: str | None = None
+    traceback: str | None = None
+    prompt: str | None = None
+    worker: str | None = None
+    created: datetime.datetime
+    started: datetime.datetime | None = None
+    finished: datetime.datetime | None = None
+
+
+class Event(Value):
+    """Something that happened to a job: `state`, `progress`, `evaluation`, `checkpoint`, `log`."""
+
+    sequence: int
+    job: str
+    time: datetime.datetime
+    kind: Literal["state", "progress", "evaluation", "checkpoint", "log"]
+    data: dict[str, Any]
+
+
+class Prompt(Value):
+    """A stored prompt's metadata; its tensor is an Orbax checkpoint."""
+
+    id: str
+    name: str
+    owner: str
+    visibility: Visibility = "private"
+    shared_with: tuple[str, ...] = ()
+    model: str
+    model_fingerprint: str
+    length: int
+    d_model: int
+    created: datetime.datetime
+    job: str | None = None
+    dataset: str | None = None
+    initialization: dict[str, Any] = {}
+    hyperparameters: dict[str, Any] = {}
+    steps: int = 0
+    scores: dict[str, float] = {}
+    tags: tuple[str, ...] = ()
+
+
+class Dataset(Value):
+    """A stored set of examples; its rows are a JSONL file."""
+
+    id: str
+    name: str
+    owner: str
+    visibility: Visibility = "private"
+    shared_with: tuple[str, ...] = ()
+    rows: int
+    digest: str
+    description: str | None = None
+    created: datetime.datetime
+
+
+class Model(Value):
+    """A frozen model that can be served."""
+
+    name: str
+    fingerprint: str
+    source: str
+    parameters: int
+    d_model: int
+    vocab_size: int
+    builtin: bool = False

@@ -1,0 +1,49 @@
+"""Interactive requests: predict and gradients. Nothing of them is ever stored."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ptsys.types.model import Value
+
+
+class Decoding(Value):
+    """How predictions are made. `labels` scores the given strings instead of generating."""
+
+    method: Literal["greedy", "sample", "beam"] = "greedy"
+    max_tokens: int = Field(default=32, ge=1, le=512)
+    temperature: float = Field(default=1.0, gt=0, le=100)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    beams: int = Field(default=4, ge=1, le=64)
+    length_penalty: float = Field(default=0.6, ge=0, le=10)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    labels: tuple[str, ...] | None = None
+
+
+class Prediction(Value):
+    """One answer and its log-probability a row (summed over tokens, nats)."""
+
+    prediction: str
+    score: float
+    label_scores: dict[str, float] | None = None
+
+
+class PredictRequest(Value):
+    """Rows to answer with one prompt: a stored prompt's id, or none for the bare model, or the
+    tensor sent beside the request (float32 [length, d_model])."""
+
+    model: str = "tiny"
+    prompt: str | None = None
+    inputs: tuple[str, ...]
+    decoding: Decoding = Decoding()
+
+
+class GradientsRequest(Value):
+    """Rows to differentiate: the loss is the mean over all target tokens of the rows (nats)."""
+
+    model: str = "tiny"
+    prompt: str | None = None
+    inputs: tuple[str, ...]
+    targets: tuple[str, ...]

@@ -1,0 +1,73 @@
+"""What a training job is asked to do."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ptsys.types.model import Value
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+Name = Annotated[str, Field(pattern=NAME, description="Letters, digits, '.', '_' and '-'.")]
+
+
+class Optimizer(Value):
+    """A per-prompt optimizer; see `ptsys.passes.optimizers` for the exact updates."""
+
+    kind: Literal["adafactor", "adamw", "sgd"] = "adafactor"
+    learning_rate: float = Field(default=0.3, gt=0, le=1000)
+    weight_decay: float = Field(default=0.0, ge=0, lt=1)
+    warmup_steps: int = Field(default=0, ge=0)
+    decay: Literal["constant", "linear", "cosine"] = Field(
+        default="constant", description="The learning rate's way from warm-up to the last step."
+    )
+    z_loss: float = Field(default=0.0, ge=0, le=1)
+    initial_step: int = Field(
+        default=0,
+        ge=0,
+        description="Adafactor's step count at the start; T5X's published runs use 1100000.",
+    )
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="SGD only.")
+    beta1: float = Field(default=0.9, ge=0, lt=1, description="AdamW only.")
+    beta2: float = Field(default=0.999, ge=0, lt=1, description="AdamW only.")
+
+
+class Initialization(Value):
+    """Where a prompt starts. `shared` is the model's one initialization: prompts that began
+    there compare with one another in the library."""
+
+    kind: Literal["shared", "vocabulary", "labels", "text", "prompt"] = "shared"
+    text: str | None = Field(default=None, max_length=10_000)
+    labels: tuple[str, ...] | None = None
+    prompt: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Initialization:
+        for kind in ("text", "prompt"):
+            if self.kind == kind and not getattr(self, kind):
+                raise ValueError(f"initialization '{kind}' needs a {kind}")
+        return self
+
+
+class TrainingSpec(Value):
+    """A queued training job: one prompt tuned on one dataset through one frozen model.
+
+    Lengths count tokens; steps count optimizer updates; `batch_size` counts rows a step.
+    """
+
+    name: Name
+    model: Name = "tiny"
+    dataset: str
+    validation: str | None = None
+    steps: int = Field(default=300, ge=1, le=1_000_000)
+    length: int = Field(default=16, ge=1, le=1024)
+    batch_size: int = Field(default=16, ge=1, le=512)
+    optimizer: Optimizer = Optimizer()
+    initialization: Initialization = Initialization()
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    max_input_length: int | None = Field(
+        default=None, ge=1, description="Inputs are cut to this; unset is the model's limit."
+    )
+    evaluate_every: int = Field(default=100, ge=1)
+    checkpoint_every: int = Field(default=50, ge=1)

@@ -1,0 +1,95 @@
+"""A service of its own for each test: real SQLite files, a real Redis, a clock that can be moved."""
+
+import datetime
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from ptsys.config import Settings
+from ptsys.jobs.queue import Queue
+from ptsys.jobs.redis_address import RedisAddress
+from ptsys.jobs.redis_server import EmbeddedRedis
+from ptsys.jobs.service import Service
+from ptsys.store.clock import utc_now
+from ptsys.types.example import Example
+from ptsys.types.training import TrainingSpec
+
+POSTGRES = os.environ.get("PTSYS_TEST_POSTGRES_URL")
+
+
+class MovableClock:
+    """The time, and what a test adds to it."""
+
+    def __init__(self) -> None:
+        self.ahead = datetime.timedelta()
+
+    def __call__(self) -> datetime.datetime:
+        return utc_now() + self.ahead
+
+    def move(self, seconds: float) -> None:
+        self.ahead += datetime.timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path / "data") as server:
+        yield server
+
+
+@pytest.fixture
+def address(server: EmbeddedRedis) -> RedisAddress:
+    return server.address
+
+
+@pytest.fixture
+def queue(address: RedisAddress) -> Iterator[Queue]:
+    queue = Queue(address)
+    yield queue
+    queue.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    if request.param == "sqlite":
+        yield None
+        return
+    if not POSTGRES:
+        pytest.skip("set PTSYS_TEST_POSTGRES_URL to a server where databases may be made")
+    name = f"ptsys_test_{uuid.uuid4().hex}"
+    admin = sqlalchemy.make_url(POSTGRES).set(drivername="postgresql+psycopg")
+    engine = sqlalchemy.create_engine(admin, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    yield admin.set(database=name).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str | None) -> Settings:
+    return Settings(data_dir=tmp_path / "data", database_url=database_url, redis_url=None)
+
+
+@pytest.fixture
+def service(settings: Settings, clock: MovableClock) -> Iterator[Service]:
+    """Without Redis, unless the test also asks for `server`."""
+    service = Service(settings, clock=clock)
+    service.datasets.add("reviews", "ann", [Example("good", "yes")])
+    service.datasets.add("reviews", "bob", [Example("bad", "no")])
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def spec() -> TrainingSpec:
+    return TrainingSpec(name="p", dataset="reviews")

@@ -1,0 +1,152 @@
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, select, update
+
+import ptsys.store.migrations
+from ptsys.errors import InvalidInput, Unavailable
+from ptsys.store.clock import utc_now
+from ptsys.store.columns import portable_json
+from ptsys.store.database import Database, changed
+from ptsys.store.tables import ModelRow, Row
+
+WRITER = """
+import sys
+from sqlalchemy import update
+from ptsys.store.database import Database, changed
+from ptsys.store.tables import ModelRow
+database = Database(sys.argv[1])
+database.migrate()
+for _ in range(50):
+    with database.session() as session:
+        changed(session, update(ModelRow).values(parameters=ModelRow.parameters + 1))
+"""
+
+
+def _model() -> ModelRow:
+    return ModelRow(
+        name="m",
+        fingerprint="f",
+        source="s",
+        parameters=0,
+        d_model=1,
+        vocab_size=1,
+        builtin=False,
+        created=utc_now(),
+    )
+
+
+def test_migrations_lead_to_the_tables(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Row.metadata) == []
+
+
+def test_the_head_that_is_named_is_the_last_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(ptsys.store.migrations.__path__[0])))
+    assert ScriptDirectory.from_config(config).get_heads() == [ptsys.store.migrations.HEAD]
+
+
+def test_many_may_migrate_at_once(url: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: Database(url).migrate(), range(8)))
+    assert inspect(Database(url).engine).has_table("jobs")
+
+
+def test_processes_may_migrate_and_write_at_once(url: str) -> None:
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, url], stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in writers]
+    assert [process.returncode for process in writers] == [0] * 4, errors
+
+
+def test_64_threads_and_another_process_lose_no_write(database: Database, url: str) -> None:
+    with database.session() as session:
+        session.add(_model())
+    failures: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            for _ in range(5):
+                with database.session() as session:
+                    changed(session, update(ModelRow).values(parameters=ModelRow.parameters + 1))
+                with database.reading() as session:
+                    session.scalar(select(ModelRow.parameters))
+        except BaseException as error:
+            failures.append(error)
+
+    other = subprocess.Popen([sys.executable, "-c", WRITER, url])
+    threads = [threading.Thread(target=write) for _ in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert other.wait(timeout=60) == 0
+    assert failures == []
+    with database.reading() as session:
+        assert session.scalar(select(ModelRow.parameters)) == 64 * 5 + 50
+
+
+def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
+    def broken() -> None:
+        with database.session() as session:
+            session.add(_model())
+            session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken()
+    with database.reading() as session:
+        assert session.scalars(select(ModelRow)).all() == []
+
+
+def test_moments_come_back_aware_and_naive_ones_are_refused(database: Database) -> None:
+    row = _model()
+    created = row.created
+    with database.session() as session:
+        session.add(row)
+    with database.reading() as session:
+        assert session.scalars(select(ModelRow)).one().created == created
+    naive = _model()
+    naive.name, naive.created = "n", created.replace(tzinfo=None)
+    with pytest.raises(Exception, match="time zone"), database.session() as session:
+        session.add(naive)
+
+
+def test_a_database_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("this is text, not a database, and longer than its header")
+    with pytest.raises(Unavailable, match="PTSYS_DATA_DIR"):
+        Database(f"sqlite:///{tmp_path / 'file'}").migrate()
+
+
+def test_a_password_is_never_shown() -> None:
+    database = Database("postgresql://user:hush@127.0.0.1:1/none")
+    assert "hush" not in repr(database)
+    with pytest.raises(Unavailable, match="did not answer") as caught:
+        database.migrate()
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", ["sqlite://", "sqlite:///:memory:", "no url"])
+def test_urls_that_cannot_work_are_refused(wrong: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Database(wrong)
+    assert caught.value.field == "database_url"
+
+
+def test_json_of_a_diverged_job_is_still_json() -> None:
+    diverged = {"loss": float("nan"), "list": [float("inf"), {"x": -float("inf")}], "step": 1.5}
+    assert (
+        portable_json(diverged) == '{"loss":"NaN","list":["Infinity",{"x":"-Infinity"}],"step":1.5}'
+    )

@@ -106,7 +106,7 @@ class EmbeddedRedis:
             with contextlib.suppress(OSError, ValueError, KeyError):
                 if json.loads(_record(self._root).read_text())["pid"] == process.pid:
                     _record(self._root).unlink()
-            (self._root / "redis.sock").unlink(missing_ok=True)
+                    (self._root / "redis.sock").unlink(missing_ok=True)
         if self._short_folder is not None:
             shutil.rmtree(self._short_folder, ignore_errors=True)
             self._short_folder = None

@@ -145,11 +145,11 @@ class RequestChannel:
 
         Raises Unavailable if Redis does not answer.
         """
-        return self._answer(request, {"header": header, "tensors": tensors})
+        return self._answer(request.id, {"header": header, "tensors": tensors})
 
     def reply_error(self, request: Request, error: BaseException) -> bool:
         """Answer with an error, raised at the client as what it is if it is a PtsysError."""
-        return self._answer(request, {"error": error_to_wire(error)})
+        return self._answer_error(request.id, error)
 
     def pending(self, model: str) -> int:
         """How many requests wait to be taken. Raises Unavailable."""
@@ -195,26 +195,25 @@ class RequestChannel:
         for identifier, payload, left in zip(ids, found[::2], found[1::2], strict=True):
             if payload is None or left <= 0:
                 continue
-            message = unpack(payload)
-            requests.append(
-                Request(
-                    id=identifier,
-                    model=model,
-                    kind=message["kind"],
-                    header=message["header"],
-                    tensors=message["tensors"],
-                    deadline=now + left / 1000,
-                )
-            )
+            try:
+                message = unpack(payload)
+                parts = {name: message[name] for name in ("kind", "header", "tensors")}
+            except (Unavailable, KeyError) as error:  # this one alone is wrong: tell its client
+                self._answer_error(identifier, error)
+                continue
+            requests.append(Request(identifier, model, **parts, deadline=now + left / 1000))
         return requests
 
-    def _answer(self, request: Request, message: dict[str, Any]) -> bool:
+    def _answer_error(self, identifier: str, error: BaseException) -> bool:
+        return self._answer(identifier, {"error": error_to_wire(error)})
+
+    def _answer(self, identifier: str, message: dict[str, Any]) -> bool:
         try:
             packed = pack(message)
         except InvalidInput as error:
             packed = pack({"error": error_to_wire(error)})
         try:
-            keys = [_payload(request.id), _result(request.id)]
+            keys = [_payload(identifier), _result(identifier)]
             return bool(self._reply(keys=keys, args=[packed]))
         except redis.RedisError as error:
             raise self._address.unavailable(error) from error

@@ -76,11 +76,13 @@ class Service:
         try:
             with self.database.session() as session:
                 job = self._insert(session, resolved, owner, idempotency_key, request)
-        except IntegrityError:  # the same name or key, submitted at the same moment
-            known = self._submitted(owner, idempotency_key, request)
+        except (IntegrityError, Conflict) as error:
+            known = self._submitted(owner, idempotency_key, request)  # at the same moment?
             if known is not None:
                 return known
-            raise Conflict(f"a job for a prompt {spec.name!r} was submitted a moment ago") from None
+            if isinstance(error, Conflict):
+                raise
+            raise Conflict(f"a job for a prompt {spec.name!r} was just submitted") from None
         with contextlib.suppress(Unavailable):
             self.announce(job.id, spec.model)
         return job

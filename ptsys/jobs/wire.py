@@ -36,7 +36,7 @@ def pack(message: dict[str, Any]) -> bytes:
 def unpack(packed: bytes) -> dict[str, Any]:
     """The message again. Raises Unavailable if these bytes hold none."""
     try:
-        message = msgpack.unpackb(packed, raw=False, max_buffer_size=2 * LONGEST_MESSAGE)
+        message = msgpack.unpackb(packed, raw=False)
     except (ValueError, msgpack.UnpackException) as error:
         raise Unavailable(
             f"a message of another version of ptsys, or none of ptsys, came ({error}); run the "

@@ -38,6 +38,13 @@ class T5Config:
             value = getattr(self, field.name)
             if isinstance(value, int) and not isinstance(value, bool) and value <= 0:
                 raise InvalidInput(f"{field.name} must be positive, not {value}", field=field.name)
+        if self.relative_buckets < 4:
+            raise InvalidInput("relative_buckets must be 4 or more", field="relative_buckets")
+        if self.relative_max_distance <= self.relative_buckets // 2:
+            raise InvalidInput(
+                "relative_max_distance must exceed half of relative_buckets",
+                field="relative_max_distance",
+            )
 
     @property
     def inner_dim(self) -> int:

@@ -16,7 +16,7 @@ whose head equals its table is saved without `lm_head.weight`. Here the tensors 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,12 +109,12 @@ def _config(raw: Mapping[str, Any], tensors: Mapping[str, Deferred], folder: Pat
             field="feed_forward_proj",
         )
     activation, gated = ACTIVATIONS[feed_forward]
-    heads = _integer(raw, "num_heads", 8)
     layers = _integer(raw, "num_layers", 6)
+    bytes_ = _tokenizer_class(raw, folder) == "ByT5Tokenizer"
     return T5Config(
         vocab_size=_vocabulary_size(raw, tensors),
         d_model=_integer(raw, "d_model", 512),
-        num_heads=heads,
+        num_heads=_integer(raw, "num_heads", 8),
         head_dim=_integer(raw, "d_kv", 64),
         d_ff=_integer(raw, "d_ff", 2048),
         encoder_layers=layers,
@@ -125,8 +125,8 @@ def _config(raw: Mapping[str, Any], tensors: Mapping[str, Deferred], folder: Pat
         relative_buckets=_integer(raw, "relative_attention_num_buckets", 32),
         relative_max_distance=_integer(raw, "relative_attention_max_distance", 128),
         norm_epsilon=float(raw.get("layer_norm_epsilon", 1e-6)),
-        max_input_length=_integer(raw, "n_positions", 512),
-        tokenizer="byt5" if _tokenizer_class(raw, folder) == "ByT5Tokenizer" else "sentencepiece",
+        max_input_length=_integer(raw, "n_positions", 1024 if bytes_ else 512),
+        tokenizer="byt5" if bytes_ else "sentencepiece",
     )
 
 
@@ -236,6 +236,7 @@ def _names(config: T5Config) -> dict[str, str]:
 
 def _layer_names(stack: str, *, gated: bool) -> Iterator[tuple[str, str]]:
     projections = {"query": "q", "key": "k", "value": "v", "out": "o"}
+    attentions: tuple[tuple[str, str, str], ...]
     if stack == "encoder":
         attentions = (("attention", "pre_attention_layer_norm", "SelfAttention"),)
     else:
@@ -302,7 +303,7 @@ def _file_tensors(file: Path, wanted: set[str] | None) -> dict[str, Deferred]:
     return {name: Deferred(shape, _reader(file, name)) for name, shape in shapes.items()}
 
 
-def _reader(file: Path, name: str) -> Any:
+def _reader(file: Path, name: str) -> Callable[[], np.ndarray]:
     def read() -> np.ndarray:
         with safe_open(file, framework="numpy") as handle:
             tensor: np.ndarray = handle.get_tensor(name)

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
@@ -77,7 +78,22 @@ class RMSNorm(nnx.Module):
     def __call__(self, x: Float[Array, "*lead D"]) -> Float[Array, "*lead D"]:
         x32 = x.astype(jnp.float32)
         variance = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
-        return (x32 * jax.lax.rsqrt(variance + self.epsilon) * self.scale[...]).astype(x.dtype)
+        scale = self.scale[...].reshape((1,) * (x.ndim - 1) + (-1,))
+        return (x32 * jax.lax.rsqrt(variance + self.epsilon) * scale).astype(x.dtype)
+
+
+def far_buckets(buckets: int, max_distance: int) -> np.ndarray:
+    """The bucket of every distance from 0 to `max_distance`, after which all share the last.
+
+    Half the buckets hold one distance each, the others grow log-spaced. Computed on the host, so
+    that distances on a border fall into the same bucket whatever a device's log rounds to.
+    """
+    exact = buckets // 2
+    distance = np.arange(max_distance + 1)
+    ratio = np.log(np.maximum(distance, 1).astype(np.float32) / np.float32(exact))
+    scaled = ratio / np.float32(math.log(max_distance / exact)) * np.float32(buckets - exact)
+    far = np.minimum(exact + scaled.astype(np.int32), buckets - 1)
+    return np.where(distance < exact, distance, far).astype(np.int32)
 
 
 def relative_buckets(
@@ -91,10 +107,8 @@ def relative_buckets(
         distance = jnp.abs(relative)
     else:
         distance = jnp.maximum(-relative, 0)
-    exact = buckets // 2
-    ratio = jnp.log(jnp.maximum(distance, 1).astype(jnp.float32) / exact)
-    far = exact + (ratio / math.log(max_distance / exact) * (buckets - exact)).astype(jnp.int32)
-    return offset + jnp.where(distance < exact, distance, jnp.minimum(far, buckets - 1))
+    table = jnp.asarray(far_buckets(buckets, max_distance))
+    return offset + table[jnp.minimum(distance, max_distance)]
 
 
 class RelativeBias(nnx.Module):

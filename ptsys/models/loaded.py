@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 from flax import nnx
 
 from ptsys.models.config import T5Config
 from ptsys.models.t5 import T5
+
+Placement = Callable[[T5Config], Mapping[str, jax.sharding.Sharding]]
+"""Gives the sharding of every parameter, by dotted path, of a model of that configuration."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,16 +23,18 @@ class LoadedModel:
     """A frozen model, split into its structure and its parameters as jitted functions want it.
 
     `initialization` is the float32 [length, d_model] start that all prompts of the model share;
-    `vocabulary_path` a SentencePiece file, or none for byT5.
+    `vocabulary_path` a SentencePiece file, none for byT5, whose pieces `sentinels` ids for
+    corrupted spans follow.
     """
 
     name: str
     config: T5Config
     graphdef: nnx.GraphDef[T5]
-    params: nnx.State
+    params: nnx.State[Any, Any]
     fingerprint: str
     vocabulary_path: Path | None = None
     initialization: np.ndarray | None = None
+    sentinels: int = 100
 
     @property
     def model(self) -> T5:

@@ -8,7 +8,8 @@ starts from it, so that one check decides whether weights fit a model.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -22,6 +23,7 @@ from ptsys.models.config import T5Config
 from ptsys.models.t5 import T5, abstract
 
 Shape = tuple[int, ...]
+Key = tuple[Any, ...]  # of a parameter in flax's flat state
 NAMED = 4  # tensors that an error spells out; the rest are counted
 
 
@@ -50,13 +52,14 @@ Weights = Mapping[str, "np.ndarray | jax.Array | Deferred"]
 
 def flat_parameters(model: T5) -> dict[str, jax.Array]:
     """The model's parameters by dotted path, in sorted order. Shares memory with the model."""
-    return {path: variable.get_value() for path, variable in _variables(model)}
+    flat = nnx.to_flat_state(nnx.state(model, nnx.Param))
+    return dict(sorted((_dotted(key), variable.get_value()) for key, variable in flat))
 
 
 def expected_shapes(config: T5Config) -> dict[str, Shape]:
     """The shape of every parameter a model of this configuration has; allocates nothing."""
-    variables = _variables(abstract(config))
-    return {path: tuple(variable.get_value().shape) for path, variable in variables}
+    _, leaves = _template(config)
+    return {_dotted(key): tuple(leaf.get_value().shape) for key, leaf in leaves}
 
 
 def parameter_count(config: T5Config) -> int:
@@ -97,12 +100,11 @@ def load_flat(
     Raises InvalidInput for missing, extra or wrongly shaped tensors, for values that are not
     finite in float32 and for tensors that are not floating point.
     """
-    graphdef, state = nnx.split(abstract(config))
-    leaves = [(".".join(map(str, key)), key, leaf) for key, leaf in nnx.to_flat_state(state)]
-    expected = {path: tuple(leaf.get_value().shape) for path, _, leaf in leaves}
-    check_shapes(expected, {path: tuple(tensor.shape) for path, tensor in flat.items()})
+    check_shapes(expected_shapes(config), {path: tuple(x.shape) for path, x in flat.items()})
+    graphdef, leaves = _template(config)
     placed = []
-    for path, key, leaf in leaves:
+    for key, leaf in leaves:
+        path = _dotted(key)
         sharding = None if shardings is None else shardings[path]
         placed.append((key, leaf.replace(_place(path, flat[path], dtype, sharding))))
     model: T5 = nnx.merge(graphdef, nnx.from_flat_state(placed))
@@ -132,12 +134,19 @@ def _place(
             "(T5 overflows in float16)",
             field=path,
         )
-    return jax.device_put(value.astype(dtype), sharding)
+    array: jax.Array = jax.device_put(value.astype(dtype), sharding)
+    return array
 
 
-def _variables(model: T5) -> Iterable[tuple[str, Any]]:
-    flat = nnx.to_flat_state(nnx.state(model, nnx.Param))
-    return sorted((".".join(map(str, key)), variable) for key, variable in flat)
+@functools.lru_cache(maxsize=16)
+def _template(config: T5Config) -> tuple[nnx.GraphDef[T5], tuple[tuple[Key, Any], ...]]:
+    """The structure of a model and its parameters as shapes, traced once a configuration."""
+    graphdef, state = nnx.split(abstract(config))
+    return graphdef, tuple(nnx.to_flat_state(state))
+
+
+def _dotted(key: Key) -> str:
+    return ".".join(map(str, key))
 
 
 def _some(names: list[str]) -> str:

@@ -133,7 +133,7 @@ class Decoder(nnx.Module):
         mask: Bool[Array, "B S"],
     ) -> Float[Array, "B T D"]:
         positions = jnp.arange(x.shape[1])
-        causal = mask_bias(positions[None, :] <= positions[:, None])
+        causal = mask_bias(positions[None, :] <= positions[:, None])[None, None]
         bias = self.relpos_bias(positions, positions) + causal
         cross_bias = mask_bias(mask)[:, None, None, :]
         for layer, keys_values in zip(self.layers(), cross, strict=True):

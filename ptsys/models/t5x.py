@@ -22,7 +22,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -171,11 +171,3 @@ def _joined(path: str, array: Stored) -> Deferred:
     if path.endswith(".out.kernel"):
         return tensor.reshaped((shape[0] * shape[1], shape[2]))
     return tensor.reshaped((shape[0], shape[1] * shape[2]))
-
-
-def is_t5x(folder: Path) -> bool:
-    """Whether the folder looks like a T5X checkpoint or holds some."""
-    return (folder / "checkpoint").is_file() or any(folder.glob("checkpoint_*/checkpoint"))
-
-
-__all__ = ["T5XImport", "import_t5x", "infer_config", "is_t5x"]

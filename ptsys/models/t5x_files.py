@@ -25,6 +25,11 @@ CHUNKED = "__msgpack_chunked_array__"
 BIT_PATTERN = np.dtype(np.uint16)  # version 2 checkpoints keep bfloat16 bits under this type
 
 
+def is_t5x(folder: Path) -> bool:
+    """Whether the folder is a T5X checkpoint or holds some."""
+    return (folder / "checkpoint").is_file() or any(folder.glob("checkpoint_*/checkpoint"))
+
+
 def read_target(folder: Path) -> dict[str, Stored]:
     """The parameters of a checkpoint by dotted path; zarr arrays are opened, not read."""
     folder = _checkpoint_folder(folder)

@@ -1,0 +1,1 @@
+"""Compiled functions over a frozen model, many users' prompts and their rows."""

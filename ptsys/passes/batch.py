@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 
 class Prompts(NamedTuple):
@@ -22,7 +22,7 @@ class Prompts(NamedTuple):
 
 class Rows(NamedTuple):
     """Rows of several users. `slot` names each row's prompt; a row whose slot is out of range
-    (U or more) is padding: it reads zeros and its gradient goes nowhere."""
+    (negative, or U and more) is padding: it reads zeros and its gradient goes nowhere."""
 
     inputs: Int[Array, "B L"]
     targets: Int[Array, "B T"]
@@ -41,7 +41,12 @@ def gather_prompts(
     and to no other, so users cannot reach one another."""
     mask = prompt_mask(prompts.length, prompts.values.shape[1])
     values = jnp.where(mask[:, :, None], prompts.values, 0)
-    return (
-        values.at[slot].get(mode="fill", fill_value=0),
-        mask.at[slot].get(mode="fill", fill_value=False),
-    )
+    return take_slots(values, slot, 0), take_slots(mask, slot, False)
+
+
+def take_slots(
+    x: Shaped[Array, "U *rest"], slot: Int[Array, "B"], fill: float
+) -> Shaped[Array, "B *rest"]:
+    """`x[slot]`, with `fill` where the slot is out of range: a negative slot must not wrap round
+    to another user's."""
+    return x.at[slot].get(mode="fill", fill_value=fill, wrap_negative_indices=False)

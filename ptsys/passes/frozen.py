@@ -38,7 +38,8 @@ class Frozen:
     def model(self) -> T5:
         """The callable model; free inside a traced function."""
         state = jax.tree.unflatten(self.structure.treedef, self.leaves)
-        return nnx.merge(self.structure.graphdef, state)
+        model: T5 = nnx.merge(self.structure.graphdef, state)
+        return model
 
 
 def freeze(model: T5) -> Frozen:

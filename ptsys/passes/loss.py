@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ptsys.models.t5 import T5
-from ptsys.passes.batch import Prompts, Rows, gather_prompts
+from ptsys.passes.batch import Prompts, Rows, gather_prompts, take_slots
 
 
 class RowLosses(NamedTuple):
@@ -30,7 +30,7 @@ def row_losses(
     chosen = jnp.take_along_axis(logits, rows.targets[:, :, None], axis=-1)[:, :, 0]
     losses = log_z - chosen
     if z_loss is not None:
-        weight = z_loss.at[rows.slot].get(mode="fill", fill_value=0)
+        weight = take_slots(z_loss, rows.slot, 0)
         losses = losses + weight[:, None] * jnp.square(log_z)
     real = rows.targets > 0
     return RowLosses(
@@ -44,7 +44,10 @@ def slot_means(
     losses: RowLosses, slot: Int[Array, "B"], slots: int
 ) -> tuple[Float[Array, "U"], Float[Array, "U"]]:
     """Each user's mean loss over all target tokens of their rows, and the count of tokens."""
-    zeros = jnp.zeros((slots,), losses.loss.dtype)
-    total = zeros.at[slot].add(losses.loss, mode="drop")
-    tokens = zeros.at[slot].add(losses.tokens, mode="drop")
-    return total / jnp.maximum(tokens, 1), tokens
+
+    def sums(x: Float[Array, "B"]) -> Float[Array, "U"]:
+        zeros = jnp.zeros((slots,), x.dtype)
+        return zeros.at[slot].add(x, mode="drop", wrap_negative_indices=False)
+
+    tokens = sums(losses.tokens)
+    return sums(losses.loss) / jnp.maximum(tokens, 1), tokens

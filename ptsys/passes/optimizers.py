@@ -7,13 +7,16 @@ here every user has their own, and the clipping of Adafactor must not see prompt
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ptsys.passes.batch import prompt_mask
+from ptsys.types.training import Optimizer
 
 KINDS = ("adafactor", "adamw", "sgd")
 DECAYS = ("constant", "linear", "cosine")
@@ -21,7 +24,8 @@ DECAYS = ("constant", "linear", "cosine")
 
 class Hyperparameters(NamedTuple):
     """One scalar a slot. `kind` and `decay` index `KINDS` and `DECAYS`; `initial_step` is where
-    Adafactor's step count starts (T5X's published runs start at the model's 1.1 M steps)."""
+    Adafactor's step count starts (T5X's published runs start at the model's 1.1 M steps);
+    `momentum` is AdamW's beta1."""
 
     kind: Int[Array, "U"]
     learning_rate: Float[Array, "U"]
@@ -33,6 +37,33 @@ class Hyperparameters(NamedTuple):
     beta2: Float[Array, "U"]
     initial_step: Int[Array, "U"]
     z_loss: Float[Array, "U"]
+
+
+def hyperparameters(optimizers: Sequence[Optimizer], total_steps: Sequence[int]) -> Hyperparameters:
+    """One slot for each optimizer, as numpy arrays; `total_steps` is where its decay ends."""
+
+    def column(values: Iterable[float], kind: type) -> Any:
+        return np.array(list(values), kind).reshape(len(optimizers))
+
+    return Hyperparameters(
+        kind=column((KINDS.index(x.kind) for x in optimizers), np.int32),
+        learning_rate=column((x.learning_rate for x in optimizers), np.float32),
+        weight_decay=column((x.weight_decay for x in optimizers), np.float32),
+        warmup_steps=column((x.warmup_steps for x in optimizers), np.int32),
+        total_steps=column(total_steps, np.int32),
+        decay=column((DECAYS.index(x.decay) for x in optimizers), np.int32),
+        momentum=column(map(_momentum, optimizers), np.float32),
+        beta2=column((x.beta2 for x in optimizers), np.float32),
+        initial_step=column((x.initial_step for x in optimizers), np.int32),
+        z_loss=column((x.z_loss for x in optimizers), np.float32),
+    )
+
+
+def _momentum(optimizer: Optimizer) -> float:
+    """The decay of the first moment; Adafactor keeps none."""
+    if optimizer.kind == "adamw":
+        return optimizer.beta1
+    return optimizer.momentum if optimizer.kind == "sgd" else 0.0
 
 
 class SlotState(NamedTuple):
@@ -47,8 +78,8 @@ class SlotState(NamedTuple):
 
 def initial_state(prompt: Float[Array, "U P D"], length: Int[Array, "U"]) -> SlotState:
     """State before the first update."""
-    zeros = jnp.zeros_like(prompt)
-    return SlotState(prompt, length, zeros, zeros, jnp.zeros(length.shape, jnp.int32))
+    first, second = jnp.zeros_like(prompt), jnp.zeros_like(prompt)  # two buffers: both are donated
+    return SlotState(prompt, length, first, second, jnp.zeros(length.shape, jnp.int32))
 
 
 def learning_rate(hyper: Hyperparameters, step: Int[Array, "U"]) -> Float[Array, "U"]:
@@ -58,16 +89,12 @@ def learning_rate(hyper: Hyperparameters, step: Int[Array, "U"]) -> Float[Array,
     rise = jnp.where(warmup > 0, jnp.minimum((t + 1) / jnp.maximum(warmup, 1), 1.0), 1.0)
     span = jnp.maximum(hyper.total_steps.astype(jnp.float32) - warmup, 1)
     progress = jnp.clip((t - warmup) / span, 0.0, 1.0)
-    decayed = jnp.stack(
-        [jnp.ones_like(t), 1 - progress, 0.5 * (1 + jnp.cos(jnp.pi * progress))]
-    )
+    decayed = jnp.stack([jnp.ones_like(t), 1 - progress, 0.5 * (1 + jnp.cos(jnp.pi * progress))])
     fall = jnp.take_along_axis(decayed, hyper.decay[None, :], axis=0)[0]
     return hyper.learning_rate * rise * fall
 
 
-def update(
-    state: SlotState, gradient: Float[Array, "U P D"], hyper: Hyperparameters
-) -> SlotState:
+def update(state: SlotState, gradient: Float[Array, "U P D"], hyper: Hyperparameters) -> SlotState:
     """One step of every slot's own optimizer."""
     rate = learning_rate(hyper, state.step)[:, None, None]
     decay = hyper.weight_decay[:, None, None]
@@ -97,8 +124,8 @@ def _adafactor(
     """Shazeer & Stern 2018 with decay 1 - t^-0.8 and RMS clipping at 1; T5X's weight decay,
     which the learning rate does not scale."""
     t = (state.step + hyper.initial_step + 1).astype(jnp.float32)[:, None, None]
-    beta2 = 1 - t**-0.8
-    second = beta2 * state.second + (1 - beta2) * (jnp.square(gradient) + 1e-30)
+    rest = t**-0.8  # 1 - beta2; as a difference it would lose 3 digits at 1.1 M steps
+    second = (1 - rest) * state.second + rest * (jnp.square(gradient) + 1e-30)
     scaled = gradient * jax.lax.rsqrt(second)
     width = gradient.shape[1]
     real = prompt_mask(state.length, width)[:, :, None]

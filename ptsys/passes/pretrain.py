@@ -92,7 +92,9 @@ def initial_state(
     return PretrainState(trained, transform.init(trained), jnp.zeros((), jnp.int32))
 
 
-@functools.partial(jax.jit, static_argnames=("structure", "transform", "length"), donate_argnames="state")
+@functools.partial(
+    jax.jit, static_argnames=("structure", "transform", "length"), donate_argnames="state"
+)
 def pretrain_step(
     structure: Structure,
     transform: optax.GradientTransformation,

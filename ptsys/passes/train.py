@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ptsys.passes.batch import Prompts, Rows
+from ptsys.passes.batch import Prompts, Rows, take_slots
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.gradients import slot_gradients
 from ptsys.passes.optimizers import Hyperparameters, SlotState, update
@@ -30,15 +30,17 @@ def train_step(
     residents: Int[Array, "U"],
     rows: Rows,
 ) -> tuple[SlotState, TrainMetrics]:
-    """Advance the named residents by one step; all other slots of `state` keep their bits.
+    """Advance the named residents by one step; all other slots of `state` keep their bits, and
+    so does a resident without a target token in `rows`.
 
     `state` and `hyper` hold every slot of the device (C of them); `residents` names the U that
     take part, C or more being padding; `rows.slot` counts within those U.
     """
-    part = jax.tree.map(lambda x: x.at[residents].get(mode="fill", fill_value=0), state)
-    own = jax.tree.map(lambda x: x.at[residents].get(mode="fill", fill_value=0), hyper)
+    part: SlotState = jax.tree.map(lambda x: take_slots(x, residents, 0), state)
+    own: Hyperparameters = jax.tree.map(lambda x: take_slots(x, residents, 0), hyper)
     found = slot_gradients(frozen, Prompts(part.prompt, part.length), rows, own.z_loss)
     new = update(part, found.values, own)
-    state = jax.tree.map(lambda x, y: x.at[residents].set(y, mode="drop"), state, new)
+    target = jnp.where((residents >= 0) & (found.tokens > 0), residents, state.step.shape[0])
+    state = jax.tree.map(lambda x, y: x.at[target].set(y, mode="drop"), state, new)
     norm = jnp.sqrt(jnp.sum(jnp.square(found.values), axis=(1, 2)))
     return state, TrainMetrics(found.loss, norm)

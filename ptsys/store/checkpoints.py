@@ -39,6 +39,14 @@ class Checkpoints:
         )
         self._manager.wait_until_finished()
 
+    def steps(self) -> list[int]:
+        """The steps written whole, in order."""
+        return sorted(self._manager.all_steps())
+
+    def delete(self, step: int) -> None:
+        """Remove the checkpoint of a step, for instance a damaged one."""
+        self._manager.delete(step)
+
     def latest(self) -> int | None:
         """The newest step written whole."""
         step: int | None = self._manager.latest_step()

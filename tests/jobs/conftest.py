@@ -1,4 +1,4 @@
-"""A service of its own for each test: real SQLite files, a real Redis, a clock that can be moved."""
+"""A service of its own for each test: a real database, a real Redis, a clock that can be moved."""
 
 import datetime
 import os

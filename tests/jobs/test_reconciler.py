@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import threading
@@ -26,11 +27,12 @@ def _received(address: RedisAddress, model: str = "tiny") -> list[str]:
     ids: list[str] = []
     with Connection(address.celery_url) as connection:
         waiting = connection.SimpleQueue(device_queue(model))
-        for _ in range(waiting.qsize()):
-            message = waiting.get(block=False)
-            assert message.headers["task"] == "ptsys.look"
-            ids.append(message.payload[0][0])
-            message.ack()
+        with contextlib.suppress(waiting.Empty):
+            while True:
+                message = waiting.get(block=False)
+                assert message.headers["task"] == "ptsys.look"
+                ids.append(message.payload[0][0])
+                message.ack()
         waiting.close()
     return ids
 

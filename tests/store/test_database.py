@@ -20,13 +20,14 @@ from ptsys.store.tables import ModelRow, Row
 
 WRITER = """
 import sys
-from sqlalchemy import update
+from sqlalchemy import select, update
 from ptsys.store.database import Database, changed
 from ptsys.store.tables import ModelRow
 database = Database(sys.argv[1])
 database.migrate()
 for _ in range(50):
     with database.session() as session:
+        session.scalar(select(ModelRow.parameters))  # first read, then write: SQLite's hard case
         changed(session, update(ModelRow).values(parameters=ModelRow.parameters + 1))
 """
 

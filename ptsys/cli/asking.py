@@ -1,0 +1,177 @@
+"""Asking workers about many rows: a prompt from wherever it is, and batches on their way."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ptsys.cli.deployment import Deployment
+from ptsys.cli.failures import naming
+from ptsys.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from ptsys.jobs.requests import RequestChannel
+    from ptsys.types.example import Example
+    from ptsys.types.requests import Decoding, GradientsRequest, Prediction, PredictRequest
+
+T = TypeVar("T")
+
+BATCH_ROWS = 64
+IN_FLIGHT = 4
+TIMEOUT = 180.0
+"""Seconds to wait for one batch: its shape may have to be compiled first."""
+
+BARE = "-"
+PROMPT_HELP = (
+    "A stored prompt's name or id, a file (.npy, .safetensors, a PEFT folder), or - for the bare "
+    "model."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """Who asks whom with what: a model, and a stored prompt's id or a tensor (safetensors), or
+    neither for the bare model."""
+
+    user: str
+    model: str
+    prompt: str | None = None
+    tensor: bytes | None = dataclasses.field(default=None, repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradients:
+    """The mean loss over all target tokens (nats), and its gradient [length, d_model]."""
+
+    loss: float
+    tokens: int
+    gradient: Any
+
+
+def find(where: Deployment, reference: str, model: str | None) -> Asked:
+    """The prompt that was named: stored, in a file, or none.
+
+    Raises NotFound if there is neither, InvalidInput if it does not belong to `model`.
+    """
+    if reference == BARE:
+        return Asked(where.user, model or where.settings.model)
+    with where.service() as service:
+        try:
+            prompt = service.prompts.get(reference, where.user)
+        except NotFound:
+            prompt = None
+    if prompt is None:
+        return _in_file(where, reference, model or where.settings.model)
+    if model is not None and prompt.model != model:
+        raise InvalidInput(
+            f"prompt {reference!r} belongs to model {prompt.model!r}; leave --model out",
+            field="model",
+        )
+    return Asked(where.user, prompt.model, prompt.id)
+
+
+def _in_file(where: Deployment, reference: str, model: str) -> Asked:
+    from ptsys.jobs.limits import read_limits
+    from ptsys.prompts.formats import check_prompt, read_prompt
+    from ptsys.prompts.safetensors_format import encode
+
+    if not Path(reference).expanduser().exists():
+        raise NotFound(
+            f"no stored prompt and no file is called {reference!r}; `ptsys prompts list` shows "
+            "your prompts"
+        )
+    limits = read_limits(where.settings.root, model)
+    with naming(reference, "prompt"):
+        array = check_prompt(read_prompt(reference), limits.d_model, model=model)
+    return Asked(where.user, model, None, encode(array))
+
+
+def predict(
+    channel: RequestChannel,
+    asked: Asked,
+    inputs: Iterable[str],
+    decoding: Decoding,
+    *,
+    timeout: float = TIMEOUT,
+) -> Iterator[list[Prediction]]:
+    """The answers, a batch at a time, in order; several batches are on their way at once."""
+    from ptsys.types.requests import Prediction, PredictRequest
+
+    def ask(batch: tuple[str, ...]) -> list[Prediction]:
+        request = PredictRequest(
+            model=asked.model, prompt=asked.prompt, inputs=batch, decoding=decoding
+        )
+        header, _ = channel.call(
+            asked.model, "predict", _header(asked, request), asked.tensor, timeout=timeout
+        )
+        return [Prediction.model_validate(row) for row in header["predictions"]]
+
+    return _ordered(ask, batches(inputs))
+
+
+def gradients(
+    channel: RequestChannel,
+    asked: Asked,
+    rows: Sequence[Example],
+    *,
+    timeout: float = TIMEOUT,
+) -> Iterator[Gradients]:
+    """The gradient of each batch, in order; `joined` makes one of them."""
+    from ptsys.prompts.safetensors_format import decode
+    from ptsys.types.requests import GradientsRequest
+
+    def ask(batch: tuple[Example, ...]) -> Gradients:
+        request = GradientsRequest(
+            model=asked.model,
+            prompt=asked.prompt,
+            inputs=tuple(row.input for row in batch),
+            targets=tuple(row.target or "" for row in batch),
+        )
+        header, tensors = channel.call(
+            asked.model, "gradients", _header(asked, request), asked.tensor, timeout=timeout
+        )
+        array, _ = decode(tensors or b"", tensor="gradient")
+        return Gradients(float(header["loss"]), int(header["tokens"]), array)
+
+    return _ordered(ask, batches(rows))
+
+
+def joined(parts: Sequence[Gradients]) -> Gradients:
+    """The gradient of all rows: each part counts by its tokens."""
+    tokens = sum(part.tokens for part in parts)
+    return Gradients(
+        loss=sum(part.loss * part.tokens for part in parts) / tokens,
+        tokens=tokens,
+        gradient=sum(part.gradient * (part.tokens / tokens) for part in parts),
+    )
+
+
+def batches(items: Iterable[T], size: int = BATCH_ROWS) -> Iterator[tuple[T, ...]]:
+    """The items in tuples of `size`; the last may be shorter."""
+    iterator = iter(items)
+    while batch := tuple(itertools.islice(iterator, size)):
+        yield batch
+
+
+def _header(asked: Asked, request: PredictRequest | GradientsRequest) -> dict[str, Any]:
+    return request.model_dump(mode="json") | {"user": asked.user}
+
+
+def _ordered(ask: Callable[[tuple[Any, ...]], T], parts: Iterable[tuple[Any, ...]]) -> Iterator[T]:
+    """The answers in order, with a few questions under way; the first error ends it."""
+    pool = concurrent.futures.ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="ask")
+    waiting: collections.deque[concurrent.futures.Future[T]] = collections.deque()
+    try:
+        for part in parts:
+            waiting.append(pool.submit(ask, part))
+            if len(waiting) > IN_FLIGHT:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,105 @@
+"""The deployment that a command talks to: where its data lies, and who asks."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ptsys.config import Settings
+    from ptsys.jobs.requests import RequestChannel
+    from ptsys.jobs.service import Service
+
+
+@dataclasses.dataclass(frozen=True)
+class Deployment:
+    """The global options. Settings are read and connections opened when first wanted."""
+
+    data: Path | None = None
+    name: str | None = None
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """`PTSYS_*` variables, and over them the options. Raises InvalidInput."""
+        from pydantic import ValidationError
+
+        from ptsys.cli.failures import invalid
+        from ptsys.config import Settings
+
+        options: dict[str, Any] = {"data_dir": self.data, "user": self.name}
+        try:
+            return Settings(**{key: value for key, value in options.items() if value is not None})
+        except ValidationError as error:
+            raise invalid(error) from None
+
+    @property
+    def user(self) -> str:
+        """Who asks."""
+        return self.settings.user
+
+    @contextlib.contextmanager
+    def service(self) -> Iterator[Service]:
+        """The service on this data directory, for as long as it is wanted."""
+        from ptsys.errors import Unavailable
+        from ptsys.jobs.service import Service
+
+        try:
+            self.settings.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(
+                f"the data directory {self.settings.root} cannot be made ({error.strerror}); "
+                "choose another one with --data"
+            ) from None
+        service = Service(self.settings)
+        try:
+            yield service
+        finally:
+            service.close()
+
+    @contextlib.contextmanager
+    def channel(self, model: str) -> Iterator[RequestChannel]:
+        """The way to workers of a model. Raises Unavailable at once if there is none."""
+        from ptsys.errors import Unavailable
+        from ptsys.jobs.redis_server import locate
+        from ptsys.jobs.requests import RequestChannel
+
+        address = locate(self.settings)
+        if not self.serving(model):
+            raise Unavailable(
+                f"no worker serves model {model!r}; start one: {start_command(model)}"
+            )
+        channel = RequestChannel(address)
+        try:
+            yield channel
+        finally:
+            channel.close()
+
+    def serving(self, model: str) -> bool:
+        """Whether a worker of this model runs, ready or still on its way."""
+        from ptsys.errors import Unavailable
+        from ptsys.jobs.presence import workers
+        from ptsys.jobs.redis_server import locate
+
+        try:
+            return any(worker.model == model for worker in workers(locate(self.settings)))
+        except Unavailable:
+            return False
+
+
+def start_command(model: str) -> str:
+    """What to type to get a worker of this model."""
+    from ptsys.store.models import BUILTIN
+
+    return "`ptsys up`" if model == BUILTIN else f"`ptsys up --model {model}`"
+
+
+def of(context: typer.Context, data: Path | None = None) -> Deployment:
+    """The deployment that the global options name; a command's own `--data` counts more."""
+    found = context.find_object(Deployment) or Deployment()
+    return found if data is None else dataclasses.replace(found, data=data)

@@ -1,0 +1,73 @@
+"""`ptsys evaluate`: how good a prompt is on rows whose answers are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ptsys.cli import asking, deployment, rows
+from ptsys.cli.decoding_options import Labels, Model, Timeout, label_list
+from ptsys.cli.examples import examples
+from ptsys.cli.output import Json, percent, print_fields, print_json
+from ptsys.cli.row_progress import row_progress
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog=examples(
+            "ptsys evaluate reviews test.jsonl",
+            "ptsys evaluate - test.jsonl --labels good,bad    (the bare model, without a prompt)",
+            "ptsys evaluate ./prompt.safetensors test.jsonl --json",
+        )
+    )(evaluate)
+
+
+def evaluate(
+    context: typer.Context,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help=asking.PROMPT_HELP)],
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA.jsonl", help='One {"input": "...", "target": "..."} a line.'),
+    ],
+    model: Model = None,
+    labels: Labels = None,
+    timeout: Timeout = asking.TIMEOUT,
+    as_json: Json = False,
+) -> None:
+    """Score a prompt: exact matches, F1 of words, and what always giving the commonest answer
+    of these rows would score."""
+    from ptsys.data.metrics import majority, summarize
+    from ptsys.jobs.limits import read_limits
+    from ptsys.types.requests import Decoding
+
+    where = deployment.of(context)
+    known = rows.read(data, "data")
+    asked = asking.find(where, prompt, model)
+    limits = read_limits(where.settings.root, asked.model)
+    rows.check(data, known, limits, "data")
+    targets = [row.target or "" for row in known]
+    how = Decoding(max_tokens=limits.target_tokens(targets), labels=label_list(labels))
+    answers: list[str] = []
+    with where.channel(asked.model) as channel, row_progress("evaluating", len(known)) as done:
+        for part in asking.predict(
+            channel, asked, (row.input for row in known), how, timeout=timeout
+        ):
+            answers.extend(answer.prediction for answer in part)
+            done(len(part))
+    commonest, share = majority(targets, targets)
+    scores = summarize(answers, targets)
+    found: dict[str, Any] = {"rows": len(known), **scores}
+    if as_json:
+        print_json({**found, "majority": {"answer": commonest, "accuracy": share}})
+        return
+    print_fields(
+        {
+            "rows": len(known),
+            "accuracy": percent(scores["accuracy"]),
+            "token F1": percent(scores["token_f1"]),
+            "majority": f"{percent(share)}  (always {commonest!r})",
+        }
+    )

@@ -1,0 +1,110 @@
+"""`ptsys jobs`: what was asked for, how far it is, and stopping it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ptsys.cli import deployment
+from ptsys.cli.examples import examples
+from ptsys.cli.output import Json, ago, note, print_fields, print_json, print_table
+from ptsys.types.records import Job, JobState
+
+app = typer.Typer(no_args_is_help=True, help="Your training jobs.")
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="As `ptsys jobs list` shows it.")]
+
+
+@app.command("list", epilog=examples("ptsys jobs list", "ptsys jobs list --state running --json"))
+def list_jobs(
+    context: typer.Context,
+    state: Annotated[JobState | None, typer.Option(help="Only these.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List your jobs, newest first."""
+    where = deployment.of(context)
+    with where.service() as service:
+        found = service.list(where.user, state=state, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("job", "prompt", "model", "state", "step", "made"),
+        ([*_row(job), ago(job.created)] for job in found),
+        empty="no jobs yet; `ptsys train DATA.jsonl --name NAME` makes one",
+    )
+
+
+@app.command(epilog=examples("ptsys jobs show job-0e6hx2", "ptsys jobs show job-0e6hx2 --json"))
+def show(context: typer.Context, job: JobId, as_json: Json = False) -> None:
+    """Show all that is known of a job, and why it failed if it did."""
+    where = deployment.of(context)
+    with where.service() as service:
+        found = service.get(job, where.user)
+    if as_json:
+        print_json(found)
+        return
+    spec = found.spec
+    print_fields(
+        {
+            "job": found.id,
+            "prompt": f"{spec.name} ({found.prompt})" if found.prompt else spec.name,
+            "model": spec.model,
+            "state": found.state,
+            "cancel asked": "yes" if found.cancel_requested else None,
+            "step": f"{found.step}/{spec.steps}",
+            "metrics": found.metrics,
+            "error": found.error,
+            "dataset": spec.dataset,
+            "validation": spec.validation,
+            "optimizer": f"{spec.optimizer.kind}, rate {spec.optimizer.learning_rate:g}",
+            "start": spec.initialization.kind,
+            "length, batch": f"{spec.length} tokens, {spec.batch_size} rows",
+            "worker": found.worker,
+            "attempts": found.attempts,
+            "made": ago(found.created),
+            "ended": ago(found.finished) if found.finished else None,
+            "traceback": found.traceback,
+        }
+    )
+
+
+@app.command(epilog=examples("ptsys jobs watch job-0e6hx2", "ptsys jobs watch job-0e6hx2 --json"))
+def watch(context: typer.Context, job: JobId, as_json: Json = False) -> None:
+    """Show a job as it learns, until it ends; with --json its events, one a line."""
+    from ptsys.cli.train import report
+    from ptsys.cli.watching import Watched
+    from ptsys.cli.watching import watch as watch_jobs
+
+    where = deployment.of(context)
+    with where.service() as service:
+        found = service.get(job, where.user)
+        if as_json:
+            for event in service.watch(job, where.user):
+                print_json(event, indent=None)
+            return
+        if not found.state.final and not where.serving(found.spec.model):
+            note(f"no worker runs; start one: {deployment.start_command(found.spec.model)}")
+        [ended] = watch_jobs(service, [Watched(found, found.spec.name)])
+        report(service, ended, as_json=False)
+
+
+@app.command(epilog=examples("ptsys jobs cancel job-0e6hx2"))
+def cancel(context: typer.Context, job: JobId, as_json: Json = False) -> None:
+    """Stop a job: at once if it waits, within a step or so if it runs."""
+    where = deployment.of(context)
+    with where.service() as service:
+        found = service.cancel(job, where.user)
+    if as_json:
+        print_json(found)
+    elif found.state is JobState.CANCELLED:
+        note(f"job {job} is cancelled")
+    else:
+        note(f"job {job} stops soon: its worker was asked")
+
+
+def _row(job: Job) -> list[object]:
+    step = f"{job.step}/{job.spec.steps}"
+    return [job.id, job.spec.name, job.spec.model, job.state, step]

@@ -1,0 +1,109 @@
+"""`ptsys`: the entry point, the global options and the list of commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import ptsys
+from ptsys.cli import (
+    bench,
+    evaluate,
+    failures,
+    gradients,
+    jobs,
+    models,
+    predict,
+    prompts,
+    quickstart,
+    run,
+    train,
+    up,
+)
+from ptsys.cli.deployment import Deployment
+from ptsys.errors import PtsysError
+
+app = typer.Typer(
+    name="ptsys",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ptsys {ptsys.__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="First of all: ptsys quickstart\n\n"
+    "Then: ptsys up, and beside it ptsys train reviews.jsonl --name reviews --wait"
+)
+def _global_options(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where everything is kept: database, prompts, models.",
+            envvar="PTSYS_DATA_DIR",
+            show_default="~/.ptsys",
+        ),
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(help="Who asks.", envvar="PTSYS_USER", show_default="local"),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which this is.")
+    ] = False,
+) -> None:
+    """Prompt tuning as a service: many users' soft prompts on one frozen T5, batched together."""
+    context.obj = Deployment(data=data, name=user)
+
+
+for module in (quickstart, up, train, predict, evaluate, gradients, run):
+    module.register(app)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(prompts.app, name="prompts")
+app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")
+
+
+def call(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code (see `ptsys.cli.failures`)."""
+    try:
+        code = app(
+            args=None if arguments is None else list(arguments),
+            prog_name="ptsys",
+            standalone_mode=False,
+        )
+    except (PtsysError, typer.TyperException) as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help was asked for, in a way
+            typer.echo(error)
+            return 0
+        print(failures.line(error), file=sys.stderr)
+        return failures.exit_code(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return failures.INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """The `ptsys` command."""
+    sys.exit(call())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Results go to stdout, as a table or as JSON; everything else goes to stderr."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ptsys.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import datetime
+
+    from rich.console import Console
+
+    from ptsys.types.model import Value
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
+]
+
+
+@functools.cache
+def messages() -> Console:
+    """Where progress and notes go: stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+@functools.cache
+def results() -> Console:
+    """Where tables go: stdout."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def note(text: str) -> None:
+    """Say something that is no result. `text` is plain: no markup."""
+    messages().print(text, markup=False, soft_wrap=True)
+
+
+def plain(value: Any) -> Any:
+    """A value, or values in lists and maps, as JSON types."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def print_json(value: Value | Mapping[str, Any] | Sequence[Any], *, indent: int | None = 2) -> None:
+    """The value as JSON on stdout."""
+    sys.stdout.write(json.dumps(plain(value), indent=indent, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_fields(fields: Mapping[str, object]) -> None:
+    """One thing: a name and its value a line; what is not set is left out."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for name, value in fields.items():
+        if value not in (None, "", (), {}):
+            table.add_row(f"[dim]{name}[/dim]", _cell(value))
+    results().print(table)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """Many things: a line each; `empty` goes to stderr if there are none."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    if table.row_count:
+        results().print(table)
+    else:
+        note(empty)
+
+
+def ago(moment: datetime.datetime) -> str:
+    """How long ago that was, in the largest whole unit."""
+    import datetime
+
+    seconds = (datetime.datetime.now(datetime.UTC) - moment).total_seconds()
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return f"{max(seconds, 0):.0f} s ago"
+
+
+def percent(score: float) -> str:
+    """A share as people read it."""
+    return f"{100 * score:.1f}%"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it appears whole or not at all. Raises InvalidInput if it cannot be."""
+    part = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InvalidInput(
+            f"{path} cannot be written ({error.strerror or error}); choose another place",
+            field="output",
+        ) from None
+
+
+def _cell(value: object) -> str:
+    from rich.markup import escape
+
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return escape(", ".join(f"{key} {_bare(item)}" for key, item in value.items()))
+    if isinstance(value, list | tuple):
+        return escape(", ".join(map(str, value)))
+    return escape("" if value is None else str(value))
+
+
+def _bare(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

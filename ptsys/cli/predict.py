@@ -1,0 +1,91 @@
+"""`ptsys predict`: answers for a file of inputs, one JSON line each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ptsys.cli import asking, deployment, rows
+from ptsys.cli.decoding_options import (
+    Beams,
+    Labels,
+    LengthPenalty,
+    MaxTokens,
+    Method,
+    Model,
+    Seed,
+    Temperature,
+    Timeout,
+    TopP,
+    decoding,
+)
+from ptsys.cli.examples import examples
+from ptsys.cli.output import Json, note, print_json, write_whole
+from ptsys.cli.row_progress import row_progress
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog=examples(
+            "ptsys predict reviews inputs.jsonl",
+            "ptsys predict reviews inputs.jsonl --output answers.jsonl --labels good,bad",
+            "ptsys predict ./prompt.npy inputs.jsonl --method sample --temperature 0.7",
+        )
+    )(predict)
+
+
+def predict(
+    context: typer.Context,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help=asking.PROMPT_HELP)],
+    inputs: Annotated[
+        Path, typer.Argument(metavar="INPUTS.jsonl", help='One {"input": "..."} a line.')
+    ],
+    output: Annotated[Path | None, typer.Option(help="A file instead of stdout.")] = None,
+    model: Model = None,
+    method: Method = "greedy",
+    labels: Labels = None,
+    max_tokens: MaxTokens = 32,
+    temperature: Temperature = 1.0,
+    top_p: TopP = 1.0,
+    beams: Beams = 4,
+    length_penalty: LengthPenalty = 0.6,
+    seed: Seed = 0,
+    timeout: Timeout = asking.TIMEOUT,
+    as_json: Json = False,
+) -> None:
+    """Answer rows with a prompt: one {"prediction", "score"} a line, in their order.
+
+    The score is the answer's log-probability in nats, summed over its tokens.
+    """
+    how = decoding(
+        labels,
+        method=method,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        beams=beams,
+        length_penalty=length_penalty,
+        seed=seed,
+    )
+    where = deployment.of(context)
+    texts = [row.input for row in rows.read(inputs, "inputs", targets=False)]
+    asked = asking.find(where, prompt, model)
+    lines: list[str] = []
+    emit: Callable[[str], None] = print if output is None else lines.append
+    with where.channel(asked.model) as channel, row_progress("predicting", len(texts)) as done:
+        for answers in asking.predict(channel, asked, texts, how, timeout=timeout):
+            for answer in answers:
+                row = answer.model_dump(mode="json", exclude_none=True)
+                emit(json.dumps(row, ensure_ascii=False))
+            done(len(answers))
+    if output is not None:
+        write_whole(output, "".join(line + "\n" for line in lines).encode())
+        if as_json:
+            print_json({"rows": len(lines), "output": str(output)})
+        else:
+            note(f"{len(lines)} predictions in {output}")

@@ -1,0 +1,224 @@
+"""`ptsys prompts`: the stored prompts, and their way out to other tools and in from them."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ptsys.cli import deployment
+from ptsys.cli.examples import examples
+from ptsys.cli.failures import naming
+from ptsys.cli.output import Json, ago, note, print_fields, print_json, print_table
+from ptsys.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from ptsys.types.records import Prompt
+
+app = typer.Typer(no_args_is_help=True, help="Your stored prompts, and those you may see.")
+
+Format = Literal["npy", "safetensors", "peft", "orbax"]
+Reference = Annotated[
+    str, typer.Argument(metavar="PROMPT", help="A name of yours, owner/name, or an id.")
+]
+_SUFFIXES: dict[str, Format] = {".npy": "npy", ".safetensors": "safetensors"}
+
+
+@app.command(
+    "list", epilog=examples("ptsys prompts list", "ptsys prompts list --model tiny --json")
+)
+def list_prompts(
+    context: typer.Context,
+    model: Annotated[str | None, typer.Option(help="Only this model's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List the prompts you may see, newest first."""
+    where = deployment.of(context)
+    with where.service() as service:
+        found = service.prompts.list(where.user, model=model, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("prompt", "owner", "model", "length", "steps", "scores", "visibility", "made"),
+        (
+            (p.name, p.owner, p.model, p.length, p.steps, p.scores, p.visibility, ago(p.created))
+            for p in found
+        ),
+        empty="no prompts yet; `ptsys train DATA.jsonl --name NAME` makes one",
+    )
+
+
+@app.command(epilog=examples("ptsys prompts show reviews", "ptsys prompts show ann/intents --json"))
+def show(context: typer.Context, prompt: Reference, as_json: Json = False) -> None:
+    """Show all that is known of a prompt: model, data, options of its training, scores."""
+    where = deployment.of(context)
+    with where.service() as service:
+        found = service.prompts.get(prompt, where.user)
+    if as_json:
+        print_json(found)
+        return
+    print_fields(
+        {
+            "prompt": found.name,
+            "id": found.id,
+            "owner": found.owner,
+            "visibility": found.visibility,
+            "shared with": found.shared_with,
+            "model": f"{found.model}, weights {found.model_fingerprint}",
+            "shape": f"{found.length} tokens of width {found.d_model}",
+            "made": f"{found.created:%Y-%m-%d %H:%M} UTC, {ago(found.created)}",
+            "job": found.job,
+            "dataset": found.dataset,
+            "start": found.initialization,
+            "training": found.hyperparameters,
+            "steps": found.steps,
+            "scores": found.scores,
+            "tags": found.tags,
+        }
+    )
+
+
+@app.command(
+    epilog=examples(
+        "ptsys prompts export reviews reviews.safetensors",
+        "ptsys prompts export reviews reviews-adapter --format peft",
+    )
+)
+def export(
+    context: typer.Context,
+    prompt: Reference,
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file; for peft, orbax a folder.")],
+    format: Annotated[
+        Format | None, typer.Option(help="What kind.", show_default="by the path's ending")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a prompt for another tool: numpy, safetensors, PEFT or Orbax."""
+    from ptsys.prompts.formats import write_prompt
+    from ptsys.prompts.storage import load_tensor, save_tensor
+
+    kind = format or _SUFFIXES.get(path.suffix)
+    if kind is None:
+        raise InvalidInput(
+            f"{path} does not say what kind of file to write; add --format npy, safetensors, peft "
+            "or orbax",
+            field="format",
+        )
+    where = deployment.of(context)
+    with where.service() as service:
+        found = service.prompts.get(prompt, where.user)
+        array = load_tensor(service.prompts.tensor_path(found.id))
+    if kind == "orbax":
+        save_tensor(path.expanduser().absolute(), array)
+    else:
+        write_prompt(array, path, kind, _metadata(found))
+    if as_json:
+        print_json({"prompt": found.id, "format": kind, "path": str(path)})
+    else:
+        note(f"{found.name} is in {path} ({kind})")
+
+
+@app.command(
+    "import",
+    epilog=examples(
+        "ptsys prompts import prompt.npy --name sst2 --model t5-base",
+        "ptsys prompts import ./adapter --name sst2 --model t5-base",
+    ),
+)
+def import_prompt(
+    context: typer.Context,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH", help="An .npy or .safetensors file, a PEFT or an Orbax folder."
+        ),
+    ],
+    name: Annotated[str, typer.Option(help="What it will be called.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="The frozen model it was made for.", show_default="tiny"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Keep a prompt that another tool made. Its width must be the model's."""
+    from ptsys.jobs.limits import read_limits
+    from ptsys.prompts.check import check_prompt
+
+    where = deployment.of(context)
+    limits = read_limits(where.settings.root, model or where.settings.model)
+    with naming(path, "prompt"):
+        array = check_prompt(_read(path), limits.d_model, model=limits.model)
+    record = {
+        "name": name,
+        "owner": where.user,
+        "model": limits.model,
+        "model_fingerprint": limits.fingerprint,
+        "length": array.shape[0],
+        "d_model": array.shape[1],
+    }
+    prompt = _keep(where, record, array)
+    if as_json:
+        print_json(prompt)
+    else:
+        print_fields({"prompt": prompt.name, "id": prompt.id, "length": prompt.length})
+        note(f"next: `ptsys predict {prompt.name} INPUTS.jsonl`")
+
+
+@app.command(epilog=examples("ptsys prompts delete reviews"))
+def delete(context: typer.Context, prompt: Reference, as_json: Json = False) -> None:
+    """Delete a prompt of yours, for good."""
+    where = deployment.of(context)
+    with where.service() as service:
+        found = service.prompts.delete(prompt, where.user)
+    if as_json:
+        print_json(found)
+    else:
+        note(f"{found.name} ({found.id}) is deleted")
+
+
+def _keep(where: deployment.Deployment, record: dict[str, Any], array: Any) -> Prompt:
+    """Tensor first, then the record: a record never lacks its tensor."""
+    from ptsys.prompts.storage import save_tensor
+    from ptsys.store.prompts import refuse_taken_name
+    from ptsys.store.visibility import check_name
+    from ptsys.types.records import Prompt
+
+    check_name(record["name"])
+    with where.service() as service:
+        with service.database.reading() as session:
+            refuse_taken_name(session, record["owner"], record["name"])
+        identifier = service.prompts.new_id()
+        tensor = service.prompts.tensor_path(identifier)
+        save_tensor(tensor, array)
+        try:
+            prompt = Prompt(id=identifier, created=service.clock(), **record)
+            return service.prompts.add(prompt)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                tensor.rmtree()
+            raise
+
+
+def _read(path: Path) -> Any:
+    from ptsys.prompts.formats import read_prompt
+
+    if (path.expanduser() / "_METADATA").is_file():  # Orbax
+        from ptsys.prompts.storage import load_tensor
+
+        return load_tensor(path.expanduser().absolute())
+    return read_prompt(path)
+
+
+def _metadata(prompt: Prompt) -> dict[str, str]:
+    return {
+        "name": prompt.name,
+        "model": prompt.model,
+        "model_fingerprint": prompt.model_fingerprint,
+        "base_model_name_or_path": prompt.model,
+        "created": prompt.created.isoformat(),
+        "steps": str(prompt.steps),
+    }

@@ -1,0 +1,245 @@
+"""`ptsys quickstart`: the whole story, on three users' tasks, in a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ptsys.cli.deployment import Deployment
+from ptsys.cli.examples import examples
+from ptsys.cli.output import Json, messages, note, percent, print_json, results
+from ptsys.cli.signals import termination_raises
+from ptsys.errors import Conflict
+
+if TYPE_CHECKING:
+    from ptsys.cli.quickstart_tasks import QuickstartTask
+    from ptsys.cli.stack import Stack
+    from ptsys.config import Settings
+    from ptsys.jobs.requests import RequestChannel
+    from ptsys.jobs.service import Service
+    from ptsys.types.records import Job
+
+STEPS, LENGTH, BATCH = 300, 16, 16
+_EVALUATE_EVERY = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """One user's result: shares of the test rows answered exactly, and answers to fresh inputs
+    (input, wanted, answer)."""
+
+    task: str
+    user: str
+    title: str
+    prompt: str
+    majority: float
+    zero_shot: float
+    tuned: float
+    fresh: tuple[tuple[str, str, str], ...]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=examples("ptsys quickstart", "ptsys quickstart --data ./try --json"))(
+        quickstart
+    )
+
+
+def quickstart(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A folder to work in and to leave.", show_default="a temporary one"),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the temporary folder.")] = False,
+    model: Annotated[str, typer.Option(hidden=True)] = "tiny",
+    steps: Annotated[int, typer.Option(min=1, hidden=True)] = STEPS,
+    as_json: Json = False,
+) -> None:
+    """See it work: three users tune prompts on one frozen model at once, in a few minutes.
+
+    Starts Redis and a worker in a folder of its own, trains, compares each prompt with the
+    commonest answer and with the bare model, and takes everything down again.
+    """
+    from ptsys.cli.stack import Stack
+    from ptsys.config import Settings
+    from ptsys.jobs.limits import read_limits
+
+    began = time.monotonic()
+    with termination_raises(), _folder(data, keep) as root:
+        settings = Settings(data_dir=root, redis_url=None, database_url=None, model=model)
+        read_limits(settings.root, model)
+        note(f"Three users, one frozen model ({model}), one worker. Working in {root}")
+        with (
+            Deployment(root).service() as opened,
+            Stack(settings, model=model, note=note) as stack,
+        ):
+            with messages().status("starting") as status:
+                stack.wait_until_ready(lambda text: status.update(text))
+            note(f"Redis and a worker are ready after {time.monotonic() - began:.0f} s")
+            outcomes = _Story(settings, opened, stack, steps).tell()
+        if as_json:
+            print_json({"seconds": round(time.monotonic() - began, 1), "tasks": _plain(outcomes)})
+        else:
+            _show(outcomes)
+            note(f"{time.monotonic() - began:.0f} seconds in all; no process is left behind.")
+            _what_next(root, kept=keep or data is not None)
+
+
+class _Story:
+    """What happens while the stack runs."""
+
+    def __init__(self, settings: Settings, service: Service, stack: Stack, steps: int) -> None:
+        from ptsys.cli.quickstart_tasks import quickstart_tasks
+
+        self._settings = settings
+        self._service = service
+        self._stack = stack
+        self._steps = steps
+        self._tasks = quickstart_tasks()
+
+    def tell(self) -> list[Outcome]:
+        """Submit all jobs, show them learn, and judge their prompts."""
+        from ptsys.cli.train import check_succeeded
+        from ptsys.cli.watching import Watched, watch
+        from ptsys.jobs.requests import RequestChannel
+
+        jobs = [self._submit(task) for task in self._tasks]
+        titles = [f"{task.user}: {task.title}" for task in self._tasks]
+        watched = [Watched(job, title) for job, title in zip(jobs, titles, strict=True)]
+        ended = watch(self._service, watched, self._stack.tend)
+        for job in ended:
+            check_succeeded(job)
+        channel = RequestChannel(self._stack.address)
+        try:
+            with messages().status("comparing with the commonest answer and the bare model"):
+                return [
+                    self._judge(channel, task, job)
+                    for task, job in zip(self._tasks, ended, strict=True)
+                ]
+        finally:
+            channel.close()
+
+    def _submit(self, task: QuickstartTask) -> Job:
+        from ptsys.types.training import TrainingSpec
+
+        name = task.name
+        for attempt in range(2, 1000):
+            try:
+                stored = {
+                    part: self._service.datasets.add(f"{name}-{part}", task.user, rows)
+                    for part, rows in (("train", task.train), ("validation", task.validation))
+                }
+                spec = TrainingSpec(
+                    name=name,
+                    model=self._settings.model,
+                    dataset=stored["train"].id,
+                    validation=stored["validation"].id,
+                    steps=self._steps,
+                    length=LENGTH,
+                    batch_size=BATCH,
+                    evaluate_every=_EVALUATE_EVERY,
+                )
+                return self._service.submit(spec, task.user)
+            except Conflict:  # an earlier quickstart in the same folder
+                name = f"{task.name}-{attempt}"
+        raise Conflict(f"too many quickstarts ran in {self._settings.root}; choose another folder")
+
+    def _judge(self, channel: RequestChannel, task: QuickstartTask, job: Job) -> Outcome:
+        from ptsys.data.metrics import exact_match, majority
+
+        targets = [row.target or "" for row in task.test]
+        answers = self._answers(channel, task, job.prompt)
+        tuned, fresh = answers[: len(targets)], answers[len(targets) :]
+        bare = self._answers(channel, task, None)[: len(targets)]
+        _, commonest = majority([row.target or "" for row in task.train], targets)
+        return Outcome(
+            task=task.name,
+            user=task.user,
+            title=task.title,
+            prompt=job.prompt or "",
+            majority=commonest,
+            zero_shot=exact_match(bare, targets),
+            tuned=exact_match(tuned, targets),
+            fresh=tuple(
+                (row.input, row.target or "", answer)
+                for row, answer in zip(task.fresh, fresh, strict=True)
+            ),
+        )
+
+    def _answers(
+        self, channel: RequestChannel, task: QuickstartTask, prompt: str | None
+    ) -> list[str]:
+        from ptsys.cli import asking
+        from ptsys.types.requests import Decoding
+
+        asked = asking.Asked(task.user, self._settings.model, prompt)
+        inputs = [row.input for row in (*task.test, *task.fresh)]
+        parts = asking.predict(channel, asked, inputs, Decoding())
+        return [answer.prediction for part in parts for answer in part]
+
+
+@contextlib.contextmanager
+def _folder(data: Path | None, keep: bool) -> Iterator[Path]:
+    """The folder to work in; a temporary one is removed, whatever happens."""
+    if data is not None:
+        yield data.expanduser().absolute()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="ptsys-quickstart-"))
+    try:
+        yield folder
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _show(outcomes: Sequence[Outcome]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = results()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("task")
+    table.add_column("user")
+    for column in ("majority", "zero-shot", "tuned"):
+        table.add_column(column, justify="right")
+    for one in outcomes:
+        best = one.tuned > max(one.majority, one.zero_shot)
+        tuned = f"[bold green]{percent(one.tuned)}[/]" if best else percent(one.tuned)
+        table.add_row(one.title, one.user, percent(one.majority), percent(one.zero_shot), tuned)
+    console.print(table)
+    console.print("Fresh inputs:")
+    for one in outcomes:
+        for source, wanted, answer in one.fresh:
+            mark = "[green]✓[/]" if answer == wanted else f"[red]✗[/] (wanted {escape(wanted)})"
+            console.print(
+                f"  {one.user}: {escape(source)} → [bold]{escape(answer)}[/] {mark}", soft_wrap=True
+            )
+
+
+def _what_next(root: Path, *, kept: bool) -> None:
+    note("Next:")
+    if kept:
+        note(f"  ptsys --data {root} --user ann prompts list")
+        note(f"  ptsys --data {root} up")
+    else:
+        note("  ptsys up                                            the service, until Ctrl-C")
+    note("  ptsys train YOUR.jsonl --name NAME --wait           a prompt of your own")
+    note("  ptsys predict NAME INPUTS.jsonl                     and what it answers")
+
+
+def _plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    fresh = ("input", "target", "prediction")
+    return [
+        dataclasses.asdict(one) | {"fresh": [dict(zip(fresh, x, strict=True)) for x in one.fresh]}
+        for one in outcomes
+    ]

@@ -1,0 +1,100 @@
+"""The three users' datasets of `ptsys quickstart`: always the same rows, made here.
+
+Each asks for something that nothing in the input says, so that the bare model cannot know it and
+a prompt has to carry it: ann's desks are named after colours, bob wants the person of a news
+line, eve her notes in a form of her own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import random
+from collections.abc import Callable
+
+from ptsys.data.generated import FAMILIES, GeneratedTask
+from ptsys.data.generated.intents import utterance
+from ptsys.data.generated.lexicon.intents import INTENTS
+from ptsys.types.example import Example
+
+TRAIN, VALIDATION, TEST, FRESH = 160, 40, 60, 2
+DESKS = {
+    "money transfer": "red",
+    "money in account": "blue",
+    "lost card": "green",
+    "opening hours": "yellow",
+}
+"""Which desk of ann's bank answers which request."""
+
+_SEED = "quickstart"
+_TRIES = 20_000
+
+Draw = Callable[[random.Random], tuple[str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class QuickstartTask:
+    """A user's task: what to learn from, what to watch, what to be judged by, and inputs that
+    nobody has seen. No input occurs twice."""
+
+    name: str
+    user: str
+    title: str
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    test: tuple[Example, ...]
+    fresh: tuple[Example, ...]
+
+
+def quickstart_tasks() -> list[QuickstartTask]:
+    """The three tasks, the same at every call."""
+    return [
+        _task("desks", "ann", "which desk answers the customer", _desk()),
+        _task("people", "bob", "who the news is about", _variant("entity", "person/as_is/bare")),
+        _task("notes", "eve", "notes as file names", _variant("sentence_edit", _NOTES)),
+    ]
+
+
+_NOTES = "join_underscore/short/bare"
+
+
+def _desk() -> Draw:
+    """Each desk in turn, so that none is much commoner than another."""
+    intents = itertools.cycle([intent for intent in INTENTS if intent.name in DESKS])
+
+    def draw(rng: random.Random) -> tuple[str, str]:
+        intent = next(intents)
+        return utterance(intent, rng), DESKS[intent.name]
+
+    return draw
+
+
+def _variant(family: str, variant: str) -> Draw:
+    """The draw of the family's task of exactly that name."""
+    rng = random.Random(_SEED)
+    for _ in range(_TRIES):
+        task: GeneratedTask = FAMILIES[family](rng)
+        if task.name == f"{family}/{variant}":
+            return task.draw
+    raise LookupError(f"the family {family} has no variant {variant}")
+
+
+def _task(name: str, user: str, title: str, draw: Draw) -> QuickstartTask:
+    rows = _distinct(draw, random.Random(f"{_SEED}/{name}"), TRAIN + VALIDATION + TEST + FRESH)
+    parts = []
+    for size in (TRAIN, VALIDATION, TEST, FRESH):
+        parts.append(tuple(rows[:size]))
+        rows = rows[size:]
+    return QuickstartTask(name, user, title, *parts)
+
+
+def _distinct(draw: Draw, rng: random.Random, count: int) -> list[Example]:
+    found: dict[str, str] = {}
+    for _ in range(_TRIES):
+        source, target = draw(rng)
+        found.setdefault(source, target)
+        if len(found) == count:
+            rows = [Example(source, target) for source, target in found.items()]
+            rng.shuffle(rows)
+            return rows
+    raise LookupError(f"fewer than {count} different rows")

@@ -1,0 +1,170 @@
+"""Training jobs as they learn: a bar each, side by side, or plain lines where no terminal is."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ptsys.cli.output import messages
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from ptsys.jobs.service import Service
+    from ptsys.types.records import Event, Job
+
+_POLL = 0.15  # seconds
+_SPEED_WINDOW = 10.0  # seconds over which rows a second are counted
+_LINE_EVERY = 5.0  # seconds between two plain lines of progress
+
+
+@dataclasses.dataclass
+class Watched:
+    """A job under watch: what is shown of it."""
+
+    job: Job
+    title: str
+    after: int = 0
+    loss: float | None = None
+    score: float | None = None
+    marks: list[tuple[float, int]] = dataclasses.field(default_factory=list)
+
+    def see(self, job: Job, events: Sequence[Event]) -> None:
+        """Take in the job's new state."""
+        self.job = job
+        for event in events:
+            self.after = event.sequence
+            if event.kind == "evaluation":
+                self.score = _number(event.data, "accuracy", self.score)
+        self.loss = _number(job.metrics, "loss", self.loss)
+        self.score = _number(job.metrics, "accuracy", self.score)
+        now = time.monotonic()
+        if job.step:
+            self.marks.append((now, job.step))
+            self.marks = [mark for mark in self.marks if now - mark[0] <= _SPEED_WINDOW]
+
+    @property
+    def rows_a_second(self) -> float | None:
+        """Of the last seconds; None before the second step."""
+        if len(self.marks) < 2 or self.marks[-1][1] == self.marks[0][1]:
+            return None
+        (since, first), (now, last) = self.marks[0], self.marks[-1]
+        return (last - first) * self.job.spec.batch_size / max(now - since, 1e-6)
+
+    @property
+    def state(self) -> str:
+        """In a word or two."""
+        if self.job.state == "running" and not self.job.step:
+            return "compiling"
+        return str(self.job.state)
+
+
+class Screen(Protocol):
+    """Shows watched jobs."""
+
+    def show(self, watched: Sequence[Watched]) -> None:
+        """Show how they stand now."""
+
+
+def watch(
+    service: Service, watched: Sequence[Watched], between: Callable[[], object] = lambda: None
+) -> list[Job]:
+    """Show the jobs until all have ended, in whatever state; `between` is called now and then."""
+    with _screen(watched) as screen:
+        while True:
+            for one in watched:
+                if not one.job.state.final or not one.after:
+                    job = service.get(one.job.id, one.job.owner)  # first: see Service.watch
+                    one.see(job, service.events(one.job.id, one.job.owner, after=one.after))
+            screen.show(watched)
+            if all(one.job.state.final for one in watched):
+                return [one.job for one in watched]
+            between()
+            time.sleep(_POLL)
+
+
+@contextlib.contextmanager
+def _screen(watched: Sequence[Watched]) -> Iterator[Screen]:
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    console = messages()
+    if not console.is_terminal:
+        yield Lines()
+        return
+    columns = (
+        SpinnerColumn(finished_text="[green]✓[/green]"),
+        TextColumn("{task.description}"),
+        TextColumn("[dim]{task.fields[state]:<9}[/dim]"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TextColumn("loss {task.fields[loss]:>6}"),
+        TextColumn("validation {task.fields[score]:>6}"),
+        TextColumn("{task.fields[speed]:>5} rows/s"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield Bars(progress, watched)
+
+
+class Bars:
+    """One bar a job."""
+
+    def __init__(self, progress: Progress, watched: Sequence[Watched]) -> None:
+        self._progress = progress
+        self._tasks: list[TaskID] = [
+            progress.add_task(one.title, total=one.job.spec.steps, **_shown(one)) for one in watched
+        ]
+
+    def show(self, watched: Sequence[Watched]) -> None:
+        """Move the bars."""
+        for task, one in zip(self._tasks, watched, strict=True):
+            self._progress.update(task, completed=one.job.step, **_shown(one))
+            if one.job.state.final:
+                self._progress.stop_task(task)
+
+
+class Lines:
+    """A line whenever a job changes its state or its score, and every few seconds."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, tuple[str, float | None]] = {}
+        self._when: dict[str, float] = {}
+
+    def show(self, watched: Sequence[Watched]) -> None:
+        """Say what is new."""
+        now = time.monotonic()
+        for one in watched:
+            key, new = one.job.id, (one.state, one.score)
+            moved = one.state == "running" and now - self._when.get(key, 0) > _LINE_EVERY
+            if self._said.get(key) == new and not moved:
+                continue
+            self._said[key], self._when[key] = new, now
+            shown = _shown(one)
+            text = f"{one.title}: {shown['state']}, step {one.job.step}/{one.job.spec.steps}"
+            for name, field in (("loss", "loss"), ("validation", "score"), ("rows/s", "speed")):
+                text += f", {name} {shown[field]}" if shown[field] != "-" else ""
+            messages().print(text, markup=False, soft_wrap=True)
+
+
+def _shown(one: Watched) -> dict[str, Any]:
+    speed = one.rows_a_second
+    return {
+        "state": one.state,
+        "loss": "-" if one.loss is None else f"{one.loss:.3f}",
+        "score": "-" if one.score is None else f"{100 * one.score:.1f}%",
+        "speed": "-" if speed is None else f"{speed:.0f}",
+    }
+
+
+def _number(values: Mapping[str, Any], key: str, otherwise: float | None) -> float | None:
+    found = values.get(key)
+    return float(found) if isinstance(found, int | float) else otherwise

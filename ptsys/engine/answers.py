@@ -1,0 +1,107 @@
+"""From a step's device results to the answers of its calls; runs on the finishing thread."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptsys.data.vocabulary import Vocabulary
+from ptsys.engine.calls import Placement
+from ptsys.engine.groups import Group
+from ptsys.types.requests import Prediction
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientsResult:
+    """Loss (mean over all target tokens, nats), its gradient [P, D], and per row the mean token
+    loss and the teacher-forced prediction."""
+
+    loss: float
+    tokens: int
+    gradient: NDArray[np.float32]
+    row_losses: list[float]
+    predictions: list[str]
+
+
+def answer_calls(
+    group: Group, placements: Sequence[Placement], result: Any, vocabulary: Vocabulary
+) -> None:
+    """Wait for the device and resolve every call's future."""
+    arrays = type(result)(*(np.asarray(x) for x in result))
+    for placement in placements:
+        try:
+            answer = _ANSWERS[group.kind](placement, arrays, vocabulary)
+        except Exception as error:
+            placement.call.future.set_exception(error)
+        else:
+            placement.call.future.set_result(answer)
+
+
+def _gradients(placement: Placement, result: Any, vocabulary: Vocabulary) -> GradientsResult:
+    prompt = placement.call.prompt
+    assert prompt is not None
+    return GradientsResult(
+        loss=float(result.loss[placement.slot]),
+        tokens=int(result.tokens[placement.slot]),
+        gradient=np.array(result.values[placement.slot][-len(prompt) :]),
+        row_losses=[float(x) for x in result.row_loss[placement.rows]],
+        predictions=[vocabulary.decode(row.tolist()) for row in result.predicted[placement.rows]],
+    )
+
+
+def _generate(placement: Placement, result: Any, vocabulary: Vocabulary) -> list[Prediction]:
+    return [
+        Prediction(prediction=vocabulary.decode(tokens.tolist()), score=float(score))
+        for tokens, score in zip(
+            result.tokens[placement.rows], result.score[placement.rows], strict=True
+        )
+    ]
+
+
+def _score(placement: Placement, result: Any, vocabulary: Vocabulary) -> list[float]:
+    return [float(x) for x in result.log_probability[placement.rows]]
+
+
+_ANSWERS = {"gradients": _gradients, "generate": _generate, "score": _score}
+
+
+def join_predictions(
+    parts: Sequence[concurrent.futures.Future[Any]], labels: Sequence[str] = ()
+) -> concurrent.futures.Future[list[Prediction]]:
+    """One future for a request that was split; with labels, scores become answers."""
+    joined: concurrent.futures.Future[list[Prediction]] = concurrent.futures.Future()
+    left = len(parts)
+    lock = threading.Lock()
+
+    def finished(_: concurrent.futures.Future[Any]) -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            if left:
+                return
+        errors = [part.exception() for part in parts if part.exception()]
+        if errors:
+            joined.set_exception(errors[0])
+            return
+        rows = [row for part in parts for row in part.result()]
+        joined.set_result(_choose(rows, labels) if labels else rows)
+
+    for part in parts:
+        part.add_done_callback(finished)
+    return joined
+
+
+def _choose(scores: Sequence[float], labels: Sequence[str]) -> list[Prediction]:
+    """The label of the highest summed log-probability, a row."""
+    answers = []
+    for start in range(0, len(scores), len(labels)):
+        own = dict(zip(labels, scores[start : start + len(labels)], strict=True))
+        best = max(own, key=lambda label: own[label])
+        answers.append(Prediction(prediction=best, score=own[best], label_scores=own))
+    return answers

@@ -1,0 +1,21 @@
+"""The few sizes that compiled shapes come in. Everything is padded up to the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ptsys.errors import InvalidInput
+
+PROMPT_LENGTHS = (16, 32, 64, 112, 128, 256, 512, 1024)
+INPUT_LENGTHS = (16, 32, 64, 128, 256, 512, 1024)
+TARGET_LENGTHS = (8, 16, 32, 64, 128, 256, 512)
+ROWS = (1, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+SLOTS = (1, 4, 16, 64, 256, 1024, 4096)
+
+
+def fit(size: int, sizes: Sequence[int], field: str) -> int:
+    """The smallest of `sizes` that holds `size`; raises InvalidInput above the largest."""
+    for candidate in sizes:
+        if size <= candidate:
+            return candidate
+    raise InvalidInput(f"{field} is {size}; the most is {sizes[-1]}", field=field)

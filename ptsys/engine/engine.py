@@ -1,0 +1,471 @@
+"""The engine: one thread owns the device, and batches the rows of many users into its steps."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import itertools
+import logging
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptsys.data.features import encode_examples, encode_inputs, encode_targets
+from ptsys.engine.answers import GradientsResult, answer_calls, join_predictions
+from ptsys.engine.buckets import INPUT_LENGTHS, PROMPT_LENGTHS, ROWS, SLOTS, TARGET_LENGTHS, fit
+from ptsys.engine.calls import Call, choices_of, place, prompts_of, rows_of
+from ptsys.engine.compilation import CompiledShapes
+from ptsys.engine.groups import Group, Shape, builder
+from ptsys.engine.model import ServedModel
+from ptsys.engine.residents import Failed, Training, TrainingTask
+from ptsys.engine.scheduler import Item, Limits, Scheduler, Step
+from ptsys.engine.training import Residents
+from ptsys.errors import InvalidInput, Unavailable
+from ptsys.prompts.formats import check_prompt
+from ptsys.types.example import Example
+from ptsys.types.requests import Decoding, Prediction
+from ptsys.types.training import TrainingSpec
+
+logger = logging.getLogger(__name__)
+
+CALL_ROWS = 64  # longer requests are split, so that they fit small shapes and share fairly
+IN_FLIGHT = 2  # steps dispatched and not yet finished: the host prepares one while one runs
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineOptions:
+    """Limits of one engine; see `ptsys.config.Settings` for what they mean."""
+
+    max_wait_ms: float = 3.0
+    max_rows: int = 512
+    max_residents: int = 64
+
+
+class Engine:
+    """Predicts, differentiates and trains for many users on one frozen model.
+
+    Every method may be called from any thread; work runs on the device thread.
+    """
+
+    def __init__(self, model: ServedModel, options: EngineOptions | None = None) -> None:
+        self.model = model
+        self.options = options or EngineOptions()
+        self._config = model.frozen.config
+        self._shapes = CompiledShapes()
+        self._scheduler: Scheduler[Any] = Scheduler(self.options.max_wait_ms / 1000)
+        self._calls: dict[int, Call] = {}
+        self._numbers = itertools.count()
+        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._in_flight = threading.Semaphore(IN_FLIGHT)
+        self._unfinished = Counter()
+        self._finisher = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="finish")
+        self._residents = Residents(self, self.options.max_residents)
+        self._draining = threading.Event()
+        self._accepting = True
+        self._thread = threading.Thread(target=self._run, name="device", daemon=True)
+
+    # ---- life -----------------------------------------------------------------------------
+
+    def start(self) -> Engine:
+        """Start the device thread."""
+        self._thread.start()
+        return self
+
+    @property
+    def alive(self) -> bool:
+        """The device thread runs."""
+        return self._thread.is_alive()
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Let residents stop after the step under way and calls finish; True if all did."""
+        self._accepting = False
+        self._draining.set()
+        self._commands.put(self._residents.stop_all)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def close(self) -> None:
+        """Drain, then free the threads."""
+        if self._thread.is_alive():
+            self.drain()
+        self._shapes.close()
+        self._finisher.shutdown(wait=True)
+
+    # ---- training -------------------------------------------------------------------------
+
+    def encode(self, spec: TrainingSpec, examples: Sequence[Example]) -> Any:
+        """Tokenize a job's rows; InvalidInput names a row whose target is too long."""
+        limit = min(spec.max_input_length or self._config.max_input_length, INPUT_LENGTHS[-1])
+        return encode_examples(
+            self.model.vocabulary, examples, limit, self._config.max_target_length
+        )
+
+    def train(self, task: TrainingTask) -> Training:
+        """Let a job join as a resident, at once or when a slot is free."""
+        self._check_accepting()
+        check_prompt(task.start.prompt, self._config.d_model, model=self.model.name)
+        training = Training(task, self._leave)
+        self._commands.put(lambda: self._residents.join(training))
+        return training
+
+    def _leave(self, key: str) -> None:
+        self._commands.put(lambda: self._residents.leave(key))
+
+    # ---- interactive calls ----------------------------------------------------------------
+
+    def predict(
+        self,
+        inputs: Sequence[str],
+        prompt: NDArray[np.float32] | None = None,
+        decoding: Decoding | None = None,
+        *,
+        user: str = "local",
+    ) -> concurrent.futures.Future[list[Prediction]]:
+        """Answer rows with a prompt (float32 [P, D]) or with the bare model.
+
+        With `decoding.labels` the labels are scored instead and the best one is the answer.
+        """
+        decoding = decoding or Decoding()
+        ids = encode_inputs(self.model.vocabulary, inputs, self._config.max_input_length)
+        prompt = self._checked(prompt, inputs)
+        share = object()
+        if decoding.labels:
+            return self._score_labels(inputs, ids, prompt, decoding, user, share)
+        group = self._generate_group(prompt, ids, decoding)
+        parts = self._submit(group, user, prompt, share, ids, None, decoding)
+        return join_predictions(parts)
+
+    def evaluate(
+        self,
+        inputs: Sequence[str],
+        prompt: NDArray[np.float32],
+        decoding: Decoding,
+        user: str,
+        then: Callable[[concurrent.futures.Future[list[Prediction]]], None],
+    ) -> None:
+        """For `Residents`: predict even while draining, and call back."""
+        ids = encode_inputs(self.model.vocabulary, inputs, self._config.max_input_length)
+        group = self._generate_group(prompt, ids, decoding)
+        parts = self._submit(group, user, prompt, object(), ids, None, decoding)
+        join_predictions(parts).add_done_callback(then)
+
+    def _generate_group(
+        self, prompt: NDArray[np.float32] | None, ids: Sequence[list[int]], decoding: Decoding
+    ) -> Group:
+        most = min(decoding.max_tokens, self._config.max_target_length)
+        return Group(
+            "generate",
+            self._prompt_bucket(prompt),
+            self._input_bucket(ids),
+            fit(most, TARGET_LENGTHS, "max_tokens"),
+            decoding.method,
+            decoding.beams if decoding.method == "beam" else 1,
+        )
+
+    def _score_labels(
+        self,
+        inputs: Sequence[str],
+        ids: list[list[int]],
+        prompt: NDArray[np.float32] | None,
+        decoding: Decoding,
+        user: str,
+        share: object,
+    ) -> concurrent.futures.Future[list[Prediction]]:
+        labels = decoding.labels or ()
+        targets = encode_targets(self.model.vocabulary, labels, self._config.max_target_length)
+        group = Group(
+            "score",
+            self._prompt_bucket(prompt),
+            self._input_bucket(ids),
+            fit(max(map(len, targets)), TARGET_LENGTHS, "labels"),
+        )
+        rows = [row for row in ids for _ in labels]
+        parts = self._submit(group, user, prompt, share, rows, targets * len(ids), decoding)
+        return join_predictions(parts, labels)
+
+    def gradients(
+        self,
+        inputs: Sequence[str],
+        targets: Sequence[str],
+        prompt: NDArray[np.float32],
+        *,
+        user: str = "local",
+    ) -> concurrent.futures.Future[GradientsResult]:
+        """Loss of the rows (mean over target tokens, nats) and its gradient for the prompt."""
+        prompt_checked = self._checked(prompt, inputs)
+        if len(inputs) != len(targets):
+            raise InvalidInput(f"{len(inputs)} inputs but {len(targets)} targets", field="targets")
+        if len(inputs) > self.options.max_rows:
+            raise InvalidInput(
+                f"{len(inputs)} rows in one request; send at most {self.options.max_rows}",
+                field="inputs",
+            )
+        ids = encode_inputs(self.model.vocabulary, inputs, self._config.max_input_length)
+        wanted = encode_targets(self.model.vocabulary, targets, self._config.max_target_length)
+        group = Group(
+            "gradients",
+            self._prompt_bucket(prompt_checked),
+            self._input_bucket(ids),
+            fit(max(map(len, wanted)), TARGET_LENGTHS, "targets"),
+        )
+        [part] = self._submit(
+            group, user, prompt_checked, object(), ids, wanted, Decoding(), split=len(ids)
+        )
+        return part
+
+    def _checked(
+        self, prompt: NDArray[np.float32] | None, inputs: Sequence[str]
+    ) -> NDArray[np.float32] | None:
+        self._check_accepting()
+        if not inputs:
+            raise InvalidInput("there are no rows; send at least one", field="inputs")
+        if prompt is None:
+            return None
+        return check_prompt(prompt, self._config.d_model, model=self.model.name)
+
+    def _check_accepting(self) -> None:
+        if not self._accepting:
+            raise Unavailable("the worker is shutting down; try again")
+
+    def _prompt_bucket(self, prompt: NDArray[np.float32] | None) -> int:
+        return fit(1 if prompt is None else len(prompt), PROMPT_LENGTHS, "prompt")
+
+    def _input_bucket(self, ids: Sequence[list[int]]) -> int:
+        return fit(max(map(len, ids)), INPUT_LENGTHS, "inputs")
+
+    def _submit(
+        self,
+        group: Group,
+        user: str,
+        prompt: NDArray[np.float32] | None,
+        share: object,
+        inputs: Sequence[list[int]],
+        targets: Sequence[list[int]] | None,
+        decoding: Decoding,
+        split: int = CALL_ROWS,
+    ) -> list[concurrent.futures.Future[Any]]:
+        split = min(split, self.options.max_rows)
+        calls = [
+            Call(
+                key=next(self._numbers),
+                user=user,
+                group=group,
+                prompt=prompt,
+                share=share,
+                inputs=inputs[start : start + split],
+                targets=None if targets is None else targets[start : start + split],
+                decoding=decoding,
+                first_row=start,
+                future=concurrent.futures.Future(),
+            )
+            for start in range(0, len(inputs), split)
+        ]
+        self._commands.put(lambda: self._enqueue(calls))
+        return [call.future for call in calls]
+
+    def _enqueue(self, calls: Sequence[Call]) -> None:
+        for call in calls:
+            self._calls[call.key] = call
+            self._scheduler.request(
+                Item(call.key, call.user, call.group, call.rows), time.monotonic()
+            )
+
+    # ---- the device thread ----------------------------------------------------------------
+
+    @property
+    def scheduler(self) -> Scheduler[Any]:
+        """For `Residents`, on the device thread."""
+        return self._scheduler
+
+    def _run(self) -> None:
+        while True:
+            self._obey()
+            step = self._scheduler.next(time.monotonic(), self._limits)
+            if step is not None:
+                self._in_flight.acquire()
+                try:
+                    finish = self._dispatch(step)
+                except Exception as error:
+                    self._in_flight.release()
+                    self._blame(step, error)
+                else:
+                    self._finish_soon(lambda step=step, finish=finish: self._finish(step, finish))
+            elif self._draining.is_set() and self._idle:
+                return
+            else:
+                self._rest()
+
+    def _obey(self) -> None:
+        while True:
+            try:
+                command = self._commands.get_nowait()
+            except queue.Empty:
+                return
+            self._try(command)
+
+    def _rest(self) -> None:
+        timeout = self._scheduler.wait(time.monotonic())
+        if timeout is None or not self._shapes_wanted_ready():
+            timeout = 0.05 if self._draining.is_set() else None
+        try:
+            command = self._commands.get(timeout=timeout)
+        except queue.Empty:
+            return
+        self._try(command)
+
+    def _shapes_wanted_ready(self) -> bool:
+        return any(self._limits(group) for group in self._scheduler.interactive.groups())
+
+    def _try(self, command: Callable[[], None]) -> None:
+        try:
+            command()
+        except Exception:
+            logger.exception("a command of the engine failed")
+
+    def wake(self) -> None:
+        """Let the device thread look again."""
+        self._commands.put(lambda: None)
+
+    def command(self, command: Callable[[], None]) -> None:
+        """Run something on the device thread, between steps."""
+        self._commands.put(command)
+
+    def finish_later(self, work: Callable[[], None]) -> None:
+        """Run something on the finishing thread, after the steps dispatched so far."""
+        self._finish_soon(lambda: self._try(work))
+
+    def _finish_soon(self, work: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                work()
+            finally:
+                self._unfinished.add(-1)
+                self.wake()
+
+        self._unfinished.add(1)
+        self._finisher.submit(run)
+
+    @property
+    def _idle(self) -> bool:
+        return (
+            not self._calls
+            and self._residents.empty
+            and self._unfinished.value == 0
+            and self._commands.empty()
+        )
+
+    def _limits(self, group: Group) -> Limits | None:
+        """What a step of `group` can take now: the shape that fits what waits if it is
+        compiled (else it is asked for), or a smaller compiled one meanwhile."""
+        source = self._scheduler.training if group.kind == "train" else self._scheduler.interactive
+        waiting = source.groups().get(group)
+        if waiting is None:
+            return None
+        beams = group.beams
+        wanted = self._shape(group, waiting.items, min(waiting.rows, self.options.max_rows // beams))
+        if self._shapes.ready(wanted):
+            return Limits(wanted.slots, wanted.rows)
+        self._shapes.on_ready(wanted, self._builder(wanted), self.wake)
+        smaller = [
+            shape
+            for shape in self._shapes.keys_ready()
+            if isinstance(shape, Shape)
+            and shape.group == group
+            and shape.slots <= wanted.slots
+            and shape.rows <= wanted.rows
+        ]
+        if not smaller:
+            return None
+        best = max(smaller, key=lambda shape: (shape.rows, shape.slots))
+        return Limits(best.slots, best.rows)
+
+    def _shape(self, group: Group, items: int, rows: int) -> Shape:
+        items = min(items, rows, SLOTS[-1])
+        return Shape(group, fit(items, SLOTS, "prompts"), fit(rows, ROWS, "rows"))
+
+    def _builder(self, shape: Shape) -> Callable[[], Any]:
+        slots = None
+        if shape.group.kind == "train":
+            slots = self._residents.slots(shape.group.prompt)
+        return builder(self.model.frozen, shape, slots)
+
+    def compiled(self, group: Group, items: int, rows: int) -> tuple[Shape, Any]:
+        """The smallest compiled shape that holds a step's items; waits only if none does."""
+        exact = self._shape(group, items, rows)
+        if not self._shapes.ready(exact):
+            larger = [
+                shape
+                for shape in self._shapes.keys_ready()
+                if isinstance(shape, Shape)
+                and shape.group == group
+                and shape.slots >= items
+                and shape.rows >= rows
+            ]
+            if larger:
+                exact = min(larger, key=lambda shape: (shape.rows, shape.slots))
+        return exact, self._shapes.get(exact, self._builder(exact))
+
+    def compile_ahead(self, shapes: Sequence[Shape]) -> None:
+        """Ask for shapes before they are needed."""
+
+        def ask() -> None:
+            for shape in shapes:
+                self._shapes.on_ready(shape, self._builder(shape), self.wake)
+
+        self._commands.put(ask)
+
+    def _dispatch(self, step: Step[Any]) -> Callable[[], None]:
+        if not step.interactive:
+            return self._residents.dispatch(step)
+        calls = [self._calls[item.key] for item in step.items]
+        placements, slots = place(calls)
+        shape, run = self.compiled(step.group, slots, sum(call.rows for call in calls))
+        prompts = prompts_of(placements, shape, self._config.d_model)
+        rows = rows_of(placements, shape)
+        if step.group.kind == "generate":
+            choices = choices_of(placements, shape)
+            result = run(self.model.frozen, prompts, rows.inputs, rows.slot, choices)
+        else:
+            result = run(self.model.frozen, prompts, rows)
+        for call in calls:
+            del self._calls[call.key]
+        return lambda: answer_calls(step.group, placements, result, self.model.vocabulary)
+
+    def _finish(self, step: Step[Any], finish: Callable[[], None]) -> None:
+        try:
+            finish()
+        except Exception as error:
+            logger.exception("a step failed on the device")
+            self._commands.put(lambda: self._blame(step, error))
+        finally:
+            self._in_flight.release()
+
+    def _blame(self, step: Step[Any], error: Exception) -> None:
+        """A step failed: its calls, or residents, learn why; nobody else is touched."""
+        trace = "".join(traceback.format_exception(error))
+        for item in step.items:
+            if step.interactive:
+                call = self._calls.pop(item.key, None)
+                if call is not None and not call.future.done():
+                    call.future.set_exception(error)
+            else:
+                self._residents.fail(item.key, Failed(str(error), trace, retry=True))
+
+
+class Counter:
+    """A number that several threads change."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self._lock = threading.Lock()
+
+    def add(self, amount: int) -> None:
+        """Change it."""
+        with self._lock:
+            self.value += amount

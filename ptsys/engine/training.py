@@ -1,0 +1,273 @@
+"""The residents of an engine: joining, stepping together, evaluating and leaving.
+
+All methods run on the device thread, except the callbacks handed to the finishing thread.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import dataclasses
+import math
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptsys.data.features import pad
+from ptsys.data.metrics import summarize
+from ptsys.data.order import BatchOrder
+from ptsys.engine.buckets import INPUT_LENGTHS, PROMPT_LENGTHS, TARGET_LENGTHS, fit
+from ptsys.engine.groups import Group, Shape
+from ptsys.engine.residents import (
+    Checkpointed,
+    Evaluated,
+    Failed,
+    Finished,
+    Progress,
+    Snapshot,
+    Stopped,
+    Training,
+)
+from ptsys.engine.scheduler import Item, Step
+from ptsys.engine.slots import PendingSnapshot, Slots
+from ptsys.passes.batch import Rows
+from ptsys.passes.train import TrainMetrics
+from ptsys.types.requests import Decoding
+
+if TYPE_CHECKING:
+    from ptsys.engine.engine import Engine
+
+
+@dataclasses.dataclass
+class Resident:
+    """A job in a device slot."""
+
+    training: Training
+    group: Group
+    slot: int
+    step: int
+    order: BatchOrder
+    inputs: NDArray[np.int32]
+    targets: NDArray[np.int32]
+
+    @property
+    def rows(self) -> int:
+        """Rows a step."""
+        return self.training.task.spec.batch_size
+
+
+@dataclasses.dataclass(frozen=True)
+class Stepped:
+    """What the finishing thread does for a resident after a step."""
+
+    training: Training
+    step: int
+    snapshot: PendingSnapshot | None
+    checkpoint: bool
+    evaluate: bool
+    last: bool
+
+
+class Residents:
+    """All residents of one engine, and those that wait for a slot."""
+
+    def __init__(self, engine: Engine, capacity: int) -> None:
+        self._engine = engine
+        self._capacity = capacity
+        self._d_model = engine.model.frozen.config.d_model
+        self._active: dict[str, Resident] = {}
+        self._waiting: collections.OrderedDict[str, Training] = collections.OrderedDict()
+        self._slots: dict[int, Slots] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Nobody trains or waits."""
+        return not self._active and not self._waiting
+
+    def slots(self, width: int) -> Slots:
+        """The slots for prompts of one padded width."""
+        if width not in self._slots:
+            self._slots[width] = Slots(self._capacity, width, self._d_model)
+        return self._slots[width]
+
+    def join(self, training: Training) -> None:
+        """Take a job in, or let it wait for a slot."""
+        if len(self._active) >= self._capacity:
+            self._waiting[training.task.id] = training
+            return
+        task = training.task
+        if task.start.step >= task.spec.steps:  # restored after its last step
+            self._engine.finish_later(lambda: self._evaluate(training, task.start, last=True))
+            return
+        try:
+            resident = self._admit(training)
+            resident.slot = self.slots(resident.group.prompt).take(task.start, task.spec)
+        except Exception as error:
+            trace = "".join(traceback.format_exception(error))
+            training.put(Failed(str(error), trace, retry=False))
+            return
+        self._active[task.id] = resident
+        self._engine.scheduler.training.add(
+            Item(task.id, task.user, resident.group, resident.rows)
+        )
+
+    def _admit(self, training: Training) -> Resident:
+        task, data = training.task, training.task.examples
+        group = Group(
+            "train",
+            fit(task.spec.length, PROMPT_LENGTHS, "length"),
+            fit(data.max_input, INPUT_LENGTHS, "input"),
+            fit(data.max_target, TARGET_LENGTHS, "target"),
+        )
+        rows = len(data.inputs)
+        return Resident(
+            training=training,
+            group=group,
+            slot=-1,
+            step=task.start.step,
+            order=BatchOrder(rows, task.spec.batch_size, task.spec.seed),
+            inputs=pad(data.inputs, group.inputs, rows),
+            targets=pad(data.targets, group.targets, rows),
+        )
+
+    def leave(self, key: str) -> None:
+        """Stop a job between steps; its snapshot loses none of them."""
+        waiting = self._waiting.pop(key, None)
+        if waiting is not None:
+            waiting.put(Stopped(waiting.task.start))
+            return
+        resident = self._active.get(key)
+        if resident is not None:
+            training, pending = resident.training, self._read(resident)
+            self._remove(key)
+            self._engine.finish_later(lambda: training.put(Stopped(pending.read())))
+
+    def stop_all(self) -> None:
+        """Stop everyone (drain)."""
+        for key in [*self._waiting, *self._active]:
+            self.leave(key)
+
+    def fail(self, key: str, failure: Failed) -> None:
+        """A resident's step failed."""
+        resident = self._active.get(key)
+        if resident is not None:
+            self._remove(key)
+            resident.training.put(failure)
+
+    def _remove(self, key: str) -> None:
+        resident = self._active.pop(key)
+        self._engine.scheduler.training.remove(key)
+        self._slots[resident.group.prompt].give_back(resident.slot)
+        if self._waiting:
+            _, training = self._waiting.popitem(last=False)
+            self.join(training)
+
+    def _read(self, resident: Resident) -> PendingSnapshot:
+        slots = self._slots[resident.group.prompt]
+        return slots.read(resident.slot, resident.step, resident.training.task.spec.length)
+
+    # ---- one step ---------------------------------------------------------------------------
+
+    def dispatch(self, step: Step[Any]) -> Callable[[], None]:
+        """Start one compiled step of the chosen residents; returns what to do when it is done."""
+        chosen = [self._active[item.key] for item in step.items]
+        shape, run = self._engine.compiled(
+            step.group, len(chosen), sum(resident.rows for resident in chosen)
+        )
+        slots = self._slots[step.group.prompt]
+        residents = np.full((shape.slots,), slots.capacity, np.int32)
+        residents[: len(chosen)] = [resident.slot for resident in chosen]
+        rows = training_rows(chosen, shape)
+        slots.state, metrics = run(
+            self._engine.model.frozen, slots.state, slots.hyper, residents, rows
+        )
+        stepped = [self._after(resident) for resident in chosen]
+        return lambda: self._finish(metrics, stepped)
+
+    def _after(self, resident: Resident) -> Stepped:
+        resident.step += 1
+        spec, step = resident.training.task.spec, resident.step
+        last = step == spec.steps
+        checkpoint = step % spec.checkpoint_every == 0 and not last
+        evaluate = bool(resident.training.task.validation_inputs) and (
+            step % spec.evaluate_every == 0 and not last
+        )
+        snapshot = self._read(resident) if last or checkpoint or evaluate else None
+        if last:
+            self._remove(resident.training.task.id)
+        return Stepped(resident.training, step, snapshot, checkpoint, evaluate, last)
+
+    def _finish(self, metrics: TrainMetrics, stepped: list[Stepped]) -> None:
+        loss, norm = np.asarray(metrics.loss), np.asarray(metrics.gradient_norm)
+        for i, done in enumerate(stepped):
+            self._finish_one(done, float(loss[i]), float(norm[i]))
+
+    def _finish_one(self, done: Stepped, loss: float, norm: float) -> None:
+        training = done.training
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self._diverged(training, done.step)
+            return
+        training.advance(Progress(done.step, loss, norm))
+        if done.snapshot is None:
+            return
+        snapshot = done.snapshot.read()
+        if not np.isfinite(snapshot.prompt).all():
+            self._diverged(training, done.step)
+        elif done.last or done.evaluate:
+            if done.checkpoint:
+                training.put(Checkpointed(snapshot))
+            self._evaluate(training, snapshot, last=done.last)
+        else:
+            training.put(Checkpointed(snapshot))
+
+    def _diverged(self, training: Training, step: int) -> None:
+        failure = Failed(
+            f"the loss or the prompt was no longer finite at step {step}; "
+            "lower the learning rate or look for broken rows"
+        )
+        training.put(failure)
+        self._engine.command(lambda: self.fail(training.task.id, failure))
+
+    # ---- evaluation -------------------------------------------------------------------------
+
+    def _evaluate(self, training: Training, snapshot: Snapshot, *, last: bool) -> None:
+        task = training.task
+        if not task.validation_inputs:
+            if last:
+                training.put(Finished(snapshot, {}))
+            return
+        targets = list(task.validation_targets)
+
+        def scored(future: concurrent.futures.Future[Any]) -> None:
+            error = future.exception()
+            if error is not None:
+                trace = "".join(traceback.format_exception(error))
+                if last:
+                    training.put(Failed(f"evaluation failed: {error}", trace, retry=True))
+                return
+            scores = summarize([row.prediction for row in future.result()], targets)
+            training.put(Evaluated(snapshot.step, scores))
+            if last:
+                training.put(Finished(snapshot, scores))
+
+        decoding = Decoding(max_tokens=task.examples.max_target)
+        self._engine.evaluate(task.validation_inputs, snapshot.prompt, decoding, task.user, scored)
+
+
+def training_rows(chosen: list[Resident], shape: Shape) -> Rows:
+    """The next batch of every chosen resident, one after another."""
+    group = shape.group
+    inputs = np.zeros((shape.rows, group.inputs), np.int32)
+    targets = np.zeros((shape.rows, group.targets), np.int32)
+    slot = np.full((shape.rows,), shape.slots, np.int32)
+    start = 0
+    for number, resident in enumerate(chosen):
+        rows = slice(start, start + resident.rows)
+        index = resident.order.indices(resident.step)
+        inputs[rows], targets[rows] = resident.inputs[index], resident.targets[index]
+        slot[rows] = number
+        start += resident.rows
+    return Rows(inputs, targets, slot)  # type: ignore[arg-type]

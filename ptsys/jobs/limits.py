@@ -1,0 +1,98 @@
+"""What a frozen model accepts, told from the files beside its weights: the check at the door.
+
+A worker would refuse the same rows, but only when the job's turn has come. Nothing here reads
+weights or needs an accelerator stack; `ptsys.models.description` says what the files are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ptsys.data.features import encode_targets
+from ptsys.data.vocabulary import Vocabulary, load_vocabulary
+from ptsys.errors import InvalidInput
+from ptsys.types.example import Example
+from ptsys.types.training import NAME
+
+_CONFIG, _VOCABULARY = "config.json", "vocabulary.model"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelLimits:
+    """The part of a model that decides whether rows and prompts fit it. Lengths count tokens,
+    the end of row included."""
+
+    model: str
+    fingerprint: str
+    d_model: int
+    max_input_length: int
+    max_target_length: int
+    vocabulary: Vocabulary
+
+    def target_tokens(self, targets: Sequence[str]) -> int:
+        """The length of the longest target. Raises InvalidInput, naming the row, if one is longer
+        than the model's limit."""
+        return max(map(len, encode_targets(self.vocabulary, targets, self.max_target_length)))
+
+    def cut_inputs(self, inputs: Sequence[str]) -> int:
+        """How many inputs are longer than the limit, and so are cut."""
+        return sum(len(self.vocabulary.encode(text)) >= self.max_input_length for text in inputs)
+
+    def check(self, examples: Sequence[Example]) -> int:
+        """Raise InvalidInput for a target beyond the limit; says how many inputs will be cut."""
+        self.target_tokens([example.target or "" for example in examples])
+        return self.cut_inputs([example.input for example in examples])
+
+
+def read_limits(root: Path, model: str) -> ModelLimits:
+    """The limits of a model, built in or imported under `root`.
+
+    Raises InvalidInput, naming those there are, for an unknown model, and for damaged files.
+    """
+    folder = dict(_folders(root)).get(model) if re.fullmatch(NAME, model) else None
+    if folder is None:
+        known = ", ".join(sorted(name for name, _ in _folders(root))) or "none"
+        raise InvalidInput(
+            f"there is no model {model!r}; there are: {known}. `ptsys models import` brings one in",
+            field="model",
+        )
+    try:
+        description = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        config = description["config"]
+        return ModelLimits(
+            model=model,
+            fingerprint=str(description["fingerprint"]),
+            d_model=int(config["d_model"]),
+            max_input_length=int(config["max_input_length"]),
+            max_target_length=int(config["max_target_length"]),
+            vocabulary=load_vocabulary(
+                config["tokenizer"],
+                _vocabulary_path(folder),
+                int(config["vocab_size"]),
+                int(description.get("sentinels", 100)),
+            ),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(
+            f"the files of model {model!r} in {folder} are damaged ({error}); import it again",
+            field="model",
+        ) from error
+
+
+def _vocabulary_path(folder: Path) -> Path | None:
+    path = folder / _VOCABULARY
+    return path if path.is_file() else None
+
+
+def _folders(root: Path) -> Iterator[tuple[str, Path]]:
+    """Models by name; what is built in comes last, so that it wins."""
+    builtin = Path(str(importlib.resources.files("ptsys"))) / "models" / "builtin"
+    for parent in (Path(root) / "models", builtin):
+        for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
+            if not folder.name.startswith((".", "_")) and (folder / _CONFIG).is_file():
+                yield folder.name, folder

@@ -1,0 +1,75 @@
+"""Which workers are there: each says so in Redis, for a few seconds at a time."""
+
+from __future__ import annotations
+
+import datetime
+
+import redis
+from pydantic import ValidationError
+
+from ptsys.jobs.redis_address import RedisAddress
+from ptsys.types.model import Value
+
+PRESENCE_SECONDS = 10.0
+"""A worker that did not announce itself for this long is no longer listed."""
+
+
+class Presence(Value):
+    """What a worker tells of itself. Without a model it does the CPU's work alone; until `ready`
+    it still loads."""
+
+    worker: str
+    model: str | None = None
+    fingerprint: str | None = None
+    ready: bool = False
+    residents: int = 0
+    host: str
+    pid: int
+    since: datetime.datetime
+
+
+def announce(address: RedisAddress, presence: Presence) -> None:
+    """Be listed for the next PRESENCE_SECONDS. Raises Unavailable if Redis does not answer."""
+    try:
+        with address.client(timeout=3.0) as client:
+            client.set(
+                _key(presence.worker),
+                presence.model_dump_json(),
+                px=round(PRESENCE_SECONDS * 1000),
+            )
+    except redis.RedisError as error:
+        raise address.unavailable(error) from error
+
+
+def withdraw(address: RedisAddress, worker: str) -> None:
+    """Be listed no longer. Raises Unavailable if Redis does not answer."""
+    try:
+        with address.client(timeout=3.0) as client:
+            client.delete(_key(worker))
+    except redis.RedisError as error:
+        raise address.unavailable(error) from error
+
+
+def workers(address: RedisAddress) -> list[Presence]:
+    """The workers that are there, the longest-lived first. Raises Unavailable if Redis does not
+    answer."""
+    try:
+        with address.client(timeout=3.0) as client:
+            keys = list(client.scan_iter(match=_key("*"), count=1000))
+            found = client.mget(keys) if keys else []
+    except redis.RedisError as error:
+        raise address.unavailable(error) from error
+    present = [_read(value) for value in found if value is not None]
+    return sorted((p for p in present if p is not None), key=lambda p: (p.since, p.worker))
+
+
+def _read(value: bytes) -> Presence | None:
+    """What a worker of this version wrote; another version's form is left out."""
+    try:
+        return Presence.model_validate_json(value)
+    except ValidationError:
+        return None
+
+
+def _key(worker: str) -> str:
+    return f"ptsys:workers:{worker}"

@@ -1,0 +1,198 @@
+"""The models that can be served: those in the package and those imported under a root."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from ptsys.errors import Conflict, InvalidInput, NotFound
+from ptsys.models.builtin_format import is_builtin_form, read_builtin
+from ptsys.models.checkpoint import load_model, save_model
+from ptsys.models.description import Description, is_model_folder, read_description
+from ptsys.models.hugging_face import import_hugging_face
+from ptsys.models.loaded import LoadedModel, Placement
+from ptsys.models.sentencepiece_file import count_sentinels
+from ptsys.models.t5 import T5
+from ptsys.models.t5x import import_t5x
+from ptsys.models.t5x_files import is_t5x
+from ptsys.types.records import Model
+from ptsys.types.training import NAME
+
+BUILTIN = Path(__file__).parent / "builtin"
+logger = logging.getLogger(__name__)
+
+
+def load_builtin(name: str) -> LoadedModel:
+    """A model that ships in the package. Raises NotFound."""
+    folder = BUILTIN / name
+    if not is_model_folder(folder):
+        raise NotFound(f"no model {name!r} is built in")
+    return read_builtin(folder, name)
+
+
+class Registry:
+    """Frozen models by name: built in, or imported under `<root>/models/<name>`."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = Path(root) / "models"
+
+    def describe(self, name: str) -> Model:
+        """A model's record, without reading its weights. Raises NotFound."""
+        folder, builtin = self._find(name)
+        return _record(name, read_description(folder), builtin=builtin)
+
+    def load(
+        self, name: str, *, dtype: DTypeLike = jnp.float32, placement: Placement | None = None
+    ) -> LoadedModel:
+        """A model with its weights on the device; see `ptsys.models.checkpoint.load_model`.
+
+        `dtype` and `placement` are for imported models; a built-in one is small, and float32 on
+        the default device. Raises NotFound, and InvalidInput if its files are damaged.
+        """
+        folder, builtin = self._find(name)
+        if builtin:
+            return load_builtin(name)
+        return load_model(folder, name=name, dtype=dtype, placement=placement)
+
+    def import_model(
+        self,
+        source: Path,
+        name: str,
+        *,
+        vocabulary: Path | None = None,
+        relative_max_distance: int = 128,
+        tokenizer: Literal["sentencepiece", "byt5"] | None = None,
+    ) -> Model:
+        """Bring a model in: a Hugging Face folder, a T5X checkpoint, or a folder of ours.
+
+        `vocabulary` is a SentencePiece file where the source has none (T5X); the last two
+        arguments say of a T5X checkpoint what its shapes do not. Everything is checked before
+        the model appears under its name. Raises InvalidInput, or Conflict if the name is taken.
+        """
+        self._check_free(name)
+        source = Path(source).expanduser()
+        if not source.is_dir():
+            raise InvalidInput(f"{source} is not a folder", field="source")
+        if is_model_folder(source):
+            return self._copy(source, name)
+        if is_t5x(source):
+            imported = import_t5x(
+                source, relative_max_distance=relative_max_distance, tokenizer=tokenizer
+            )
+            for path, prompt in imported.prompts.items():
+                logger.info("%s also holds a prompt, %s %s", source, path, list(prompt.shape))
+            model = imported.model
+        elif (source / "config.json").is_file():
+            model = import_hugging_face(source)
+            beside = source / "spiece.model"
+            vocabulary = vocabulary or (beside if beside.is_file() else None)
+        else:
+            raise InvalidInput(
+                f"{source} is neither a Hugging Face folder (config.json, model.safetensors), nor "
+                "a T5X checkpoint (a file named checkpoint), nor a model folder of ptsys",
+                field="source",
+            )
+        return self._add(model, name, source=str(source), vocabulary=vocabulary)
+
+    def add(
+        self,
+        model: T5,
+        name: str,
+        *,
+        source: str = "",
+        vocabulary: bytes | None = None,
+        sentinels: int = 100,
+        initialization: np.ndarray | None = None,
+    ) -> Model:
+        """Keep a model under a name. Raises Conflict if it is taken."""
+        self._check_free(name)
+        description = save_model(
+            model,
+            self._folder / name,
+            vocabulary,
+            initialization=initialization,
+            source=source,
+            sentinels=sentinels,
+        )
+        return _record(name, description, builtin=False)
+
+    def _add(self, model: T5, name: str, *, source: str, vocabulary: Path | None) -> Model:
+        if vocabulary is None or model.config.tokenizer == "byt5":
+            return self.add(model, name, source=source)
+        content = _read_vocabulary(vocabulary)
+        sentinels = count_sentinels(content, model.config.vocab_size)
+        return self.add(model, name, source=source, vocabulary=content, sentinels=sentinels)
+
+    def _copy(self, source: Path, name: str) -> Model:
+        loaded = read_builtin(source, name) if is_builtin_form(source) else load_model(source)
+        path = loaded.vocabulary_path
+        return self.add(
+            loaded.model,
+            name,
+            source=str(source),
+            vocabulary=None if path is None else path.read_bytes(),
+            sentinels=loaded.sentinels,
+            initialization=loaded.initialization,
+        )
+
+    def _check_free(self, name: str) -> None:
+        if not re.fullmatch(NAME, name):
+            raise InvalidInput(
+                f"{name!r} is no name for a model: up to 100 letters, digits, '.', '_' and '-', "
+                "a letter or digit first",
+                field="name",
+            )
+        if is_model_folder(BUILTIN / name):
+            raise Conflict(f"the model {name!r} is built in; choose another name")
+        if (self._folder / name).exists():
+            raise Conflict(f"there is a model {name!r} already; choose another name")
+
+    def _find(self, name: str) -> tuple[Path, bool]:
+        """A model's folder, and whether it is built in."""
+        if re.fullmatch(NAME, name):
+            if is_model_folder(BUILTIN / name):
+                return BUILTIN / name, True
+            if (self._folder / name).is_dir():
+                return self._folder / name, False
+        known = ", ".join(model.name for model in self.list()) or "none"
+        raise NotFound(f"no model {name!r}; there are: {known}")
+
+    def list(self) -> list[Model]:
+        """Every model's record, built-in ones first, by name. Damaged folders are left out."""
+        records = []
+        for parent, builtin in ((BUILTIN, True), (self._folder, False)):
+            for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
+                if folder.name.startswith((".", "_")) or not folder.is_dir():
+                    continue
+                try:
+                    description = read_description(folder)
+                except InvalidInput as error:
+                    logger.warning("left out the model %s: %s", folder.name, error)
+                    continue
+                records.append(_record(folder.name, description, builtin=builtin))
+        return records
+
+
+def _read_vocabulary(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error}", field="vocabulary") from error
+
+
+def _record(name: str, description: Description, *, builtin: bool) -> Model:
+    return Model(
+        name=name,
+        fingerprint=description.fingerprint,
+        source=description.source,
+        parameters=description.parameters,
+        d_model=description.config.d_model,
+        vocab_size=description.config.vocab_size,
+        builtin=builtin,
+    )

@@ -1,0 +1,120 @@
+"""What every way of generating shares: the row's wishes, the cached step, the result.
+
+Shape letters: see `ptsys.passes.batch`; T generated positions, V vocabulary, S keys (prompt and
+input), H heads, K head_dim.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt32
+
+from ptsys.models.t5 import T5, KeysValues
+from ptsys.passes.batch import Prompts, gather_prompts
+
+Method = Literal["greedy", "sample", "beam"]
+
+PADDING = 0
+END = 1
+
+
+class Choices(NamedTuple):
+    """How each row wants its tokens.
+
+    `limit` is the most tokens a row may get, the end token included; a row that reaches it is cut
+    there. `temperature`, `top_p` and `seed` belong to sampling, `length_penalty` to beam search.
+    """
+
+    limit: Int[Array, "B"]
+    temperature: Float[Array, "B"]
+    top_p: Float[Array, "B"]
+    seed: UInt32[Array, "B"]
+    length_penalty: Float[Array, "B"]
+
+
+class Generated(NamedTuple):
+    """Tokens that end with 1, then 0 (a row cut by its limit has no 1), and their summed
+    log-probability in nats, whatever the method: untempered, whole vocabulary, no length penalty.
+    NaN is the score of a row whose prompt is broken. `steps` counts the decoder steps made."""
+
+    tokens: Int[Array, "B T"]
+    score: Float[Array, "B"]
+    steps: Int[Array, ""]
+
+
+class Context(NamedTuple):
+    """What decoding reads and never changes."""
+
+    cross: list[KeysValues]
+    mask: Bool[Array, "B S"]
+
+
+Cache = list[KeysValues]
+
+
+class Step(NamedTuple):
+    """One decoder step: log-probabilities of the next token (padding cannot be chosen: -inf),
+    whether the row's numbers are broken, and the extended cache."""
+
+    log_probability: Float[Array, "B V"]
+    broken: Bool[Array, "B"]
+    cache: Cache
+
+
+def choices(rows: int, max_tokens: int) -> Choices:
+    """Neutral choices, as numpy arrays."""
+
+    def column(value: float, kind: type) -> Any:
+        return np.full(rows, value, kind)
+
+    return Choices(
+        limit=column(max_tokens, np.int32),
+        temperature=column(1, np.float32),
+        top_p=column(1, np.float32),
+        seed=column(0, np.uint32),
+        length_penalty=column(0.6, np.float32),
+    )
+
+
+def real_rows(slot: Int[Array, "B"], slots: int) -> Bool[Array, "B"]:
+    """False for padding rows."""
+    return (slot >= 0) & (slot < slots)
+
+
+def encode(
+    model: T5, prompts: Prompts, inputs: Int[Array, "B L"], slot: Int[Array, "B"], copies: int = 1
+) -> Context:
+    """Encode every row once; `copies` repeats it for the beams of a row (row-major)."""
+    encoded = model.encode(inputs, *gather_prompts(prompts, slot))
+    cross = model.decoder.cross_keys_values(encoded)
+    if copies > 1:
+        cross = jax.tree.map(lambda x: jnp.repeat(x, copies, axis=0), cross)
+    return Context(cross, jnp.repeat(encoded.mask, copies, axis=0))
+
+
+def empty_cache(model: T5, rows: int, max_tokens: int) -> Cache:
+    """Zeroed keys and values of every decoder layer, [rows, max_tokens, H, K] each."""
+    config = model.config
+    shape = (rows, max_tokens, config.num_heads, config.head_dim)
+    zeros = jnp.zeros(shape, model.token_embedder.embedding[...].dtype)
+    return [(zeros, zeros) for _ in range(config.decoder_layers)]
+
+
+def advance(
+    model: T5,
+    context: Context,
+    cache: Cache,
+    token: Int[Array, "B"],
+    position: Int[Array, ""],
+) -> Step:
+    """Feed `token` at `position` and score what may follow."""
+    x = model.token_embedder(token[:, None])
+    x, cache = model.decoder.step(x, position, cache, context.cross, context.mask)
+    logits = model.logits(x)[:, 0]
+    log_z = jax.nn.logsumexp(logits, axis=-1)
+    log_probability = (logits - log_z[:, None]).at[:, PADDING].set(-jnp.inf)
+    return Step(log_probability, ~jnp.isfinite(log_z), cache)

@@ -1,0 +1,137 @@
+"""Prompts in files that other tools read and write: `.npy`, `.safetensors` and PEFT folders.
+
+The kind of a file is told by its content, since google-research/prompt-tuning names its prompts
+`encoder.prompt.prompt.prompt`. The service's own form is Orbax, see `ptsys.prompts.storage`.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from etils import epath
+from numpy.typing import NDArray
+
+from ptsys.errors import InvalidInput
+from ptsys.prompts import npy_format, peft_format, safetensors_format
+from ptsys.prompts.check import MAX_LENGTH, check_prompt
+
+__all__ = ["MAX_LENGTH", "Format", "check_prompt", "read_metadata", "read_prompt", "write_prompt"]
+
+Format = Literal["npy", "safetensors", "peft"]
+
+MAX_BYTES = 256 * 2**20  # twice the largest prompt there is: PEFT's 2 x 1024 rows of 16,384
+_FORMS = "an .npy file, a .safetensors file with a tensor 'prompt', or a PEFT adapter folder"
+
+
+def read_prompt(path: str | os.PathLike[str]) -> NDArray[np.float32]:
+    """The prompt [P, D] in a file or a PEFT adapter folder, local or in a bucket.
+
+    Raises InvalidInput for a path that leads nowhere, files that are damaged, hostile or of
+    another kind, and arrays that are no prompt for any model (`check_prompt`). Only bytes that
+    are there are ever allocated, whatever a header claims.
+    """
+    array, _ = _read(path)
+    return check_prompt(array, None)
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """What the file tells of its prompt: the safetensors header's metadata, with the base model
+    that a PEFT folder names; an `.npy` file tells nothing. Raises as `read_prompt`."""
+    _, notes = _read(path)
+    return notes
+
+
+def write_prompt(
+    array: NDArray[Any],
+    path: str | os.PathLike[str],
+    format: Format,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write the prompt [P, D]; each file appears whole or not at all and replaces its namesake.
+
+    For "peft" the path is a folder, made if need be. `metadata` is kept where the format has a
+    place for it; see `ptsys.prompts.peft_format.encode` for what PEFT reads of it.
+    Raises InvalidInput for an array that is no prompt, an unknown format or a path that cannot
+    be written.
+    """
+    prompt = check_prompt(array, None)
+    target = epath.Path(path).expanduser()
+    if format == "npy":
+        files = {target: npy_format.encode(prompt)}
+    elif format == "safetensors":
+        files = {target: safetensors_format.encode(prompt, metadata)}
+    elif format == "peft":
+        contents = peft_format.encode(prompt, metadata)
+        files = {target / name: content for name, content in contents.items()}
+    else:
+        raise InvalidInput(
+            f"unknown format {format!r}; choose npy, safetensors or peft", field="format"
+        )
+    for file, content in files.items():
+        _write_whole(file, content)
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[NDArray[Any], dict[str, str]]:
+    source = epath.Path(path).expanduser()
+    if source.name in (peft_format.CONFIG_FILE, peft_format.TENSOR_FILE):
+        source = source.parent
+    if source.is_dir():
+        return _read_adapter(source)
+    data = _bytes(source)
+    if data.startswith(npy_format.MAGIC):
+        return npy_format.decode(data), {}
+    if data[8:9] == b"{" or source.suffix == ".safetensors":
+        return safetensors_format.decode(data)
+    raise InvalidInput(f"{source} is no prompt; give {_FORMS}", field="path")
+
+
+def _read_adapter(folder: epath.Path) -> tuple[NDArray[Any], dict[str, str]]:
+    if not (folder / peft_format.CONFIG_FILE).exists():
+        raise InvalidInput(
+            f"the folder {folder} has no {peft_format.CONFIG_FILE}; give {_FORMS}", field="path"
+        )
+    if not (folder / peft_format.TENSOR_FILE).exists():
+        raise InvalidInput(
+            f"the folder {folder} has no {peft_format.TENSOR_FILE}; a pickled adapter_model.bin is "
+            "not read: save the adapter again with a current PEFT",
+            field="path",
+        )
+    return peft_format.decode(
+        _bytes(folder / peft_format.CONFIG_FILE), _bytes(folder / peft_format.TENSOR_FILE)
+    )
+
+
+def _bytes(file: epath.Path) -> bytes:
+    try:
+        size = file.stat().length
+        if size > MAX_BYTES:
+            raise InvalidInput(
+                f"{file} has {size} bytes; a prompt has at most {MAX_BYTES}", field="path"
+            )
+        with file.open("rb") as stream:
+            data: bytes = stream.read(MAX_BYTES)
+    except FileNotFoundError:
+        raise InvalidInput(f"there is no file {file}; check the path", field="path") from None
+    except OSError as error:
+        raise InvalidInput(
+            f"{file} cannot be read: {error.strerror or error}", field="path"
+        ) from error
+    return data
+
+
+def _write_whole(file: epath.Path, content: bytes) -> None:
+    part = file.parent / f".{file.name}.{uuid.uuid4().hex}.part"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        part.replace(file)
+    except OSError as error:
+        if part.exists():
+            part.unlink()
+        raise InvalidInput(
+            f"{file} cannot be written: {error.strerror or error}", field="path"
+        ) from error

@@ -1,0 +1,65 @@
+"""Prompts as `.safetensors`: one tensor named `prompt`, and what is known of it in the header."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from ptsys.errors import InvalidInput
+from ptsys.prompts.npy_format import from_bfloat16
+
+TENSOR = "prompt"
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+
+
+def encode(
+    array: NDArray[np.float32], metadata: Mapping[str, str] | None = None, *, tensor: str = TENSOR
+) -> bytes:
+    """The file's bytes; `metadata` goes into the header."""
+    contiguous = np.ascontiguousarray(array, np.float32)
+    data: bytes = safetensors.numpy.save({tensor: contiguous}, metadata=dict(metadata or {}))
+    return data
+
+
+def decode(data: bytes, *, tensor: str = TENSOR) -> tuple[NDArray[Any], dict[str, str]]:
+    """The array of that name in a file's bytes, in the file's shape, and the header's metadata.
+
+    Half precision comes back as float16, bfloat16 as float32. Raises InvalidInput for bytes that
+    are no safetensors file, whose header does not fit them, or that lack such a tensor.
+    """
+    try:
+        tensors = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]
+    except Exception as error:  # safetensors' own error, or what its header's JSON provokes
+        raise InvalidInput(f"this is not a whole safetensors file: {error}", field=tensor) from None
+    found = tensors.get(tensor)
+    if found is None:
+        raise InvalidInput(
+            f"this safetensors file has no tensor {tensor!r}; it has {_some(sorted(tensors))}",
+            field=tensor,
+        )
+    if found["dtype"] not in _DTYPES:
+        raise InvalidInput(
+            f"tensor {tensor!r} holds {found['dtype']} values; save it as float32", field=tensor
+        )
+    array: NDArray[Any] = np.frombuffer(found["data"], _DTYPES[found["dtype"]])
+    if found["dtype"] == "BF16":
+        array = from_bfloat16(array)
+    return array.reshape(found["shape"]), _metadata(data)
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """The header's `__metadata__`, of bytes that safetensors has accepted."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    return dict(header.get("__metadata__") or {})
+
+
+def _some(names: list[str], shown: int = 4) -> str:
+    listed = ", ".join(repr(name[:60]) for name in names[:shown]) or "none"
+    return listed if len(names) <= shown else f"{listed} and {len(names) - shown} more"

@@ -1,0 +1,62 @@
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptsys.errors import Conflict, InvalidInput, NotFound
+from ptsys.prompts.storage import load_tensor, save_tensor
+
+PROMPT = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
+
+
+def test_a_tensor_comes_back_bit_for_bit(tmp_path: Path):
+    save_tensor(tmp_path / "prompts" / "pr_1", PROMPT)
+    again = load_tensor(tmp_path / "prompts" / "pr_1")
+    assert type(again) is np.ndarray
+    assert again.dtype == np.float32
+    np.testing.assert_array_equal(again, PROMPT)
+
+
+def test_a_stored_tensor_is_never_overwritten(tmp_path: Path):
+    save_tensor(tmp_path / "pr_1", PROMPT)
+    with pytest.raises(Conflict, match="already stored"):
+        save_tensor(tmp_path / "pr_1", 2 * PROMPT)
+    np.testing.assert_array_equal(load_tensor(tmp_path / "pr_1"), PROMPT)
+    assert [file.name for file in tmp_path.iterdir()] == ["pr_1"]
+
+
+def test_tensors_are_written_from_several_threads(tmp_path: Path):
+    threads = [
+        threading.Thread(target=save_tensor, args=(tmp_path / f"pr_{i}", PROMPT + i))
+        for i in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i in range(4):
+        np.testing.assert_array_equal(load_tensor(tmp_path / f"pr_{i}"), PROMPT + i)
+
+
+def test_what_a_killed_writer_left_is_neither_read_nor_in_the_way(tmp_path: Path):
+    (tmp_path / "pr_1.orbax-checkpoint-tmp" / "d").mkdir(parents=True)
+    with pytest.raises(NotFound):
+        load_tensor(tmp_path / "pr_1")
+    save_tensor(tmp_path / "pr_1", PROMPT)
+    np.testing.assert_array_equal(load_tensor(tmp_path / "pr_1"), PROMPT)
+    assert [file.name for file in tmp_path.iterdir()] == ["pr_1"]
+
+
+def test_what_is_absent_or_damaged_is_told_apart(tmp_path: Path):
+    with pytest.raises(NotFound):
+        load_tensor(tmp_path / "pr_0")
+    (tmp_path / "pr_1").mkdir()
+    with pytest.raises(InvalidInput, match="damaged"):
+        load_tensor(tmp_path / "pr_1")
+
+
+def test_an_array_that_is_no_prompt_is_not_stored(tmp_path: Path):
+    with pytest.raises(InvalidInput, match="row 0, column 0"):
+        save_tensor(tmp_path / "pr_1", np.full((2, 2), np.nan))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,178 @@
+"""`python -m workers`: one worker process, from its start to an orderly end."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from ptsys.config import Settings
+from ptsys.errors import PtsysError
+from ptsys.jobs.leases import new_worker_id
+from ptsys.jobs.presence import Presence
+from ptsys.jobs.queue import QUEUE_CPU, device_queue
+from ptsys.jobs.redis_address import RedisAddress
+from ptsys.jobs.redis_server import locate
+from ptsys.jobs.service import Service
+from ptsys.store.clock import utc_now
+from workers.app import make_app
+from workers.consumer import Consumer
+from workers.tasks import add_cpu_tasks, add_device_tasks
+from workers.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from workers.host import ModelHost
+
+logger = logging.getLogger("workers")
+
+
+class WorkerProcess:
+    """The parts of one worker, and how it ends."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        """Find Redis and the database. Raises Unavailable if one is missing."""
+        self._arguments = arguments
+        self._settings = Settings()
+        self._address: RedisAddress = locate(self._settings)
+        self._service = Service(self._settings)
+        self._id = new_worker_id()
+        self._since = utc_now()
+        self._model: str | None = None
+        if not arguments.cpu_only:
+            self._model = arguments.model or self._settings.model
+        self._host: ModelHost | None = None
+        self._ready = False
+        self._stop = threading.Event()
+        self._parent = os.getppid()
+
+    def run(self) -> int:
+        """Work until a signal comes; the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        upkeep = Upkeep(self._service, self._address, self._describe)
+        upkeep.start()
+        app = make_app(self._settings, self._address)
+        add_cpu_tasks(app, self._service)
+        queues = [QUEUE_CPU]
+        if self._model is not None:
+            self._host = self._make_host(self._model)
+            add_device_tasks(app, self._host)
+            queues.append(device_queue(self._model))
+        consumer = Consumer(app, queues, f"{self._id}@{socket.gethostname()}")
+        self._ready = True
+        if self._host is not None:
+            self._host.start()
+        if not consumer.start():
+            logger.warning("Redis at %s does not answer yet", self._address)
+        upkeep.announce_soon()
+        logger.info("ready: %s", self._what())
+        code = self._wait(consumer)
+        self._end(consumer, upkeep)
+        return code
+
+    def _make_host(self, model: str) -> ModelHost:
+        from workers.host import ModelHost  # jax: a worker for the CPU queue does without
+        from workers.warmup import common_shapes
+
+        ahead = common_shapes() if self._arguments.compile_ahead else ()
+        return ModelHost(self._service, self._address, model, self._id, ahead=ahead)
+
+    def _wait(self, consumer: Consumer) -> int:
+        """Until the end is asked for, or cannot be avoided."""
+        while not self._stop.wait(1.0):
+            if not consumer.alive:
+                logger.error("the Celery consumer ended by itself; this worker ends too")
+                return 1
+            if self._host is not None and not self._host.alive:
+                logger.error("the device thread ended by itself; this worker ends too")
+                return 1
+            if self._arguments.with_parent and os.getppid() != self._parent:
+                logger.info("the process that started this worker is gone")
+                return 0
+        return 0
+
+    def _end(self, consumer: Consumer, upkeep: Upkeep) -> None:
+        logger.info("ending: jobs stop after the step under way and are given back")
+        stopping = threading.Thread(target=consumer.stop, name="celery-stop", daemon=True)
+        stopping.start()
+        if self._host is not None and not self._host.drain():
+            logger.warning("not everything was done in time; the reconciler takes it up")
+        upkeep.stop()
+        stopping.join(3.0)
+        logger.info("ended")
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._stop.is_set():
+            os._exit(128 + number)  # the second one
+        if not self._ready:
+            os._exit(0)  # nothing is held yet
+        self._stop.set()
+
+    def _describe(self) -> Presence:
+        host = self._host
+        return Presence(
+            worker=self._id,
+            model=self._model,
+            fingerprint=None if host is None else host.bench.served.fingerprint,
+            ready=self._ready,
+            residents=0 if host is None else host.residents,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            since=self._since,
+        )
+
+    def _what(self) -> str:
+        if self._host is None:
+            return f"no model, queue {QUEUE_CPU} alone"
+        served = self._host.bench.served
+        return f"model {served.name} (fingerprint {served.fingerprint})"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a worker; the exit code."""
+    parsed = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=parsed.loglevel.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    if parsed.loglevel != "debug":
+        for name in ("celery", "kombu", "absl", "orbax", "jax", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        return WorkerProcess(parsed).run()
+    except PtsysError as error:
+        logger.error("%s", error)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m workers",
+        description="Serve one frozen model. Further settings come from PTSYS_* variables.",
+    )
+    parser.add_argument("--model", help="its name; unset is PTSYS_MODEL")
+    parser.add_argument("--cpu-only", action="store_true", help="serve no model, load no jax")
+    parser.add_argument(
+        "--compile-ahead", action="store_true", help="compile common shapes before they are needed"
+    )
+    parser.add_argument(
+        "--with-parent", action="store_true", help="end when the starting process has ended"
+    )
+    parser.add_argument("--loglevel", choices=("debug", "info", "warning", "error"), default="info")
+    return parser
+
+
+if __name__ == "__main__":
+    code = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # a compilation under way would hold the process up; nothing is left to save

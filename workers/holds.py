@@ -1,0 +1,105 @@
+"""The jobs this worker holds, and why each of them is to stop, if so."""
+
+from __future__ import annotations
+
+import enum
+import threading
+
+from ptsys.engine.residents import Training
+from ptsys.jobs.leases import Claim, Leases
+
+
+class Halt(enum.IntEnum):
+    """Why a job stops early. A higher reason overrides a lower one."""
+
+    DRAIN = 1
+    """The worker leaves: save the state, give the job back."""
+    CANCEL = 2
+    """Its owner asked for it: keep nothing."""
+    LOST = 3
+    """Another worker holds the job: write nothing more."""
+
+
+class Hold:
+    """One claimed job on its way through this worker."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self._halt: Halt | None = None
+        self._training: Training | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def halt(self) -> Halt | None:
+        """Why the job is to stop; None while it may go on."""
+        return self._halt
+
+    def stop(self, reason: Halt) -> None:
+        """Let the job stop after the step under way, if it trains already."""
+        with self._lock:
+            self._halt = max(reason, self._halt or reason)
+            training = self._training
+        if training is not None:
+            training.stop()
+
+    def attach(self, training: Training) -> None:
+        """The job trains now; if it was to stop before, it stops."""
+        with self._lock:
+            self._training = training
+            halt = self._halt
+        if halt is not None:
+            training.stop()
+
+
+class Holds:
+    """All jobs of one worker, at most `capacity`; their leases are renewed together."""
+
+    def __init__(self, leases: Leases, capacity: int) -> None:
+        self._leases = leases
+        self._capacity = capacity
+        self._holds: set[Hold] = set()
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        return len(self._holds)
+
+    @property
+    def full(self) -> bool:
+        """There is no room for another job."""
+        return len(self._holds) >= self._capacity
+
+    def add(self, claim: Claim) -> Hold:
+        """A job was claimed."""
+        hold = Hold(claim)
+        with self._changed:
+            self._holds.add(hold)
+        return hold
+
+    def remove(self, hold: Hold) -> None:
+        """A job ended, or is no longer ours."""
+        with self._changed:
+            self._holds.discard(hold)
+            self._changed.notify_all()
+
+    def beat(self) -> None:
+        """Renew all leases; stop what was lost or cancelled. Raises Unavailable."""
+        holds = {hold.claim.job.id: hold for hold in self._snapshot()}
+        beats = self._leases.heartbeat_all([hold.claim for hold in holds.values()])
+        for job in beats.lost:
+            holds[job].stop(Halt.LOST)
+        for job in beats.cancel:
+            holds[job].stop(Halt.CANCEL)
+
+    def stop_all(self, reason: Halt) -> None:
+        """Let every job stop."""
+        for hold in self._snapshot():
+            hold.stop(reason)
+
+    def wait_empty(self, timeout: float) -> bool:
+        """Wait until no job is left; False if the time (seconds) is over before."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._holds, timeout)
+
+    def _snapshot(self) -> list[Hold]:
+        with self._changed:
+            return list(self._holds)

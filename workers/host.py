@@ -1,0 +1,174 @@
+"""The host of one frozen model: claims its jobs, keeps their leases, serves its requests."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+
+from ptsys.engine.compilation import keep_compilations
+from ptsys.engine.engine import Engine, EngineOptions
+from ptsys.engine.groups import Shape
+from ptsys.errors import PtsysError, Unavailable
+from ptsys.jobs.leases import Claim
+from ptsys.jobs.redis_address import RedisAddress
+from ptsys.jobs.requests import RequestChannel
+from ptsys.jobs.service import Service
+from workers.holds import Halt, Hold, Holds
+from workers.interactive import Interactive
+from workers.loading import Workbench, load_workbench
+from workers.serving import ServeLoop
+from workers.training import run_job
+
+logger = logging.getLogger(__name__)
+
+_WRITES_A_SECOND = 30.0  # of progress, by all jobs of this worker together
+
+
+class ModelHost:
+    """Serves one model from this process, until drained."""
+
+    def __init__(
+        self,
+        service: Service,
+        address: RedisAddress,
+        model: str,
+        worker: str,
+        *,
+        ahead: Sequence[Shape] = (),
+    ) -> None:
+        """Load the model; nothing runs yet. `ahead` are shapes to compile before they are needed.
+
+        Raises NotFound if there is no such model, InvalidInput if it is damaged.
+        """
+        settings = service.settings
+        keep_compilations(settings.root / "compilations")
+        self._service = service
+        self._worker = worker
+        self._ahead = list(ahead)
+        self.bench: Workbench = load_workbench(settings.root, model)
+        options = EngineOptions(settings.max_wait_ms, settings.max_rows, settings.max_residents)
+        self._engine = Engine(self.bench.served, options)
+        self._channel = RequestChannel(address)
+        interactive = Interactive(self._engine, self.bench.served, service.prompts)
+        self._serving = ServeLoop(self._channel, model, interactive)
+        self._holds = Holds(service.leases, settings.max_residents)
+        self._looks: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._claims = threading.Thread(target=self._run_claims, name="claims", daemon=True)
+        self._draining = threading.Event()
+        self._beating = threading.Event()
+
+    @property
+    def residents(self) -> int:
+        """How many jobs this worker holds."""
+        return len(self._holds)
+
+    @property
+    def alive(self) -> bool:
+        """The device thread runs; without it nothing would ever end."""
+        return self._engine.alive
+
+    def start(self) -> None:
+        """Begin to claim jobs and to take requests."""
+        self._engine.start()
+        if self._ahead:
+            self._engine.compile_ahead(self._ahead)
+        self._claims.start()
+        threading.Thread(target=self._run_heartbeat, name="heartbeat", daemon=True).start()
+        self._serving.start()
+
+    def look(self, job: str) -> None:
+        """That job waits. Returns at once."""
+        self._looks.put(job)
+
+    def serve(self) -> None:
+        """Interactive requests wait. Returns at once."""
+        self._serving.wake()
+
+    def drain(self, timeout: float = 9.0) -> bool:
+        """Stop every job after its step under way, with a checkpoint, and give it back; answer
+        the requests that were taken. False if something was not done in time (seconds): such a
+        job is taken back by the reconciler, such a request by its client's next word."""
+        deadline = time.monotonic() + timeout
+
+        def left(most: float = timeout) -> float:
+            return max(0.0, min(most, deadline - time.monotonic()))
+
+        self._draining.set()
+        self._looks.put(None)
+        self._holds.stop_all(Halt.DRAIN)
+        self._claims.join(left(2.0))
+        self._serving.stop(left(2.0))
+        done = self._serving.wait_idle(left(3.0))
+        done &= self._engine.drain(left())
+        done &= self._serving.wait_idle(left())
+        done &= self._holds.wait_empty(left())
+        self._beating.set()
+        return done
+
+    # ---- claiming -------------------------------------------------------------------------
+
+    def _run_claims(self) -> None:
+        """The only thread that claims, so the count of jobs never passes the limit.
+
+        Messages bring jobs at once. When nothing comes it looks into the database itself: a
+        message may be lost, or be read by a worker that is full while this one is idle.
+        """
+        job: str | None = None
+        while not self._draining.is_set():
+            try:
+                if job is not None and not self._holds.full:
+                    self._take(self._service.leases.claim(job, self._worker))
+                elif job is None:
+                    self._take_waiting()
+            except PtsysError as error:
+                logger.warning("no job can be claimed: %s", error)
+            try:
+                job = self._looks.get(timeout=self._service.settings.reconcile_seconds)
+            except queue.Empty:
+                job = None
+
+    def _take_waiting(self) -> None:
+        """Claim until nothing waits or there is no more room."""
+        while not (self._holds.full or self._draining.is_set()):
+            claim = self._service.leases.claim_next(self._worker, [self.bench.served.name])
+            if claim is None:
+                return
+            self._take(claim)
+
+    def _take(self, claim: Claim | None) -> None:
+        if claim is None:
+            return
+        if claim.job.spec.model != self.bench.served.name:  # a message went astray
+            reason = f"a worker of model {self.bench.served.name!r} was asked for it"
+            self._service.leases.release(claim, reason)
+            return
+        logger.info("job %s begins (hold %d)", claim.job.id, claim.fence)
+        hold = self._holds.add(claim)
+        if self._draining.is_set():
+            hold.stop(Halt.DRAIN)
+        name = f"job {claim.job.id}"
+        threading.Thread(target=self._run_job, args=(hold,), name=name, daemon=True).start()
+
+    def _run_job(self, hold: Hold) -> None:
+        try:
+            run_job(hold, self._service, self._engine, self.bench, self._pause)
+        finally:
+            self._holds.remove(hold)
+            self._looks.put(None)  # there is room now
+
+    def _pause(self) -> float:
+        return max(1.0, len(self._holds) / _WRITES_A_SECOND)
+
+    # ---- leases ---------------------------------------------------------------------------
+
+    def _run_heartbeat(self) -> None:
+        while not self._beating.wait(self._service.settings.lease_seconds / 4):
+            try:
+                self._holds.beat()
+            except Unavailable as error:
+                logger.warning("leases were not renewed: %s", error)
+            except Exception:
+                logger.exception("leases were not renewed")

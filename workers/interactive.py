@@ -1,0 +1,138 @@
+"""From a request's header and tensor to the engine, and from its answer to what is sent back.
+
+A request's header is `PredictRequest` or `GradientsRequest` as JSON, and beside its fields `user`,
+who asks. A tensor sent along is a safetensors file with one float32 tensor `prompt` [P, D]; the
+gradient comes back as one with a tensor `gradient`. Nothing of either is stored or logged.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from ptsys.engine.answers import GradientsResult
+from ptsys.engine.engine import Engine
+from ptsys.engine.model import ServedModel
+from ptsys.errors import InvalidInput
+from ptsys.jobs.requests import Request
+from ptsys.prompts.safetensors_format import decode, encode
+from ptsys.prompts.storage import load_tensor
+from ptsys.store.prompts import Prompts
+from ptsys.types.requests import GradientsRequest, Prediction, PredictRequest
+
+Reply = tuple[dict[str, Any], bytes | None]
+Body = TypeVar("Body", bound=BaseModel)
+
+_CACHED_PROMPTS = 256  # tensors of stored prompts kept on the host
+
+
+@dataclasses.dataclass(frozen=True)
+class Pending:
+    """A request in the engine, and how its result is put into a reply."""
+
+    result: concurrent.futures.Future[Any]
+    reply: Callable[[Any], Reply]
+
+
+class Interactive:
+    """Predict and gradients for one model."""
+
+    def __init__(self, engine: Engine, served: ServedModel, prompts: Prompts) -> None:
+        self._engine = engine
+        self._served = served
+        self._prompts = prompts
+        self._tensor = functools.lru_cache(maxsize=_CACHED_PROMPTS)(self._load)
+
+    def begin(self, request: Request) -> Pending:
+        """Hand a request to the engine.
+
+        Raises InvalidInput for what is wrong with it, NotFound for a prompt that is not the
+        user's to see.
+        """
+        header = dict(request.header)
+        user = header.pop("user", None)
+        if not isinstance(user, str) or not user:
+            raise InvalidInput("the request does not say who asks", field="user")
+        if request.kind == "predict":
+            return self._predict(_body(PredictRequest, header), user, request.tensors)
+        if request.kind == "gradients":
+            return self._gradients(_body(GradientsRequest, header), user, request.tensors)
+        raise InvalidInput(f"there are no requests of kind {request.kind!r}", field="kind")
+
+    def _predict(self, body: PredictRequest, user: str, tensors: bytes | None) -> Pending:
+        prompt = self._prompt(body, user, tensors)
+        future = self._engine.predict(body.inputs, prompt, body.decoding, user=user)
+        return Pending(future, _predictions)
+
+    def _gradients(self, body: GradientsRequest, user: str, tensors: bytes | None) -> Pending:
+        prompt = self._prompt(body, user, tensors)
+        if prompt is None:
+            raise InvalidInput(
+                "gradients need a prompt: name one, or send its tensor", field="prompt"
+            )
+        future = self._engine.gradients(body.inputs, body.targets, prompt, user=user)
+        return Pending(future, _gradient)
+
+    def _prompt(
+        self, body: PredictRequest | GradientsRequest, user: str, tensors: bytes | None
+    ) -> NDArray[np.float32] | None:
+        if body.model != self._served.name:
+            raise InvalidInput(
+                f"the request is for model {body.model!r}, this worker serves "
+                f"{self._served.name!r}",
+                field="model",
+            )
+        if tensors is not None:
+            if body.prompt is not None:
+                raise InvalidInput(
+                    "the request names a prompt and brings one; send one of the two",
+                    field="prompt",
+                )
+            array, _ = decode(tensors)
+            return array  # the engine checks its shape and values
+        return None if body.prompt is None else self._stored(body.prompt, user)
+
+    def _stored(self, reference: str, user: str) -> NDArray[np.float32]:
+        """The tensor of a stored prompt. Whether the user may see it is asked every time."""
+        record = self._prompts.get(reference, user)
+        if record.model_fingerprint != self._served.fingerprint:
+            raise InvalidInput(
+                f"prompt {reference!r} was trained on model {record.model!r} with fingerprint "
+                f"{record.model_fingerprint}; this worker serves {self._served.name!r} with "
+                f"{self._served.fingerprint}",
+                field="prompt",
+            )
+        return self._tensor(record.id)
+
+    def _load(self, identifier: str) -> NDArray[np.float32]:
+        return load_tensor(self._prompts.tensor_path(identifier))
+
+
+def _body(kind: type[Body], header: dict[str, Any]) -> Body:
+    try:
+        return kind.model_validate(header)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidInput(f"{where or 'the request'}: {first['msg']}", field=where) from None
+
+
+def _predictions(answers: list[Prediction]) -> Reply:
+    return {"predictions": [answer.model_dump(mode="json") for answer in answers]}, None
+
+
+def _gradient(result: GradientsResult) -> Reply:
+    header = {
+        "loss": result.loss,
+        "tokens": result.tokens,
+        "row_losses": result.row_losses,
+        "predictions": result.predictions,
+    }
+    return header, encode(result.gradient, tensor="gradient")

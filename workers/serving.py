@@ -1,0 +1,156 @@
+"""The serve loop: takes interactive requests and sends their answers, and waits for neither."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from ptsys.errors import PtsysError, Unavailable
+from ptsys.jobs.requests import Request, RequestChannel
+from workers.interactive import Interactive, Pending
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 60.0
+"""After this long without a request the loop sleeps until a «serve» message wakes it."""
+
+_MOST_AT_ONCE = 1024  # requests taken and not yet answered
+_BLOCK_SECONDS = 0.5
+_THREADS = 4
+
+
+class ServeLoop:
+    """Serves one model's requests from one channel."""
+
+    def __init__(self, channel: RequestChannel, model: str, interactive: Interactive) -> None:
+        """Nothing starts yet. The loop begins awake: requests may wait from before."""
+        self._channel = channel
+        self._model = model
+        self._interactive = interactive
+        self._awake = threading.Event()
+        self._awake.set()
+        self._stopping = threading.Event()
+        self._busy = 0
+        self._changed = threading.Condition()
+        self._beginners = concurrent.futures.ThreadPoolExecutor(_THREADS, "begin")
+        self._repliers = concurrent.futures.ThreadPoolExecutor(_THREADS, "reply")
+        self._thread = threading.Thread(target=self._run, name="serve", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take requests."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Requests wait."""
+        self._awake.set()
+
+    def stop(self, timeout: float) -> None:
+        """Take no more; those taken go on. What comes in now waits for another worker."""
+        self._stopping.set()
+        self._awake.set()
+        self._thread.join(timeout)
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait until every request taken is answered; False if the time is over before."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._busy == 0, timeout)
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        while not self._stopping.is_set():
+            self._awake.wait()
+            try:
+                if self._turn():
+                    last = time.monotonic()
+                elif time.monotonic() - last > IDLE_SECONDS:
+                    self._sleep()
+                    last = time.monotonic()
+            except Unavailable as error:
+                logger.warning("no requests can be taken: %s", error)
+                self._stopping.wait(1.0)
+            except Exception as error:
+                logger.error("the serve loop stumbled: %s", _where(error))
+                self._stopping.wait(1.0)
+        self._leave()
+
+    def _turn(self) -> bool:
+        """Take what waits; True if something happens here."""
+        if self._busy >= _MOST_AT_ONCE:
+            self._channel.keep_awake(self._model)
+            self._stopping.wait(0.02)
+            return True
+        requests = self._channel.take(self._model, block_seconds=_BLOCK_SECONDS)
+        for request in requests:
+            self._count(1)
+            self._beginners.submit(self._begin, request)
+        return bool(requests) or self._busy > 0
+
+    def _sleep(self) -> None:
+        """Stop listening, unless a request came in this moment."""
+        self._awake.clear()
+        if not self._channel.retire(self._model):
+            self._awake.set()
+
+    def _leave(self) -> None:
+        """Take the last requests, so that clients learn at once that nobody listens here."""
+        try:
+            for _ in range(3):
+                if self._channel.retire(self._model):
+                    return
+                for request in self._channel.take(self._model, block_seconds=0.01):
+                    self._count(1)
+                    self._beginners.submit(self._begin, request)
+        except Unavailable:
+            return  # then its word that it listens ends by itself
+
+    # ---- one request, on the pools' threads -------------------------------------------------
+
+    def _begin(self, request: Request) -> None:
+        try:
+            pending = self._interactive.begin(request)
+        except Exception as error:
+            self._finish(request, self._refusal(request, error))
+            return
+        pending.result.add_done_callback(
+            lambda _: self._repliers.submit(self._answer, request, pending)
+        )
+
+    def _answer(self, request: Request, pending: Pending) -> None:
+        def send() -> None:
+            try:
+                header, tensors = pending.reply(pending.result.result())
+            except Exception as error:
+                self._refusal(request, error)()
+            else:
+                self._channel.reply(request, header, tensors)
+
+        self._finish(request, send)
+
+    def _refusal(self, request: Request, error: Exception) -> Callable[[], Any]:
+        if not isinstance(error, PtsysError):
+            logger.error("a %s request failed: %s", request.kind, _where(error))
+        return lambda: self._channel.reply_error(request, error)
+
+    def _finish(self, request: Request, send: Callable[[], Any]) -> None:
+        try:
+            send()
+        except Exception as error:
+            logger.warning("an answer was not sent: %s", type(error).__name__)
+        finally:
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._changed:
+            self._busy += change
+            self._changed.notify_all()
+
+
+def _where(error: BaseException) -> str:
+    """Kind and place of an error, without its text, which may quote a user's rows."""
+    frames = "".join(traceback.format_tb(error.__traceback__)[-8:])
+    return f"{type(error).__name__}\n{frames}"

@@ -142,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=parsed.loglevel.upper(),
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,  # absl, which jax's libraries bring, likes to be first
     )
     if parsed.loglevel != "debug":
         for name in ("celery", "kombu", "absl", "orbax", "jax", "alembic"):

@@ -76,13 +76,3 @@ class JobCheckpoints:
         if self._opened is None:
             self._opened = Checkpoints(self._folder)
         return self._opened
-
-
-def job_folder(root: epath.PathLike, job: str) -> epath.Path:
-    """Where whatever a job keeps while it runs lies."""
-    return jobs_folder(root) / job
-
-
-def jobs_folder(root: epath.PathLike) -> epath.Path:
-    """The folders of all jobs."""
-    return epath.Path(root) / "jobs"

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from ptsys.jobs.service import Service
 from ptsys.store.tables import JobRow, PromptRow
 from ptsys.types.records import JobState
-from workers.checkpointing import jobs_folder
+from workers.folders import jobs_folder
 
 TASK_SWEEP = "ptsys.sweep"
 

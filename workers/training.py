@@ -30,7 +30,8 @@ from ptsys.prompts.initialization import initialize
 from ptsys.prompts.storage import load_tensor
 from ptsys.types.example import Example, digest
 from workers import outcome
-from workers.checkpointing import JobCheckpoints, job_folder
+from workers.checkpointing import JobCheckpoints
+from workers.folders import checkpoints_folder, job_folder
 from workers.holds import Halt, Hold
 from workers.loading import Workbench
 
@@ -101,7 +102,7 @@ class _Run:
         encoded = self._engine.encode(spec, examples)
         inputs, targets = self._validation()
         self._checkpoints = JobCheckpoints(
-            job_folder(self._service.settings.root, claim.job.id) / "checkpoints",
+            checkpoints_folder(self._service.settings.root, claim.job.id),
             {
                 "spec": spec.model_dump(mode="json"),
                 "dataset": digest(examples),

@@ -113,7 +113,7 @@ class _Story:
         from ptsys.jobs.requests import RequestChannel
 
         jobs = [self._submit(task) for task in self._tasks]
-        titles = [f"{task.user}: {task.title}" for task in self._tasks]
+        titles = [f"{task.user}: {task.name}" for task in self._tasks]
         watched = [Watched(job, title) for job, title in zip(jobs, titles, strict=True)]
         ended = watch(self._service, watched, self._stack.tend)
         for job in ended:

@@ -42,14 +42,14 @@ class Watched:
         self.loss = _number(job.metrics, "loss", self.loss)
         self.score = _number(job.metrics, "accuracy", self.score)
         now = time.monotonic()
-        if job.step:
-            self.marks.append((now, job.step))
+        if job.step and (not self.marks or self.marks[-1][1] != job.step):
             self.marks = [mark for mark in self.marks if now - mark[0] <= _SPEED_WINDOW]
+            self.marks.append((now, job.step))
 
     @property
     def rows_a_second(self) -> float | None:
-        """Of the last seconds; None before the second step."""
-        if len(self.marks) < 2 or self.marks[-1][1] == self.marks[0][1]:
+        """Over the last seconds in which it moved; None until it has."""
+        if len(self.marks) < 2:
             return None
         (since, first), (now, last) = self.marks[0], self.marks[-1]
         return (last - first) * self.job.spec.batch_size / max(now - since, 1e-6)
@@ -57,9 +57,11 @@ class Watched:
     @property
     def state(self) -> str:
         """In a word or two."""
-        if self.job.state == "running" and not self.job.step:
+        if self.job.state != "running":
+            return str(self.job.state)
+        if not self.job.step:
             return "compiling"
-        return str(self.job.state)
+        return "running" if self.job.step < self.job.spec.steps else "scoring"
 
 
 class Screen(Protocol):
@@ -88,13 +90,7 @@ def watch(
 
 @contextlib.contextmanager
 def _screen(watched: Sequence[Watched]) -> Iterator[Screen]:
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-    )
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
     console = messages()
     if not console.is_terminal:
@@ -104,12 +100,11 @@ def _screen(watched: Sequence[Watched]) -> Iterator[Screen]:
         SpinnerColumn(finished_text="[green]✓[/green]"),
         TextColumn("{task.description}"),
         TextColumn("[dim]{task.fields[state]:<9}[/dim]"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=20),
         TextColumn("{task.completed:.0f}/{task.total:.0f}"),
         TextColumn("loss {task.fields[loss]:>6}"),
         TextColumn("validation {task.fields[score]:>6}"),
-        TextColumn("{task.fields[speed]:>5} rows/s"),
-        TimeElapsedColumn(),
+        TextColumn("{task.fields[speed]:>4} rows/s"),
     )
     with Progress(*columns, console=console) as progress:
         yield Bars(progress, watched)

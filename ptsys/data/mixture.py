@@ -42,14 +42,16 @@ SHAPES = (
 
 @dataclasses.dataclass(frozen=True)
 class MixtureConfig:
-    """Shares of the kinds of rows; what is left is span corruption.
+    """Shares of the kinds of rows; what is left is span corruption. `copy_share` rows ask for a
+    short piece of text again, word for word: dense supervision of copying.
 
     `bank_share` rows carry their task's own learned prompt and no instruction;
     `instruction_share` rows carry the instruction in text, most of them behind the shared prompt.
     """
 
     bank_share: float = 0.45
-    instruction_share: float = 0.42
+    instruction_share: float = 0.39
+    copy_share: float = 0.06
     promptless_share: float = 0.25
     chunk_rows: int = 4000
     span_tokens: int = 80
@@ -119,7 +121,20 @@ class Mixture:
             source, target = task.draw(rng)
             slot = self._promptless if rng.random() < self._config.promptless_share else SHARED
             return self._encoded(f"{rng.choice(task.instructions)} {source}", target, slot)
+        if rng.random() < self._copy_of_rest:
+            return self._copy(rng)
         return self._span(rng)
+
+    @property
+    def _copy_of_rest(self) -> float:
+        config = self._config
+        return config.copy_share / max(1 - config.bank_share - config.instruction_share, 1e-9)
+
+    def _copy(self, rng: random.Random) -> Row:
+        start = rng.randrange(max(1, len(self._text) - 7))
+        piece = self._text[start : start + rng.randint(2, 6)].tolist()
+        head = self._vocabulary.encode(rng.choice(("copy", "repeat", "say again", "copy this:")))
+        return Row([*head, *piece, EOS], [*piece, EOS], self._promptless)
 
     def _encoded(self, source: str, target: str, slot: int) -> Row:
         encode = self._vocabulary.encode

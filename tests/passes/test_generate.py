@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from reference import Reference, log_softmax
-from samples import prompts, rows, wishes
+from numpy_t5 import Reference, log_softmax
+from tiny_batches import prompts, rows, wishes
 
 from ptsys.passes.batch import Rows
 from ptsys.passes.decoding import Choices, choices
@@ -33,7 +33,7 @@ def lengths(tokens: jax.Array) -> list[int]:
 def test_greedy_is_the_argmax_of_repeated_full_decodes(chatty: Frozen) -> None:
     reference = Reference(chatty)
     found = answer(chatty, choices(COUNT, TOKENS))
-    assert 1 in lengths(found.tokens) or len(set(lengths(found.tokens))) > 2  # a fair test
+    assert len(set(lengths(found.tokens))) > 3  # a fair test: some rows end early
     for row, slot in enumerate(SOME.slot[:-1]):
         made: tuple[int, ...] = ()
         total = 0.0

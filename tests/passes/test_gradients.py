@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import Reference
-from samples import prompts, rows
+from numpy_t5 import Reference
+from tiny_batches import prompts, rows
 
 from ptsys.models import layers, t5
 from ptsys.passes import batch, loss

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import bits, prompts, rows, wishes
+from tiny_batches import bits, prompts, rows, wishes
 
 from ptsys.passes.batch import Prompts, Rows
 from ptsys.passes.decoding import Choices

@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
-from reference import Reference
-from samples import prompts, rows, tiny
+from numpy_t5 import Reference
+from tiny_batches import prompts, rows, tiny
 
 from ptsys.passes.batch import Prompts
 from ptsys.passes.decoding import Choices, choices

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from reference import Reference, log_softmax
-from samples import prompts, rows
+from numpy_t5 import Reference, log_softmax
+from tiny_batches import prompts, rows
 
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.predict import score

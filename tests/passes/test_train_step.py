@@ -7,7 +7,7 @@ import hashlib
 import jax
 import jax.numpy as jnp
 import numpy as np
-from samples import WIDTH, bits, prompts, rows
+from tiny_batches import WIDTH, bits, prompts, rows
 
 from ptsys.passes.batch import Rows
 from ptsys.passes.frozen import Frozen
@@ -45,6 +45,9 @@ def go(
     some: Rows,
     hyper: Hyperparameters = HYPER,
 ) -> tuple[SlotState, TrainMetrics]:
+    """Residents are padded to one compiled shape, but a lonely one."""
+    if len(residents) > 1:
+        residents = [*residents, *[99] * (SLOTS - len(residents))]
     return train_step(frozen, state, hyper, np.array(residents, np.int32), some)
 
 
@@ -58,12 +61,12 @@ def test_only_residents_with_rows_change(frozen: Frozen) -> None:
     state = start()
     state = state._replace(prompt=state.prompt.at[5].set(jnp.nan))
     before = [slot_bits(state, i) for i in range(SLOTS)]
-    some = rows([0, 3, 0, 4, 2, 5, 99, -1])
+    some = rows([0, 3, 0, 3, 2, -1, 99, -1])
     some.targets[4] = 0
     after, metrics = go(frozen, state, [2, 3, 1, 4, 6, -1], some)
     changed = [slot_bits(after, i) != before[i] for i in range(SLOTS)]
     assert changed == [False, False, True, False, True, False]
-    assert (np.asarray(metrics.loss) > 0).tolist() == [True, False, False, True, True, True]
+    assert (np.asarray(metrics.loss) > 0).tolist() == [True, False, False, True, False, False]
 
 
 def test_a_resident_alone_equals_the_same_among_others(frozen: Frozen) -> None:
@@ -104,7 +107,7 @@ def test_every_kind_learns_and_the_frozen_weights_stay(frozen: Frozen) -> None:
     for _ in range(30):
         state, metrics = go(frozen, state, [0, 1, 2, 5], some)
         losses.append(np.asarray(metrics.loss))
-    assert (losses[-1] < losses[0] - 0.1).all()
+    assert (losses[-1][:4] < losses[0][:4] - 0.1).all()
     assert digest() == before
 
 

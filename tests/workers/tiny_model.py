@@ -12,10 +12,11 @@ from ptsys.types.example import Example
 NAME = "mini"
 D_MODEL = 32
 _PIECES, _SENTINELS = 304, 16
-_WORDS = (
+_TEXT = (
     "red green blue small large round square hot cold old new bright dark quick slow river stone "
     "house garden window table music paper silver copper morning evening winter summer north"
-).split()
+)
+_WORDS = _TEXT.split()
 
 CONFIG = T5Config(
     vocab_size=_PIECES + _SENTINELS,

@@ -1,0 +1,35 @@
+# Everything a contributor types. `make demo` and `make test` set up a fresh machine.
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup demo test slow check format clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	python3.11 -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup            ## three users' prompts tuned together on the built-in model
+	$(BIN)/ptsys quickstart
+
+test: setup            ## the tests CI runs
+	$(BIN)/python -m pytest
+
+slow: setup            ## the tests CI leaves out
+	$(BIN)/python -m pytest -m slow
+
+check: setup           ## lint, types, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build *.egg-info

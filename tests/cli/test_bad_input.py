@@ -1,0 +1,198 @@
+"""What is typed wrong ends with exit code 2 and one line that says what, where and how to mend."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import MODEL, Run, command, examples, write_rows
+
+from ptsys.types.example import Example
+
+Arguments = list[object]
+GOOD = '{"input": "a", "target": "b"}\n'
+
+
+def train(path: object, *more: object) -> Arguments:
+    return ["train", path, "--name", "n", *more]
+
+
+def file(folder: Path, text: str) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text(text)
+    return path
+
+
+def tensor(folder: Path, array: np.ndarray) -> Path:
+    path = folder / "prompt.npy"
+    np.save(path, array)
+    return path
+
+
+def importing(folder: Path, array: np.ndarray, *more: object) -> Arguments:
+    return ["prompts", "import", tensor(folder, array), "--name", "n", *more]
+
+
+ROW = np.zeros((2, 32), np.float32)
+NAN = np.full((2, 32), np.nan, np.float32)
+CASES: dict[str, tuple[Callable[[Path], Arguments], list[str]]] = {
+    "missing file": (lambda f: train(f / "no.jsonl"), ["dataset", "no.jsonl", "check the path"]),
+    "missing validation": (
+        lambda f: train(file(f, GOOD), "--validation", f / "no.jsonl"),
+        ["validation", "no.jsonl"],
+    ),
+    "malformed line": (
+        lambda f: train(file(f, GOOD + GOOD + "{oops\n")),
+        ["rows.jsonl", "line 3", "write one"],
+    ),
+    "missing target": (
+        lambda f: train(file(f, GOOD + '{"input": "a"}\n')),
+        ["target", "rows.jsonl", "line 2"],
+    ),
+    "unknown key": (lambda f: train(file(f, '{"inptu": "a"}\n')), ["inptu", "line 1"]),
+    "empty dataset": (lambda f: train(file(f, "\n\n")), ["dataset", "rows.jsonl", "no rows"]),
+    "target too long": (
+        lambda f: train(write_rows(f / "l.jsonl", [Example("a", "word " * 60)])),
+        ["target", "l.jsonl", "row 1", "at most 32", "shorten"],
+    ),
+    "unknown model": (
+        lambda f: train(file(f, GOOD), "--model", "nope"),
+        ["model", "nope", MODEL, "models import"],
+    ),
+    "name no name": (lambda f: ["train", file(f, GOOD), "--name", "a/b"], ["name", "a/b"]),
+    "steps": (lambda f: train(file(f, GOOD), "--steps", 0), ["steps", "greater than"]),
+    "steps no number": (lambda f: train(file(f, GOOD), "--steps", "x"), ["--steps", "integer"]),
+    "learning rate": (lambda f: train(file(f, GOOD), "--lr", -1), ["learning_rate", "-1"]),
+    "optimizer": (
+        lambda f: train(file(f, GOOD), "--optimizer", "lion"),
+        ["optimizer", "adafactor"],
+    ),
+    "start": (lambda f: train(file(f, GOOD), "--init", "magic"), ["init", "magic", "shared"]),
+    "start without text": (lambda f: train(file(f, GOOD), "--init", "text:"), ["init", "text"]),
+    "start from no prompt": (
+        lambda f: train(file(f, GOOD), "--init", "prompt:nope"),
+        ["nope", "prompts list"],
+    ),
+    "no name": (lambda f: ["train", file(f, GOOD)], ["--name"]),
+    "NaN in an imported prompt": (
+        lambda f: importing(f, NAN),
+        ["prompt", "prompt.npy", "row 0, column 0", "nan"],
+    ),
+    "wrong width": (
+        lambda f: importing(f, np.zeros((2, 768), np.float32)),
+        ["prompt", "width 768", f"'{MODEL}' has 32"],
+    ),
+    "no floats": (lambda f: importing(f, np.zeros((2, 32), int)), ["prompt", "float32"]),
+    "no prompt file": (
+        lambda f: ["prompts", "import", f / "no.npy", "--name", "n"],
+        ["no.npy", "check the path"],
+    ),
+    "prompt of no model": (lambda f: importing(f, ROW, "--model", "nope"), ["model", "nope"]),
+    "prompt unknown": (
+        lambda f: ["predict", "nope", file(f, GOOD)],
+        ["nope", "prompts list"],
+    ),
+    "prompt file of wrong width": (
+        lambda f: ["predict", tensor(f, np.zeros((2, 8), np.float32)), file(f, GOOD)],
+        ["width 8"],
+    ),
+    "inputs malformed": (lambda f: ["predict", "-", file(f, "[]\n")], ["rows.jsonl", "line 1"]),
+    "decoding": (
+        lambda f: ["predict", "-", file(f, GOOD), "--temperature", 0],
+        ["temperature", "greater than"],
+    ),
+    "gradients of nothing": (
+        lambda f: ["gradients", "-", file(f, GOOD), "--output", f / "g"],
+        ["prompt", "bare model"],
+    ),
+    "job unknown": (lambda f: ["jobs", "show", "nope"], ["nope", "jobs list"]),
+    "job to cancel unknown": (lambda f: ["jobs", "cancel", "nope"], ["nope"]),
+    "prompt to export": (lambda f: ["prompts", "export", "nope", f / "a.npy"], ["nope"]),
+    "format": (lambda f: ["prompts", "export", "nope", f / "a.bin"], ["format", "--format"]),
+    "prompt to delete": (lambda f: ["prompts", "delete", "nope"], ["nope"]),
+    "model to import": (
+        lambda f: ["models", "import", f, "--name", "n"],
+        ["source", "Hugging Face"],
+    ),
+    "model name taken": (
+        lambda f: ["models", "import", f, "--name", MODEL],
+        [MODEL, "another name"],
+    ),
+    "model to serve": (lambda f: ["up", "--model", "nope"], ["model", "nope"]),
+    "gin file": (lambda f: ["run", "--gin_file=no.gin"], ["gin_file", "no.gin"]),
+    "no gin file": (lambda f: ["run"], ["gin_file"]),
+    "users": (lambda f: ["bench", "residents", "--users", "a"], ["users", "1,4,16"]),
+    "option": (lambda f: ["train", "--nope"], ["--nope"]),
+    "command": (lambda f: ["augment"], ["augment"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_line_says_what_is_wrong(case: str, run: Run, tmp_path: Path) -> None:
+    arguments, wanted = CASES[case]
+    ended = run(*arguments(tmp_path))
+    assert ended.code == 2, ended
+    assert ended.out == ""
+    assert ended.err.count("\n") == 1, ended.err
+    assert ended.err.startswith("error: ")
+    for word in wanted:
+        assert word in ended.err
+
+
+def test_a_taken_name_is_told_before_anything_is_stored(run: Run, data: Path) -> None:
+    first = run("train", data, "--name", "taken", "--json")
+    assert first.code == 0
+    other = write_rows(data.with_name("other.jsonl"), examples(3))
+    second = run("train", other, "--name", "taken")
+    assert second.code == 2
+    assert "taken" in second.err
+    assert second.err.count("\n") == 1
+    assert first.json["id"] in second.err
+    assert run("jobs", "cancel", first.json["id"]).code == 0
+
+
+def test_without_a_service_a_command_says_how_to_start_it(run: Run, data: Path) -> None:
+    ended = run("predict", "-", data)
+    assert ended.code == 1
+    assert ended.err.count("\n") == 1
+    assert "ptsys up" in ended.err
+
+
+def test_a_process_ends_with_the_same_code_and_line(root: Path, tmp_path: Path) -> None:
+    import subprocess
+
+    arguments = command("--data", root, *train(tmp_path / "no.jsonl", "--model", MODEL))
+    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+
+
+def test_settings_in_the_environment_are_checked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PTSYS_MAX_ROWS", "many")
+    ended = run("jobs", "list")
+    assert ended.code == 2
+    assert ended.err.count("\n") == 1
+    assert "max_rows" in ended.err.lower()
+
+
+def test_a_queued_job_without_a_worker_says_so(run: Run, data: Path) -> None:
+    ended = run("train", data, "--name", "waits")
+    assert ended.code == 0
+    assert f"ptsys up --model {MODEL}" in ended.err
+    job = ended.out.strip()
+    shown = run("jobs", "show", job, "--json").json
+    assert (shown["state"], shown["spec"]["name"]) == ("queued", "waits")
+    assert run("jobs", "cancel", job, "--json").json["state"] == "cancelled"
+    assert [one["id"] for one in json.loads(run("jobs", "list", "--json").out)][0] == job
+    assert run("jobs", "watch", job).code == 1  # cancelled, so there is no prompt
+
+
+def test_the_same_file_is_stored_once(run: Run, data: Path, root: Path) -> None:
+    before = len(list((root / "datasets").glob("*.jsonl")))
+    jobs = [run("train", data, "--name", f"once-{n}", "--json").json for n in range(2)]
+    assert jobs[0]["spec"]["dataset"] == jobs[1]["spec"]["dataset"]
+    assert len(list((root / "datasets").glob("*.jsonl"))) <= before + 1
+    for job in jobs:
+        run("jobs", "cancel", job["id"])

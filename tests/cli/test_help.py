@@ -1,0 +1,79 @@
+"""`--help` teaches, is quick, and needs no accelerator stack."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import call, command
+
+import ptsys
+
+COMMANDS = [
+    *(
+        [name]
+        for name in (
+            "quickstart",
+            "up",
+            "worker",
+            "train",
+            "predict",
+            "evaluate",
+            "gradients",
+            "run",
+        )
+    ),
+    *(["jobs", name] for name in ("list", "show", "watch", "cancel")),
+    *(["prompts", name] for name in ("list", "show", "export", "import", "delete")),
+    ["models", "list"],
+    ["models", "import"],
+    ["bench", "residents"],
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_shows_an_example(words: list[str]) -> None:
+    ended = call(*words, "--help")
+    assert ended.code == 0
+    assert ended.err == ""
+    after = ended.out.partition("Examples")[2]
+    assert f"ptsys {' '.join(words)}" in after
+
+
+def test_nothing_but_what_works_is_offered() -> None:
+    ended = call("--help")
+    assert ended.code == 0
+    for later in ("augment", "search", "meta", "plan", "api"):
+        assert f" {later} " not in ended.out
+
+
+def test_a_bare_call_shows_the_help() -> None:
+    ended = call()
+    assert (ended.code, ended.err) == (0, "")
+    assert "quickstart" in ended.out
+
+
+def test_the_version_is_told() -> None:
+    assert call("--version").out.strip() == f"ptsys {ptsys.__version__}"
+
+
+@pytest.mark.parametrize("statement", ["import ptsys", "import ptsys.cli.main"])
+def test_imports_take_less_than_a_second_and_no_jax(statement: str) -> None:
+    code = f"{statement}; import sys; print(sorted({{'jax', 'flax', 'celery'}} & set(sys.modules)))"
+    since = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ended.stdout.strip() == "[]"
+    assert time.monotonic() - since < 3  # well under one on an idle machine
+
+
+def test_the_first_help_page_is_quick() -> None:
+    best = min(_seconds() for _ in range(3))
+    assert best < 1.5  # half a second on an idle machine
+
+
+def _seconds() -> float:
+    since = time.monotonic()
+    subprocess.run(command("--help"), capture_output=True, check=True, timeout=60)
+    return time.monotonic() - since

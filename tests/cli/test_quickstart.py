@@ -1,0 +1,108 @@
+"""`ptsys quickstart`: its rows are always the same and fair, and nothing of it stays."""
+
+import json
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from conftest import CONFIG, MODEL, clean_environment, command, running
+
+from ptsys.cli.quickstart_tasks import DESKS, TEST, TRAIN, VALIDATION, quickstart_tasks
+from ptsys.data.metrics import majority
+from ptsys.types.example import digest
+
+
+def test_the_rows_are_always_the_same() -> None:
+    first, second = quickstart_tasks(), quickstart_tasks()
+    assert first == second
+    code = (
+        "from ptsys.cli.quickstart_tasks import quickstart_tasks as q; "
+        "from ptsys.types.example import digest; print([digest(t.train) for t in q()])"
+    )
+    import sys
+
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == str([digest(task.train) for task in first])
+
+
+@pytest.mark.parametrize("task", quickstart_tasks(), ids=lambda task: task.name)
+def test_the_rows_are_fair(task) -> None:
+    parts = (task.train, task.validation, task.test, task.fresh)
+    assert [len(part) for part in parts[:3]] == [TRAIN, VALIDATION, TEST]
+    inputs = [row.input for part in parts for row in part]
+    assert len(set(inputs)) == len(inputs)
+    assert all(row.target and row.input.strip() for part in parts for row in part)
+    targets = [[row.target or "" for row in part] for part in parts]
+    assert majority(targets[0], targets[2])[1] < 0.4
+
+
+def test_three_users_have_three_kinds_of_task() -> None:
+    tasks = quickstart_tasks()
+    assert {task.user for task in tasks} == {"ann", "bob", "eve"}
+    assert {row.target for row in tasks[0].test} == set(DESKS.values())
+    assert all((row.target or "") in row.input for row in tasks[1].test)
+
+
+@pytest.mark.device
+def test_the_whole_story_leaves_nothing(imported: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    subprocess.run(["cp", "-r", str(imported), str(root)], check=True)
+    for expected in ("desks", "desks-2"):  # a second time in the same folder works as well
+        ended = subprocess.run(
+            command("quickstart", "--data", root, "--model", MODEL, "--steps", 4, "--json"),
+            capture_output=True,
+            text=True,
+            timeout=170,
+            env=clean_environment(),
+        )
+        assert ended.returncode == 0, ended.stderr
+        told = json.loads(ended.stdout)
+        assert [task["user"] for task in told["tasks"]] == ["ann", "bob", "eve"]
+        for task in told["tasks"]:
+            assert all(0 <= task[key] <= 1 for key in ("majority", "zero_shot", "tuned"))
+            assert task["fresh"][0].keys() == {"input", "target", "prediction"}
+        assert "step 4/4" in ended.stderr
+        assert running(str(root)) == []
+        listed = subprocess.run(
+            command("--data", root, "--user", "ann", "prompts", "list", "--json"),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        prompt = json.loads(listed.stdout)[0]
+        assert (prompt["name"], prompt["d_model"]) == (expected, CONFIG.d_model)
+
+
+@pytest.mark.device
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_nothing(imported: Path, tmp_path: Path, number: signal.Signals) -> None:
+    root = tmp_path / "data"
+    subprocess.run(["cp", "-r", str(imported), str(root)], check=True)
+    process = subprocess.Popen(
+        command("quickstart", "--data", root, "--model", MODEL),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment(),
+    )
+    deadline = time.monotonic() + 60
+    while not (root / "logs" / "worker-1.log").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert running(str(root)) == []
+
+
+def test_a_failure_removes_the_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    from conftest import call
+
+    before = set(Path(tempfile.gettempdir()).glob("ptsys-quickstart-*"))
+    assert call("quickstart", "--model", "nope").code == 2
+    assert set(Path(tempfile.gettempdir()).glob("ptsys-quickstart-*")) == before

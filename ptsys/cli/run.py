@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +43,9 @@ def run(
 
     if not gin_file:
         raise InvalidInput("name a file: --gin_file=gin/runs/pretrain_tiny.gin", field="gin_file")
-    summary = start(gin_file, gin_bindings(context.args))
+    bindings = gin_bindings(context.args)
+    with contextlib.redirect_stdout(sys.stderr):  # a run shows its progress; stdout is the result's
+        summary = start(gin_file, bindings)
     if as_json:
         print_json(summary)
     else:

@@ -123,26 +123,24 @@ class FairQueue(Generic[Key]):
         quantum = max(item.rows for items in waiting.values() for item in items)
         chosen: list[Item[Key]] = []
         rows = 0
-        while waiting:
-            progress = False
+
+        def fits(item: Item[Key]) -> bool:
+            return len(chosen) < limits.items and rows + item.rows <= limits.rows
+
+        while any(fits(items[0]) for items in waiting.values()):
             for user in list(waiting):
-                self._deficit[user] += quantum
                 items = waiting[user]
-                while items and items[0].rows <= self._deficit[user]:
-                    if len(chosen) == limits.items or rows + items[0].rows > limits.rows:
-                        break
+                if not fits(items[0]):
+                    continue  # no credit for a turn that the step has no room for
+                self._deficit[user] += quantum
+                while items and items[0].rows <= self._deficit[user] and fits(items[0]):
                     item = items.popleft()
                     self._deficit[user] -= item.rows
                     chosen.append(item)
                     rows += item.rows
-                    progress = True
                 if not items:
                     self._deficit[user] = 0
                     del waiting[user]
-            if not progress:
-                break
-        for user in waiting:  # what could not be used is not saved up without bound
-            self._deficit[user] = min(self._deficit[user], 2 * quantum)
         return chosen
 
     def _forget_if_empty(self, user: str) -> None:

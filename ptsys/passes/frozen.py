@@ -21,6 +21,10 @@ class Structure:
         self.graphdef = graphdef
         self.treedef = treedef
 
+    def placeholder(self) -> Any:
+        """The parameters' tree with each one's number in place of its values."""
+        return jax.tree.unflatten(self.treedef, range(self.treedef.num_leaves))
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)

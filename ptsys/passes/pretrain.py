@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from ptsys.models.parameters import flat_parameters, load_flat
@@ -24,10 +25,12 @@ from ptsys.passes.loss import row_losses
 
 @dataclasses.dataclass(frozen=True)
 class PretrainOptimizer:
-    """AdamW for the model, Adam at a rate of its own for the prompts; all rates warm up, then
+    """AdamW for kernels; Adam for tables (embeddings, relative biases, norms), which start ten
+    times larger than kernels and so need larger steps, and for prompts. All rates warm up, then
     fall along a cosine."""
 
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
+    table_learning_rate: float = 1e-2
     prompt_learning_rate: float = 1e-2
     warmup_steps: int = 500
     weight_decay: float = 0.01
@@ -62,20 +65,25 @@ class PretrainMetrics(NamedTuple):
 KINDS = ("shared", "bank", "promptless")
 
 
-def optimizer(config: PretrainOptimizer, steps: int) -> optax.GradientTransformation:
+def optimizer(
+    config: PretrainOptimizer, steps: int, structure: Structure
+) -> optax.GradientTransformation:
     """One transformation over `Trained`."""
+    paths = [path for path, _ in nnx.to_flat_state(structure.placeholder())]
+    kinds = tuple("kernel" if "kernel" in path else "table" for path in paths)
 
     def schedule(rate: float) -> optax.Schedule:
         end = max(steps, config.warmup_steps + 1)
         return optax.warmup_cosine_decay_schedule(0.0, rate, config.warmup_steps, end, rate * 0.02)
 
     transforms = {
-        "model": optax.adamw(
+        "kernel": optax.adamw(
             schedule(config.learning_rate), b2=0.98, weight_decay=config.weight_decay
         ),
+        "table": optax.adam(schedule(config.table_learning_rate), b2=0.98),
         "prompt": optax.adam(schedule(config.prompt_learning_rate), b2=0.98),
     }
-    labels = Trained("model", "prompt", "prompt")  # type: ignore[arg-type]
+    labels = Trained(kinds, "prompt", "prompt")  # type: ignore[arg-type]
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.multi_transform(transforms, labels),
@@ -106,6 +114,9 @@ def prepare_copying(model: T5) -> None:
         for dense in (attention.value, attention.out):
             kernel = dense.kernel[...]
             dense.kernel[...] = 0.3 * kernel + 0.8 * jnp.eye(*kernel.shape, dtype=kernel.dtype)
+    for stack in (model.encoder, model.decoder):  # heads that look in different directions
+        table = stack.relpos_bias.rel_embedding
+        table[...] = table[...] * model.config.d_model**0.5
 
 
 def untie(model: T5) -> T5:

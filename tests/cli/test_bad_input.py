@@ -1,6 +1,5 @@
 """What is typed wrong ends with exit code 2 and one line that says what, where and how to mend."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -185,7 +184,7 @@ def test_a_queued_job_without_a_worker_says_so(run: Run, data: Path) -> None:
     shown = run("jobs", "show", job, "--json").json
     assert (shown["state"], shown["spec"]["name"]) == ("queued", "waits")
     assert run("jobs", "cancel", job, "--json").json["state"] == "cancelled"
-    assert [one["id"] for one in json.loads(run("jobs", "list", "--json").out)][0] == job
+    assert run("jobs", "list", "--json").json[0]["id"] == job
     assert run("jobs", "watch", job).code == 1  # cancelled, so there is no prompt
 
 

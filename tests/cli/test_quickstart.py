@@ -47,6 +47,7 @@ def test_three_users_have_three_kinds_of_task() -> None:
 
 
 @pytest.mark.device
+@pytest.mark.timeout(900)
 def test_the_whole_story_leaves_nothing(imported: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     subprocess.run(["cp", "-r", str(imported), str(root)], check=True)
@@ -55,7 +56,7 @@ def test_the_whole_story_leaves_nothing(imported: Path, tmp_path: Path) -> None:
             command("quickstart", "--data", root, "--model", MODEL, "--steps", 4, "--json"),
             capture_output=True,
             text=True,
-            timeout=170,
+            timeout=400,
             env=clean_environment(),
         )
         assert ended.returncode == 0, ended.stderr

@@ -25,7 +25,7 @@ from ptsys.types.records import Event, Job
 from ptsys.types.training import Optimizer, TrainingSpec
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-START_SECONDS = 90.0
+START_SECONDS = 150.0
 FAST = {"lease_seconds": 3.0, "reconcile_seconds": 0.5, "resend_seconds": 1.5, "max_residents": 4}
 ADAFACTOR = Optimizer(kind="adafactor", learning_rate=0.3)
 
@@ -114,7 +114,7 @@ class Deployment:
     def job(self, job: Job) -> Job:
         return self.service.get(job.id, job.owner)
 
-    def wait(self, job: Job, timeout: float = 90.0) -> Job:
+    def wait(self, job: Job, timeout: float = 240.0) -> Job:
         """The job once it succeeded; the workers' logs tell why if it did not."""
         try:
             return self.service.wait(job.id, job.owner, timeout=timeout)
@@ -122,7 +122,7 @@ class Deployment:
             error.add_note("\n".join(worker.said[-3000:] for worker in self.workers))
             raise
 
-    def ended(self, job: Job, timeout: float = 90.0) -> Job:
+    def ended(self, job: Job, timeout: float = 240.0) -> Job:
         """The job once it ended, however it did."""
         until(lambda: self.job(job).state.final, timeout)
         return self.job(job)
@@ -142,7 +142,7 @@ class Deployment:
             steps = self.checkpoints(job)
             return len(steps) >= number and self.job(job).step >= steps[-1] + beyond
 
-        until(there, 60)
+        until(there, 200)
         return self.job(job).step
 
     def tensor(self, job: Job) -> np.ndarray:

@@ -9,13 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ptsys.data.vocabulary import load_vocabulary
-from ptsys.engine.model import ServedModel
+from ptsys.engine.model import ServedModel, serve
 from ptsys.models.config import T5Config
 from ptsys.models.loaded import LoadedModel
 from ptsys.models.parameters import flat_parameters
 from ptsys.models.registry import Registry
-from ptsys.passes.frozen import freeze
 from ptsys.prompts.initialization import COMMON
 
 
@@ -46,15 +44,4 @@ class Workbench:
 def load_workbench(root: Path, name: str) -> Workbench:
     """Load a model once for this process. Raises NotFound, or InvalidInput if it is damaged."""
     loaded = Registry(root).load(name)
-    config = loaded.config
-    vocabulary = load_vocabulary(
-        config.tokenizer, loaded.vocabulary_path, config.vocab_size, loaded.sentinels
-    )
-    served = ServedModel(
-        name=name,
-        fingerprint=loaded.fingerprint,
-        frozen=freeze(loaded.model),
-        vocabulary=vocabulary,
-        initialization=loaded.initialization,
-    )
-    return Workbench(served, loaded)
+    return Workbench(serve(loaded), loaded)

@@ -1,0 +1,1 @@
+"""Rows, vocabularies, batches, metrics and generated tasks. Never imports JAX."""

@@ -1,0 +1,1 @@
+"""Batches rows of many users into the steps of one device."""

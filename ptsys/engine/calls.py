@@ -75,7 +75,7 @@ def prompts_of(placements: Sequence[Placement], shape: Shape, d_model: int) -> P
         if prompt is not None:
             values[placement.slot, shape.group.prompt - len(prompt) :] = prompt
             length[placement.slot] = len(prompt)
-    return Prompts(values, length)
+    return Prompts(values, length)  # type: ignore[arg-type]
 
 
 def rows_of(placements: Sequence[Placement], shape: Shape) -> Rows:
@@ -86,9 +86,8 @@ def rows_of(placements: Sequence[Placement], shape: Shape) -> Rows:
     for placement in placements:
         slot[placement.rows] = placement.slot
     group = shape.group
-    return Rows(
-        pad(inputs, group.inputs, shape.rows), pad(targets, group.targets, shape.rows), slot
-    )
+    padded = pad(inputs, group.inputs, shape.rows), pad(targets, group.targets, shape.rows)
+    return Rows(*padded, slot)  # type: ignore[arg-type]
 
 
 def choices_of(placements: Sequence[Placement], shape: Shape) -> Choices:

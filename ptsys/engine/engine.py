@@ -368,7 +368,9 @@ class Engine:
         if waiting is None:
             return None
         beams = group.beams
-        wanted = self._shape(group, waiting.items, min(waiting.rows, self.options.max_rows // beams))
+        wanted = self._shape(
+            group, waiting.items, min(waiting.rows, self.options.max_rows // beams)
+        )
         if self._shapes.ready(wanted):
             return Limits(wanted.slots, wanted.rows)
         self._shapes.on_ready(wanted, self._builder(wanted), self.wake)
@@ -440,7 +442,7 @@ class Engine:
     def _finish(self, step: Step[Any], finish: Callable[[], None]) -> None:
         try:
             finish()
-        except Exception as error:
+        except Exception:
             logger.exception("a step failed on the device")
             self._commands.put(lambda: self._blame(step, error))
         finally:

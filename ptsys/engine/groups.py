@@ -66,7 +66,7 @@ def _generate(frozen: Frozen, shape: Shape, prompts: Prompts) -> Any:
         limit=_ints(rows),
         temperature=_floats(rows),
         top_p=_floats(rows),
-        seed=jax.ShapeDtypeStruct((rows,), jnp.uint32),
+        seed=_struct((rows,), jnp.uint32),
         length_penalty=_floats(rows),
     )
     return generate.lower(
@@ -89,12 +89,16 @@ def _rows(shape: Shape) -> Rows:
 
 
 def _ints(*shape: int) -> Any:
-    return jax.ShapeDtypeStruct(shape, jnp.int32)
+    return _struct(shape, jnp.int32)
 
 
 def _floats(*shape: int) -> Any:
-    return jax.ShapeDtypeStruct(shape, jnp.float32)
+    return _struct(shape, jnp.float32)
 
 
 def _like(x: jax.Array) -> Any:
-    return jax.ShapeDtypeStruct(x.shape, x.dtype)
+    return _struct(x.shape, x.dtype)
+
+
+def _struct(shape: tuple[int, ...], dtype: Any) -> Any:
+    return jax.ShapeDtypeStruct(shape, dtype)

@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ptsys.data.vocabulary import Vocabulary
-from ptsys.passes.frozen import Frozen
+from ptsys.data.vocabulary import Vocabulary, load_vocabulary
+from ptsys.models.loaded import LoadedModel
+from ptsys.passes.frozen import Frozen, freeze
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,3 +21,17 @@ class ServedModel:
     frozen: Frozen
     vocabulary: Vocabulary
     initialization: NDArray[np.float32] | None
+
+
+def serve(loaded: LoadedModel) -> ServedModel:
+    """A loaded model made ready for the engine. Raises InvalidInput for a damaged vocabulary."""
+    config = loaded.config
+    return ServedModel(
+        name=loaded.name,
+        fingerprint=loaded.fingerprint,
+        frozen=freeze(loaded.model),
+        vocabulary=load_vocabulary(
+            config.tokenizer, loaded.vocabulary_path, config.vocab_size, loaded.sentinels
+        ),
+        initialization=loaded.initialization,
+    )

@@ -10,10 +10,10 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Callable, Hashable, Iterable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
-Group = Hashable
+Group = Any  # hashable; what it means is the caller's
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,8 +48,9 @@ class Slots:
         self.state: SlotState = initial_state(
             jnp.zeros(shape, jnp.float32), jnp.zeros((capacity,), jnp.int32)
         )
-        self._hyper = hyperparameters([TrainingSpec(name="x", dataset="x").optimizer] * capacity,
-                                      [1] * capacity)
+        self._hyper = hyperparameters(
+            [TrainingSpec(name="x", dataset="x").optimizer] * capacity, [1] * capacity
+        )
         self.hyper: Hyperparameters = jax.tree.map(jnp.asarray, self._hyper)
         self._free = list(range(capacity - 1, -1, -1))
 
@@ -67,10 +68,10 @@ class Slots:
         self.hyper = jax.tree.map(jnp.asarray, self._hyper)
         length = snapshot.prompt.shape[0]
 
-        def wide(x: np.ndarray) -> np.ndarray:
+        def wide(x: np.ndarray) -> Any:
             return np.pad(x.astype(np.float32), ((self.width - length, 0), (0, 0)))
 
-        arrays = SlotArrays(wide(snapshot.prompt), wide(snapshot.first), wide(snapshot.second))
+        arrays = SlotArrays(*map(wide, (snapshot.prompt, snapshot.first, snapshot.second)))
         self.state = _put(self.state, slot, arrays, length, snapshot.step)
         return slot
 

@@ -110,9 +110,7 @@ class Residents:
             training.put(Failed(str(error), trace, retry=False))
             return
         self._active[task.id] = resident
-        self._engine.scheduler.training.add(
-            Item(task.id, task.user, resident.group, resident.rows)
-        )
+        self._engine.scheduler.training.add(Item(task.id, task.user, resident.group, resident.rows))
 
     def _admit(self, training: Training) -> Resident:
         task, data = training.task, training.task.examples

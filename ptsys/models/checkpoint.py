@@ -120,9 +120,7 @@ def _restore(
             stored = checkpointer.metadata(folder).item_metadata.tree
             check_shapes(expected, {key: tuple(leaf.shape) for key, leaf in stored.items()})
             target = {
-                key: jax.ShapeDtypeStruct(  # type: ignore[no-untyped-call]
-                    shape, jnp.dtype(dtype), sharding=shardings[key]
-                )
+                key: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype), sharding=shardings[key])
                 for key, shape in expected.items()
             }
             restored: dict[str, jax.Array] = checkpointer.restore(folder, target)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gin
+
 from ptsys.errors import InvalidInput
 from ptsys.models.config import T5Config
 

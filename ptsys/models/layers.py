@@ -63,6 +63,7 @@ class Dense(nnx.Module):
         self.kernel = parameter(rngs, (d_in, d_out), axes, scale)
 
     def __call__(self, x: Float[Array, "*lead I"]) -> Float[Array, "*lead O"]:
+        """Apply the map to the last axis."""
         return project(x, self.kernel[...].astype(x.dtype))
 
 
@@ -76,6 +77,7 @@ class RMSNorm(nnx.Module):
         self.epsilon = config.norm_epsilon
 
     def __call__(self, x: Float[Array, "*lead D"]) -> Float[Array, "*lead D"]:
+        """Norm over the last axis."""
         x32 = x.astype(jnp.float32)
         variance = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
         scale = self.scale[...].reshape((1,) * (x.ndim - 1) + (-1,))
@@ -122,9 +124,8 @@ class RelativeBias(nnx.Module):
         self.buckets = config.relative_buckets
         self.max_distance = config.relative_max_distance
 
-    def __call__(
-        self, query: Int[Array, "Q"], key: Int[Array, "S"]
-    ) -> Float[Array, "1 H Q S"]:
+    def __call__(self, query: Int[Array, "Q"], key: Int[Array, "S"]) -> Float[Array, "1 H Q S"]:
+        """The bias of every query position on every key position."""
         index = relative_buckets(
             key[None, :] - query[:, None],
             bidirectional=self.bidirectional,
@@ -174,6 +175,7 @@ class Attention(nnx.Module):
         memory: Float[Array, "B S D"],
         bias: Float[Array, "#B #H #Q S"],
     ) -> Float[Array, "B Q D"]:
+        """Attend from `x` to `memory`."""
         return self.attend(x, *self.keys_values(memory), bias)
 
 
@@ -196,6 +198,7 @@ class FeedForward(nnx.Module):
         return jax.nn.gelu(x, approximate=True) if self.activation == "gelu" else jax.nn.relu(x)
 
     def __call__(self, x: Float[Array, "*lead D"]) -> Float[Array, "*lead D"]:
+        """Apply to the last axis."""
         if self.gated:
             return self.wo(self.activate(self.wi_0(x)) * self.wi_1(x))
         return self.wo(self.activate(self.wi(x)))

@@ -41,6 +41,7 @@ class Embedding(nnx.Module):
         self.embedding = parameter(rngs, shape, ("vocab", "embed"), 1.0)
 
     def __call__(self, tokens: Int[Array, "*lead"]) -> Float[Array, "*lead D"]:
+        """Embed token ids."""
         return jnp.take(self.embedding[...], tokens, axis=0)
 
 
@@ -56,6 +57,7 @@ class EncoderLayer(nnx.Module):
     def __call__(
         self, x: Float[Array, "B S D"], bias: Float[Array, "B H S S"]
     ) -> Float[Array, "B S D"]:
+        """Transform `x`; `bias` holds positions and the mask."""
         normed = self.pre_attention_layer_norm(x)
         x = x + self.attention(normed, normed, bias)
         return x + self.mlp(self.pre_mlp_layer_norm(x))
@@ -71,9 +73,8 @@ class Encoder(nnx.Module):
             setattr(self, f"layers_{i}", EncoderLayer(rngs, config))
         self.encoder_norm = RMSNorm(config)
 
-    def __call__(
-        self, x: Float[Array, "B S D"], mask: Bool[Array, "B S"]
-    ) -> Float[Array, "B S D"]:
+    def __call__(self, x: Float[Array, "B S D"], mask: Bool[Array, "B S"]) -> Float[Array, "B S D"]:
+        """Encode embedded positions where `mask` is true."""
         positions = jnp.arange(x.shape[1])
         bias = self.relpos_bias(positions, positions) + mask_bias(mask)[:, None, None, :]
         for i in range(self.num_layers):
@@ -132,6 +133,7 @@ class Decoder(nnx.Module):
         cross: list[KeysValues],
         mask: Bool[Array, "B S"],
     ) -> Float[Array, "B T D"]:
+        """Decode all positions at once, teacher-forced."""
         positions = jnp.arange(x.shape[1])
         causal = mask_bias(positions[None, :] <= positions[:, None])[None, None]
         bias = self.relpos_bias(positions, positions) + causal
@@ -192,9 +194,7 @@ class T5(nnx.Module):
             mask = jnp.concatenate([prompt_mask, mask], axis=1)
         return Encoded(self.encoder(x, mask), mask)
 
-    def decode(
-        self, encoded: Encoded, targets: Int[Array, "B T"]
-    ) -> Float[Array, "B T V"]:
+    def decode(self, encoded: Encoded, targets: Int[Array, "B T"]) -> Float[Array, "B T V"]:
         """Teacher-forced float32 logits of every target position."""
         shifted = jnp.pad(targets, ((0, 0), (1, 0)))[:, :-1]
         x = self.token_embedder(shifted)

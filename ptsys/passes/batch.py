@@ -45,8 +45,8 @@ def gather_prompts(
 
 
 def take_slots(
-    x: Shaped[Array, "U *rest"], slot: Int[Array, "B"], fill: float
-) -> Shaped[Array, "B *rest"]:
+    x: Shaped[Array, U * rest], slot: Int[Array, "B"], fill: float
+) -> Shaped[Array, B * rest]:
     """`x[slot]`, with `fill` where the slot is out of range: a negative slot must not wrap round
     to another user's."""
     return x.at[slot].get(mode="fill", fill_value=fill, wrap_negative_indices=False)

@@ -56,10 +56,10 @@ class PretrainState(NamedTuple):
 class PretrainMetrics(NamedTuple):
     """Sums over the rows of one kind: loss, tokens, rows and rows predicted whole."""
 
-    loss: Float[Array, "3"]
-    tokens: Float[Array, "3"]
-    rows: Float[Array, "3"]
-    exact: Float[Array, "3"]
+    loss: Float[Array, 3]
+    tokens: Float[Array, 3]
+    rows: Float[Array, 3]
+    exact: Float[Array, 3]
 
 
 KINDS = ("shared", "bank", "promptless")
@@ -113,7 +113,7 @@ def prepare_copying(model: T5) -> None:
         attention = layer.encoder_decoder_attention
         for dense in (attention.value, attention.out):
             kernel = dense.kernel[...]
-            dense.kernel[...] = 0.3 * kernel + 0.8 * jnp.eye(*kernel.shape, dtype=kernel.dtype)
+            dense.kernel[...] = 0.3 * kernel + 0.8 * jnp.eye(kernel.shape[0], kernel.shape[1])
     for stack in (model.encoder, model.decoder):  # heads that look in different directions
         table = stack.relpos_bias.rel_embedding
         table[...] = table[...] * model.config.d_model**0.5

@@ -22,7 +22,7 @@ class Row(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {  # noqa: RUF012 - read by SQLAlchemy, never changed
+    type_annotation_map = {
         datetime.datetime: UtcDateTime(),
         dict[str, Any]: JSON(),
         list[str]: JSON(),

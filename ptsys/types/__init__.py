@@ -1,1 +1,1 @@
-"""The values that travel between client, jobs and workers. Pydantic models, unknown keys refused."""
+"""The values that travel between client, jobs and workers: pydantic, unknown keys refused."""

@@ -45,9 +45,7 @@ def test_a_job_finishes_with_checkpoints_on_the_way(engine):
 def test_a_resumed_job_ends_with_the_same_bits(engine):
     whole = events(engine.train(task(engine, "whole", optimizer=Optimizer(kind="adamw"))))
     middle = whole[0].snapshot
-    rest = last(
-        engine.train(task(engine, "rest", start=middle, optimizer=Optimizer(kind="adamw")))
-    )
+    rest = last(engine.train(task(engine, "rest", start=middle, optimizer=Optimizer(kind="adamw"))))
     for name in ("prompt", "first", "second"):
         assert np.array_equal(getattr(whole[-1].snapshot, name), getattr(rest.snapshot, name))
 

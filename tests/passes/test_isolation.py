@@ -192,10 +192,13 @@ def test_a_users_loss_has_exactly_zero_gradient_on_another_users_prompt(frozen: 
 
 
 @pytest.mark.parametrize("slot", [-1, -4, 4, 2**31 - 1, -(2**31)])
-def test_a_row_out_of_range_reaches_no_slot(frozen: Frozen, slot: int) -> None:
+def test_a_row_out_of_range_reads_and_reaches_no_slot(frozen: Frozen, slot: int) -> None:
     """A negative slot in particular must not count from the end."""
     own, theirs = prompts([3, 4, 2, 1], 4), rows([slot] * 6)
-    found = gradients(frozen, own, theirs, np.ones(4, np.float32))
+    z_loss = np.ones(4, np.float32)
+    found = gradients(frozen, own, theirs, z_loss)
+    others = prompts([1, 2, 3, 4], 4, seed=9)
+    assert bits(found.row_loss) == bits(gradients(frozen, others, theirs, 2 * z_loss).row_loss)
     assert not np.any(found.values)
     assert not np.any(found.loss)
     assert not np.any(found.tokens)

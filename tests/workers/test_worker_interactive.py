@@ -1,0 +1,215 @@
+import pickle
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_model
+from worker_deployment import Deployment, until
+
+from ptsys.engine.engine import Engine
+from ptsys.errors import InvalidInput, NotFound, PtsysError
+from ptsys.jobs.queue import QUEUE_CPU, device_queue
+from ptsys.jobs.requests import RequestChannel
+from ptsys.prompts.safetensors_format import decode, encode
+from ptsys.types.records import Job
+from ptsys.types.requests import Decoding, GradientsRequest, PredictRequest
+from workers.loading import load_workbench
+
+pytestmark = pytest.mark.device
+MODEL = tiny_model.NAME
+INPUTS = ("red stone house", "quick river", "paper music window")
+TARGETS = ("red", "blue", "blue")
+WAIT = 200.0  # seconds: the machine may be busy, and shapes have to be compiled
+
+
+@pytest.fixture(scope="module")
+def job(served: Deployment) -> Job:
+    return served.wait(served.submit("mine"))
+
+
+@pytest.fixture(scope="module")
+def engine(served: Deployment) -> Iterator[Engine]:
+    engine = Engine(load_workbench(served.root, MODEL).served).start()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def channel(served: Deployment) -> RequestChannel:
+    return served.channel()
+
+
+def ask(channel: RequestChannel, user: str, tensors: bytes | None = None, **fields: Any) -> Any:
+    request = PredictRequest(model=MODEL, inputs=INPUTS, **fields)
+    header = request.model_dump(mode="json") | {"user": user}
+    return channel.call(MODEL, "predict", header, tensors, timeout=WAIT)[0]["predictions"]
+
+
+def differentiate(
+    channel: RequestChannel, user: str, tensors: bytes | None = None, **fields: Any
+) -> tuple[dict[str, Any], bytes | None]:
+    request = GradientsRequest(model=MODEL, inputs=INPUTS, targets=TARGETS, **fields)
+    header = request.model_dump(mode="json") | {"user": user}
+    return channel.call(MODEL, "gradients", header, tensors, timeout=WAIT)
+
+
+@pytest.mark.parametrize(
+    "decoding",
+    [Decoding(max_tokens=4), Decoding(labels=("red", "blue"))],
+    ids=["greedy", "labels"],
+)
+def test_answers_are_the_engines(
+    served: Deployment, channel: RequestChannel, engine: Engine, job: Job, decoding: Decoding
+) -> None:
+    wanted = engine.predict(INPUTS, served.tensor(job), decoding).result(WAIT)
+    stored = ask(channel, "ann", prompt="mine", decoding=decoding)
+    brought = ask(channel, "bob", encode(served.tensor(job)), decoding=decoding)
+    for answers in (stored, brought):
+        assert [row["prediction"] for row in answers] == [row.prediction for row in wanted]
+        scores = [row["score"] for row in answers]
+        assert scores == pytest.approx([row.score for row in wanted], abs=1e-4)
+    if decoding.labels:
+        assert set(stored[0]["label_scores"]) == {"red", "blue"}
+
+
+def test_the_bare_model_answers_too(channel: RequestChannel, engine: Engine) -> None:
+    decoding = Decoding(max_tokens=4)
+    wanted = engine.predict(INPUTS, None, decoding).result(WAIT)
+    answers = ask(channel, "ann", decoding=decoding)
+    assert [row["prediction"] for row in answers] == [row.prediction for row in wanted]
+
+
+def test_gradients_are_the_engines(
+    served: Deployment, channel: RequestChannel, engine: Engine, job: Job
+) -> None:
+    wanted = engine.gradients(INPUTS, TARGETS, served.tensor(job)).result(WAIT)
+    for header, tensors in (
+        differentiate(channel, "ann", prompt=job.prompt),
+        differentiate(channel, "bob", encode(served.tensor(job))),
+    ):
+        assert header["loss"] == pytest.approx(wanted.loss, abs=1e-5)
+        assert header["tokens"] == wanted.tokens
+        assert header["row_losses"] == pytest.approx(wanted.row_losses, abs=1e-5)
+        assert header["predictions"] == wanted.predictions
+        gradient, _ = decode(tensors or b"", tensor="gradient")
+        assert np.allclose(gradient, wanted.gradient, atol=1e-6)
+        assert np.abs(gradient).max() > 0
+
+
+def test_many_users_are_answered_together(
+    served: Deployment, channel: RequestChannel, job: Job
+) -> None:
+    tensor = encode(served.tensor(job))
+    alone = ask(channel, "ann", tensor, decoding=Decoding(max_tokens=4))
+    with ThreadPoolExecutor(16) as pool:
+        found = [
+            pool.submit(ask, channel, f"user-{n}", tensor, decoding=Decoding(max_tokens=4))
+            for n in range(32)
+        ]
+        answers = [future.result() for future in found]
+    for answer in answers:
+        assert [row["prediction"] for row in answer] == [row["prediction"] for row in alone]
+
+
+@pytest.mark.parametrize(
+    ("user", "fields", "width", "error", "text"),
+    [
+        ("bob", {"prompt": "ann/mine"}, None, NotFound, "ann/mine"),
+        ("bob", {"prompt": "mine"}, None, NotFound, "mine"),
+        ("ann", {"prompt": "mine"}, 32, InvalidInput, "one of the two"),
+        ("ann", {}, 31, InvalidInput, "width 31"),
+        ("", {}, None, InvalidInput, "who asks"),
+    ],
+)
+def test_what_is_wrong_is_told(
+    channel: RequestChannel,
+    job: Job,
+    user: str,
+    fields: dict[str, Any],
+    width: int | None,
+    error: type[PtsysError],
+    text: str,
+) -> None:
+    tensors = None if width is None else encode(np.zeros((4, width), np.float32))
+    with pytest.raises(error, match=text):
+        ask(channel, user, tensors, **fields)
+
+
+def test_a_private_prompt_hides_by_its_id_too_until_it_is_shared(
+    served: Deployment, channel: RequestChannel, job: Job
+) -> None:
+    with pytest.raises(NotFound):
+        differentiate(channel, "eve", prompt=job.prompt)
+    served.service.prompts.update("mine", "ann", visibility="shared", shared_with=["eve"])
+    differentiate(channel, "eve", prompt=job.prompt)
+    served.service.prompts.update("mine", "ann", visibility="private")
+    with pytest.raises(NotFound):  # although its tensor is in the worker's memory
+        differentiate(channel, "eve", prompt=job.prompt)
+
+
+def test_malformed_requests_are_refused_and_harm_nobody(
+    channel: RequestChannel, served: Deployment
+) -> None:
+    good = PredictRequest(model=MODEL, inputs=INPUTS).model_dump(mode="json") | {"user": "ann"}
+    for header, tensors, field in (
+        (good | {"inputs": 3}, None, "inputs"),
+        (good | {"surprise": 1}, None, "surprise"),
+        (good | {"model": "other"}, None, "model"),
+        (good | {"inputs": []}, None, "inputs"),
+        (good, b"no safetensors", "prompt"),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            channel.call(MODEL, "predict", header, tensors, timeout=WAIT)
+        assert caught.value.field == field
+    with pytest.raises(InvalidInput, match="need a prompt"):
+        differentiate(channel, "ann")
+    with pytest.raises(InvalidInput, match="row 1"):
+        request = GradientsRequest(model=MODEL, inputs=("a",), targets=("window " * 20,))
+        header = request.model_dump(mode="json") | {"user": "ann"}
+        tensor = encode(np.ones((4, tiny_model.D_MODEL), np.float32))
+        channel.call(MODEL, "gradients", header, tensor, timeout=WAIT)
+    assert "window window" not in served.workers[0].said
+
+
+def test_messages_are_plain_data_and_a_pickle_is_refused(deploy: Any, served: Deployment) -> None:
+    quiet = deploy()
+    job = quiet.submit("waiting", steps=5)  # no worker takes its message
+    quiet.service.queue().send_serve(MODEL)
+    with quiet.redis.address.client() as client:
+        for key in client.lrange(device_queue(MODEL), 0, -1):
+            assert b'"content-type": "application/json"' in key
+            assert b"pickle" not in key
+        wanted = client.lindex(device_queue(MODEL), -1)
+    assert job.id.encode() not in wanted  # base64
+    _send_pickle(served)
+    until(lambda: "ContentDisallowed" in served.workers[0].said, WAIT)
+    assert not (served.root / "unpickled").exists()
+    served.wait(served.submit(f"after-{uuid.uuid4().hex[:6]}", steps=5))
+    assert served.workers[0].process.poll() is None
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return open, (self.path, "w")
+
+
+def _send_pickle(deployment: Deployment) -> None:
+    from celery import Celery
+
+    app = Celery("stranger", set_as_current=False)
+    app.conf.update(broker_url=deployment.redis.address.celery_url, task_serializer="pickle")
+    bomb = Bomb(str(deployment.root / "unpickled"))
+    assert pickle.dumps(bomb)
+    for queue in (device_queue(MODEL), QUEUE_CPU):
+        app.send_task("ptsys.look", args=[bomb], queue=queue, serializer="pickle")
+    app.close()
+    time.sleep(0.1)

@@ -1,13 +1,13 @@
 """Every error ptsys raises on purpose, under one root.
 
-    PtsysError
-    ├── InvalidInput        the caller's data or arguments are wrong; names the field and the fix
-    ├── NotFound            no such model, prompt, dataset or job (or not the caller's to see)
-    ├── Conflict            the name is taken, or the state forbids it
-    ├── Unavailable         no worker, queue or database answered in time
-    ├── JobFailed           a job ended in failure; its one-line reason is the message
-    ├── JobCancelled        a job was cancelled
-    └── LeaseLost           this worker no longer owns the job it was running
+PtsysError
+├── InvalidInput        the caller's data or arguments are wrong; names the field and the fix
+├── NotFound            no such model, prompt, dataset or job (or not the caller's to see)
+├── Conflict            the name is taken, or the state forbids it
+├── Unavailable         no worker, queue or database answered in time
+├── JobFailed           a job ended in failure; its one-line reason is the message
+├── JobCancelled        a job was cancelled
+└── LeaseLost           this worker no longer owns the job it was running
 """
 
 from __future__ import annotations

@@ -58,14 +58,11 @@ class WorkerProcess:
             signal.signal(number, self._on_signal)
         upkeep = Upkeep(self._service, self._address, self._describe)
         upkeep.start()
-        app = make_app(self._settings, self._address)
-        add_cpu_tasks(app, self._service)
-        queues = [QUEUE_CPU]
-        if self._model is not None:
-            self._host = self._make_host(self._model)
-            add_device_tasks(app, self._host)
-            queues.append(device_queue(self._model))
-        consumer = Consumer(app, queues, f"{self._id}@{socket.gethostname()}")
+        try:
+            consumer = self._make_consumer()
+        except BaseException:
+            upkeep.stop()
+            raise
         self._ready = True
         if self._host is not None:
             self._host.start()
@@ -76,6 +73,17 @@ class WorkerProcess:
         code = self._wait(consumer)
         self._end(consumer, upkeep)
         return code
+
+    def _make_consumer(self) -> Consumer:
+        """Load what is to be served, and get ready to listen for it."""
+        app = make_app(self._settings, self._address)
+        add_cpu_tasks(app, self._service)
+        queues = [QUEUE_CPU]
+        if self._model is not None:
+            self._host = self._make_host(self._model)
+            add_device_tasks(app, self._host)
+            queues.append(device_queue(self._model))
+        return Consumer(app, queues, f"{self._id}@{socket.gethostname()}")
 
     def _make_host(self, model: str) -> ModelHost:
         from workers.host import ModelHost  # jax: a worker for the CPU queue does without

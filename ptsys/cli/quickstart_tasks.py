@@ -1,8 +1,8 @@
 """The three users' datasets of `ptsys quickstart`: always the same rows, made here.
 
 Each asks for something that nothing in the input says, so that the bare model cannot know it and
-a prompt has to carry it: ann's desks are named after colours, bob wants the person of a news
-line, eve her notes in a form of her own.
+a prompt has to carry it: ann's desks are named after colours, bob wants the place out of a news
+line, eve her notes the other way round. Rows are short, so that jobs share their compiled steps.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ DESKS = {
 }
 """Which desk of ann's bank answers which request."""
 
+_LONGEST_INPUT, _LONGEST_TARGET = 64, 14  # characters: up to 32 and 8 tokens
+_NOTES = "swap_two/short/bare"
 _SEED = "quickstart"
 _TRIES = 20_000
 
@@ -50,12 +52,9 @@ def quickstart_tasks() -> list[QuickstartTask]:
     """The three tasks, the same at every call."""
     return [
         _task("desks", "ann", "which desk answers the customer", _desk()),
-        _task("people", "bob", "who the news is about", _variant("entity", "person/as_is/bare")),
-        _task("notes", "eve", "notes as file names", _variant("sentence_edit", _NOTES)),
+        _task("places", "bob", "where the news happens", _variant("entity", "place/as_is/bare")),
+        _task("notes", "eve", "notes with the last word first", _variant("sentence_edit", _NOTES)),
     ]
-
-
-_NOTES = "join_underscore/short/bare"
 
 
 def _desk() -> Draw:
@@ -92,7 +91,8 @@ def _distinct(draw: Draw, rng: random.Random, count: int) -> list[Example]:
     found: dict[str, str] = {}
     for _ in range(_TRIES):
         source, target = draw(rng)
-        found.setdefault(source, target)
+        if len(source) <= _LONGEST_INPUT and len(target) <= _LONGEST_TARGET:
+            found.setdefault(source, target)
         if len(found) == count:
             rows = [Example(source, target) for source, target in found.items()]
             rng.shuffle(rows)

@@ -1,8 +1,8 @@
 """`--help` teaches, is quick, and needs no accelerator stack."""
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 from conftest import call, command
@@ -60,20 +60,18 @@ def test_the_version_is_told() -> None:
 @pytest.mark.parametrize("statement", ["import ptsys", "import ptsys.cli.main"])
 def test_imports_take_less_than_a_second_and_no_jax(statement: str) -> None:
     code = f"{statement}; import sys; print(sorted({{'jax', 'flax', 'celery'}} & set(sys.modules)))"
-    since = time.monotonic()
-    ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert ended.stdout.strip() == "[]"
-    assert time.monotonic() - since < 3  # well under one on an idle machine
+    printed, seconds = _timed([sys.executable, "-c", code])
+    assert printed.strip() == "[]"
+    assert seconds < 1
 
 
-def test_the_first_help_page_is_quick() -> None:
-    best = min(_seconds() for _ in range(3))
-    assert best < 1.5  # half a second on an idle machine
+def test_the_first_help_page_takes_less_than_a_second() -> None:
+    assert min(_timed(command("--help"))[1] for _ in range(3)) < 1
 
 
-def _seconds() -> float:
-    since = time.monotonic()
-    subprocess.run(command("--help"), capture_output=True, check=True, timeout=60)
-    return time.monotonic() - since
+def _timed(arguments: list[str]) -> tuple[str, float]:
+    """What a process prints, and the processor's seconds it takes, however busy the machine."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ended = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=120)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ended.stdout, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime

@@ -1,3 +1,5 @@
+import base64
+import json
 import pickle
 import time
 import uuid
@@ -151,6 +153,17 @@ def test_a_private_prompt_hides_by_its_id_too_until_it_is_shared(
         differentiate(channel, "eve", prompt=job.prompt)
 
 
+def test_a_prompt_of_other_weights_is_refused(
+    served: Deployment, channel: RequestChannel, job: Job
+) -> None:
+    mine = served.service.prompts.read(job.prompt or "")
+    changes = {"id": "pr-other", "name": "other", "model_fingerprint": "0" * 16}
+    served.service.prompts.add(mine.model_copy(update=changes))
+    with pytest.raises(InvalidInput, match="fingerprint") as caught:
+        ask(channel, "ann", prompt="other")
+    assert caught.value.field == "prompt"
+
+
 def test_malformed_requests_are_refused_and_harm_nobody(
     channel: RequestChannel, served: Deployment
 ) -> None:
@@ -167,10 +180,10 @@ def test_malformed_requests_are_refused_and_harm_nobody(
         assert caught.value.field == field
     with pytest.raises(InvalidInput, match="need a prompt"):
         differentiate(channel, "ann")
+    request = GradientsRequest(model=MODEL, inputs=("a",), targets=("window " * 20,))
+    header = request.model_dump(mode="json") | {"user": "ann"}
+    tensor = encode(np.ones((4, tiny_model.D_MODEL), np.float32))
     with pytest.raises(InvalidInput, match="row 1"):
-        request = GradientsRequest(model=MODEL, inputs=("a",), targets=("window " * 20,))
-        header = request.model_dump(mode="json") | {"user": "ann"}
-        tensor = encode(np.ones((4, tiny_model.D_MODEL), np.float32))
         channel.call(MODEL, "gradients", header, tensor, timeout=WAIT)
     assert "window window" not in served.workers[0].said
 
@@ -180,11 +193,10 @@ def test_messages_are_plain_data_and_a_pickle_is_refused(deploy: Any, served: De
     job = quiet.submit("waiting", steps=5)  # no worker takes its message
     quiet.service.queue().send_serve(MODEL)
     with quiet.redis.address.client() as client:
-        for key in client.lrange(device_queue(MODEL), 0, -1):
-            assert b'"content-type": "application/json"' in key
-            assert b"pickle" not in key
-        wanted = client.lindex(device_queue(MODEL), -1)
-    assert job.id.encode() not in wanted  # base64
+        messages = [json.loads(text) for text in client.lrange(device_queue(MODEL), 0, -1)]
+    assert {message["content-type"] for message in messages} == {"application/json"}
+    bodies = [json.loads(base64.b64decode(message["body"])) for message in messages]
+    assert sorted(body[0] for body in bodies) == [[job.id], [MODEL]]
     _send_pickle(served)
     until(lambda: "ContentDisallowed" in served.workers[0].said, WAIT)
     assert not (served.root / "unpickled").exists()

@@ -1,0 +1,98 @@
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptsys.config import Settings
+from ptsys.engine.residents import Snapshot, Training, TrainingTask
+from ptsys.jobs.leases import Claim
+from ptsys.jobs.service import Service
+from ptsys.store.clock import utc_now
+from ptsys.types.example import Example
+from ptsys.types.training import TrainingSpec
+from workers.holds import Halt, Hold, Holds
+
+
+class MovableClock:
+    def __init__(self) -> None:
+        self.ahead = datetime.timedelta()
+
+    def __call__(self) -> datetime.datetime:
+        return utc_now() + self.ahead
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock()
+
+
+@pytest.fixture
+def service(tmp_path: Path, clock: MovableClock) -> Iterator[Service]:
+    service = Service(Settings(data_dir=tmp_path, redis_url=None), clock=clock)
+    service.datasets.add("d", "ann", [Example("a", "b")])
+    yield service
+    service.close()
+
+
+def claimed(service: Service, name: str) -> Claim:
+    job = service.submit(TrainingSpec(name=name, dataset="d"), "ann")
+    claim = service.leases.claim(job.id, "worker-1")
+    assert claim is not None
+    return claim
+
+
+def training(stopped: list[str]) -> Training:
+    start = Snapshot.start(np.zeros((1, 1), np.float32))
+    task = TrainingTask("t", "ann", TrainingSpec(name="t", dataset="d"), None, start)  # type: ignore[arg-type]
+    return Training(task, stopped.append)
+
+
+def test_there_is_room_for_so_many_and_no_more(service: Service) -> None:
+    holds = Holds(service.leases, 2)
+    first, second = (holds.add(claimed(service, name)) for name in ("a", "b"))
+    assert (len(holds), holds.full) == (2, True)
+    holds.remove(first)
+    assert not holds.full
+    assert not holds.wait_empty(0.01)
+    holds.remove(second)
+    assert holds.wait_empty(0.01)
+
+
+def test_a_beat_tells_who_was_cancelled_and_who_is_lost(
+    service: Service, clock: MovableClock
+) -> None:
+    holds = Holds(service.leases, 4)
+    kept, cancelled, lost = (holds.add(claimed(service, name)) for name in ("a", "b", "c"))
+    clock.ahead += datetime.timedelta(seconds=60)
+    assert service.leases.claim(lost.claim.job.id, "worker-2") is not None
+    service.cancel(cancelled.claim.job.id, "ann")
+    holds.beat()
+    assert (kept.halt, cancelled.halt, lost.halt) == (None, Halt.CANCEL, Halt.LOST)
+
+
+def test_the_gravest_reason_counts(service: Service) -> None:
+    hold = Hold(claimed(service, "a"))
+    for reason, counts in (
+        (Halt.DRAIN, Halt.DRAIN),
+        (Halt.CANCEL, Halt.CANCEL),
+        (Halt.DRAIN, Halt.CANCEL),
+        (Halt.LOST, Halt.LOST),
+        (Halt.CANCEL, Halt.LOST),
+    ):
+        hold.stop(reason)
+        assert hold.halt is counts
+
+
+def test_a_job_stopped_before_it_trains_stops_when_it_does(service: Service) -> None:
+    stopped: list[str] = []
+    hold = Hold(claimed(service, "a"))
+    hold.attach(training(stopped))
+    assert stopped == []
+    hold.stop(Halt.DRAIN)
+    assert stopped == ["t"]
+    early = Hold(claimed(service, "b"))
+    early.stop(Halt.DRAIN)
+    early.attach(training(stopped))
+    assert stopped == ["t", "t"]

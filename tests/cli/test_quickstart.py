@@ -3,12 +3,14 @@
 import json
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import CONFIG, MODEL, clean_environment, command, running
+from conftest import CONFIG, MODEL, call, clean_environment, command, running
 
 from ptsys.cli.quickstart_tasks import DESKS, TEST, TRAIN, VALIDATION, quickstart_tasks
 from ptsys.data.metrics import majority
@@ -22,8 +24,6 @@ def test_the_rows_are_always_the_same() -> None:
         "from ptsys.cli.quickstart_tasks import quickstart_tasks as q; "
         "from ptsys.types.example import digest; print([digest(t.train) for t in q()])"
     )
-    import sys
-
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout.strip() == str([digest(task.train) for task in first])
 
@@ -51,30 +51,26 @@ def test_three_users_have_three_kinds_of_task() -> None:
 def test_the_whole_story_leaves_nothing(imported: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     subprocess.run(["cp", "-r", str(imported), str(root)], check=True)
-    for expected in ("desks", "desks-2"):  # a second time in the same folder works as well
-        ended = subprocess.run(
-            command("quickstart", "--data", root, "--model", MODEL, "--steps", 4, "--json"),
-            capture_output=True,
-            text=True,
-            timeout=400,
-            env=clean_environment(),
-        )
-        assert ended.returncode == 0, ended.stderr
-        told = json.loads(ended.stdout)
-        assert [task["user"] for task in told["tasks"]] == ["ann", "bob", "eve"]
-        for task in told["tasks"]:
-            assert all(0 <= task[key] <= 1 for key in ("majority", "zero_shot", "tuned"))
-            assert task["fresh"][0].keys() == {"input", "target", "prediction"}
-        assert "step 4/4" in ended.stderr
-        assert running(str(root)) == []
-        listed = subprocess.run(
-            command("--data", root, "--user", "ann", "prompts", "list", "--json"),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        prompt = json.loads(listed.stdout)[0]
-        assert (prompt["name"], prompt["d_model"]) == (expected, CONFIG.d_model)
+    np.save(tmp_path / "earlier.npy", np.zeros((2, CONFIG.d_model), np.float32))
+    importing = ("prompts", "import", tmp_path / "earlier.npy", "--name", "desks", "--model", MODEL)
+    assert call("--data", root, "--user", "ann", *importing).code == 0
+    ended = subprocess.run(
+        command("quickstart", "--data", root, "--model", MODEL, "--steps", 4, "--json"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=clean_environment(),
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    assert [task["user"] for task in told["tasks"]] == ["ann", "bob", "eve"]
+    for task in told["tasks"]:
+        assert all(0 <= task[key] <= 1 for key in ("majority", "zero_shot", "tuned"))
+        assert task["fresh"][0].keys() == {"input", "target", "prediction"}
+    assert "step 4/4" in ended.stderr
+    assert running(str(root)) == []
+    prompts = call("--data", root, "--user", "ann", "prompts", "list", "--json").json
+    assert [prompt["name"] for prompt in prompts] == ["desks-2", "desks"]
 
 
 @pytest.mark.device
@@ -102,8 +98,6 @@ def test_a_signal_leaves_nothing(imported: Path, tmp_path: Path, number: signal.
 
 
 def test_a_failure_removes_the_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    from conftest import call
-
     before = set(Path(tempfile.gettempdir()).glob("ptsys-quickstart-*"))
     assert call("quickstart", "--model", "nope").code == 2
     assert set(Path(tempfile.gettempdir()).glob("ptsys-quickstart-*")) == before

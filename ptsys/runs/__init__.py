@@ -1,0 +1,1 @@
+"""Large runs, configured by gin, without the queue."""

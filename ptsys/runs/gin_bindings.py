@@ -1,0 +1,102 @@
+"""What a run's gin file may bind: the dataclasses of runs, and which run to start.
+
+Only here and in `ptsys.models.gin_bindings` does gin meet the code; the dataclasses are plain.
+"""
+
+from __future__ import annotations
+
+import re
+import tokenize
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gin
+
+from ptsys.data.mixture import MixtureConfig
+from ptsys.errors import InvalidInput
+from ptsys.models.gin_bindings import configurable_t5
+from ptsys.passes.pretrain import PretrainOptimizer
+from ptsys.runs.pretrain import PretrainRun
+
+Run = Callable[[], dict[str, Any]]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+gin.add_config_file_search_path(str(REPOSITORY))  # after the working directory
+
+CONFIGURABLES = (
+    configurable_t5,
+    gin.external_configurable(PretrainRun, module="ptsys.runs"),
+    gin.external_configurable(MixtureConfig, module="ptsys.data"),
+    gin.external_configurable(PretrainOptimizer, module="ptsys.passes"),
+)
+
+_GIN_ERRORS = (
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    RuntimeError,
+    AttributeError,
+    tokenize.TokenError,
+)
+
+
+@gin.configurable("start", module="ptsys.runs")  # type: ignore[untyped-decorator]
+def _chosen(run: Run = gin.REQUIRED) -> Run:
+    """The run that the file binds: `start.run = @PretrainRun()`."""
+    return run
+
+
+def run_from_gin(files: Sequence[str | Path], bindings: Sequence[str] = ()) -> Run:
+    """The run that gin files and bindings such as `PretrainRun.steps = 10` describe.
+
+    Files, and what they include, are looked for from the working directory and from the
+    repository's root. gin's state is global: it is emptied before and after. Raises InvalidInput
+    in one line for absent files, unknown names and what was left unset.
+    """
+    for file in files:
+        _check_file(Path(file))
+    gin.clear_config()
+    try:
+        gin.parse_config_files_and_bindings(
+            [str(file) for file in files], list(bindings), finalize_config=False
+        )
+        _check_macros(bindings)
+        run: Run = _chosen()
+    except InvalidInput as error:
+        raise InvalidInput(_reason(error), field=error.field) from None
+    except _GIN_ERRORS as error:
+        raise InvalidInput(_reason(error), field="gin") from None
+    finally:
+        gin.clear_config()
+    return run
+
+
+def _check_file(file: Path) -> None:
+    """Before gin, which would say so in two lines and a log message."""
+    if not (file.is_file() or (REPOSITORY / file).is_file()):
+        raise InvalidInput(f"there is no file {file}; check the path", field="gin_file")
+
+
+def _check_macros(bindings: Sequence[str]) -> None:
+    """Refuse a macro that nothing uses, which gin takes without a word, and one without value."""
+    text = gin.config_str(max_line_length=10**6)
+    for name in (binding.partition("=")[0].strip() for binding in bindings):
+        if "." not in name and not re.search(rf"%{re.escape(name)}\b", text):
+            raise InvalidInput(
+                f"nothing in these files uses %{name}; check the name", field=f"gin.{name}"
+            )
+    unset = re.search(r"^(\w+) = %gin\.REQUIRED", text, re.MULTILINE)
+    if unset:
+        raise InvalidInput(
+            f"{unset[1]} has no value yet; add --gin.{unset[1]}=VALUE", field=f"gin.{unset[1]}"
+        )
+
+
+def _reason(error: Exception) -> str:
+    """gin's message without the trail it leaves on the way, in one line."""
+    if isinstance(error, tokenize.TokenError):
+        return f"a value is cut off ({error.args[0]}); check its quotes and brackets"
+    text = re.split(r"\n\s*In (?:call to configurable|file|bindings)", str(error))[0]
+    return " ".join(text.split())

@@ -1,0 +1,35 @@
+"""`ptsys run`: a large run from gin files, without the queue, as users of T5X start theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ptsys.errors import InvalidInput
+
+_FORM = "write --gin.NAME=VALUE, for example --gin.PretrainRun.steps=10"
+
+
+def start(files: Sequence[str | Path], bindings: Sequence[str] = ()) -> dict[str, Any]:
+    """Start the run that the files and bindings describe; returns its summary.
+
+    Raises InvalidInput for a configuration that describes none.
+    """
+    from ptsys.runs.gin_bindings import run_from_gin
+
+    return run_from_gin(files, bindings)()
+
+
+def gin_bindings(arguments: Sequence[str]) -> list[str]:
+    """`--gin.NAME=VALUE` as gin's `NAME = VALUE`. Raises InvalidInput for anything else.
+
+    A name without a dot is a macro, as in T5X: `--gin.STEPS=10`.
+    """
+    bindings = []
+    for argument in arguments:
+        name, equals, value = argument.removeprefix("--gin.").partition("=")
+        if not argument.startswith("--gin.") or not equals or not name or not value:
+            raise InvalidInput(f"{argument!r} is no binding; {_FORM}", field="gin")
+        bindings.append(f"{name} = {value}")
+    return bindings

@@ -7,6 +7,7 @@ import hashlib
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from tiny_batches import WIDTH, bits, prompts, rows
 
 from ptsys.passes.batch import Rows
@@ -14,6 +15,8 @@ from ptsys.passes.frozen import Frozen
 from ptsys.passes.optimizers import Hyperparameters, SlotState, hyperparameters
 from ptsys.passes.train import TrainMetrics, train_step
 from ptsys.types.training import Optimizer
+
+pytestmark = pytest.mark.filterwarnings("error:Some donated buffers were not usable")
 
 SLOTS = 6  # of the device
 OPTIMIZERS = [

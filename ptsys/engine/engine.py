@@ -134,12 +134,9 @@ class Engine:
         decoding = decoding or Decoding()
         ids = encode_inputs(self.model.vocabulary, inputs, self._config.max_input_length)
         prompt = self._checked(prompt, inputs)
-        share = object()
         if decoding.labels:
-            return self._score_labels(inputs, ids, prompt, decoding, user, share)
-        group = self._generate_group(prompt, ids, decoding)
-        parts = self._submit(group, user, prompt, share, ids, None, decoding)
-        return join_predictions(parts)
+            return self._score_labels(inputs, ids, prompt, decoding, user, object())
+        return self._generate(ids, prompt, decoding, user)
 
     def evaluate(
         self,
@@ -151,9 +148,17 @@ class Engine:
     ) -> None:
         """For `Residents`: predict even while draining, and call back."""
         ids = encode_inputs(self.model.vocabulary, inputs, self._config.max_input_length)
+        self._generate(ids, prompt, decoding, user).add_done_callback(then)
+
+    def _generate(
+        self,
+        ids: Sequence[list[int]],
+        prompt: NDArray[np.float32] | None,
+        decoding: Decoding,
+        user: str,
+    ) -> concurrent.futures.Future[list[Prediction]]:
         group = self._generate_group(prompt, ids, decoding)
-        parts = self._submit(group, user, prompt, object(), ids, None, decoding)
-        join_predictions(parts).add_done_callback(then)
+        return join_predictions(self._submit(group, user, prompt, object(), ids, None, decoding))
 
     def _generate_group(
         self, prompt: NDArray[np.float32] | None, ids: Sequence[list[int]], decoding: Decoding

@@ -35,6 +35,7 @@ from ptsys.models.registry import load_builtin
 from ptsys.passes.batch import Prompts, Rows
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.loss import row_losses
+from ptsys.sharding.mesh import use_every_core
 from ptsys.types.example import Example
 from ptsys.types.requests import Decoding
 from ptsys.types.training import Optimizer, TrainingSpec
@@ -116,6 +117,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=0.05)
     parser.add_argument("--no-ceiling", action="store_true", help="leave full fine-tuning out")
     options = parser.parse_args()
+    use_every_core()
     described = {
         task["name"]: task for task in json.loads((options.folder / "tasks.json").read_text())
     }

@@ -86,9 +86,11 @@ class WorkerProcess:
         return Consumer(app, queues, f"{self._id}@{socket.gethostname()}")
 
     def _make_host(self, model: str) -> ModelHost:
-        from workers.host import ModelHost  # jax: a worker for the CPU queue does without
+        from ptsys.sharding.mesh import use_every_core  # jax: the CPU queue does without
+        from workers.host import ModelHost
         from workers.warmup import common_shapes
 
+        use_every_core()
         ahead = common_shapes() if self._arguments.compile_ahead else ()
         return ModelHost(self._service, self._address, model, self._id, ahead=ahead)
 

@@ -22,6 +22,7 @@ from ptsys.engine.model import ServedModel, serve
 from ptsys.engine.residents import Failed, Finished, Snapshot, Training, TrainingTask
 from ptsys.errors import InvalidInput, JobFailed
 from ptsys.models.registry import load_builtin
+from ptsys.sharding.mesh import use_every_core
 from ptsys.types.example import Example
 from ptsys.types.training import TrainingSpec
 
@@ -165,6 +166,7 @@ def residents(
 
 def main(users: Sequence[int], steps: int, json: bool) -> None:
     """Measure the built-in model and print a table, or one JSON list."""
+    use_every_core()
     results = residents(serve(load_builtin("tiny")), users, steps=steps)
     if json:
         rows = [{**dataclasses.asdict(result), "ratio": result.ratio} for result in results]

@@ -42,28 +42,25 @@ class Call:
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """Where a call's rows and prompt lie in a batch."""
+    """Where a call's rows and prompt lie in a batch. Rows are dealt to the data shards in turn,
+    so that each gets as many, and a shard's padding lies behind its rows."""
 
     call: Call
-    start: int
+    rows: NDArray[np.int64]
     slot: int
 
-    @property
-    def rows(self) -> slice:
-        """Its rows."""
-        return slice(self.start, self.start + self.call.rows)
 
-
-def place(calls: Sequence[Call]) -> tuple[list[Placement], int]:
-    """Lay calls one after another; equal share keys get one slot. Returns the slots used."""
+def place(calls: Sequence[Call], shards: int, per_shard: int) -> list[Placement]:
+    """Lay calls over the shards' rows; equal share keys get one slot."""
     slots: dict[Hashable, int] = {}
     placements = []
     start = 0
     for call in calls:
         slot = slots.setdefault(call.share, len(slots))
-        placements.append(Placement(call, start, slot))
+        turn, shard = np.divmod(np.arange(start, start + call.rows), shards)
+        placements.append(Placement(call, shard * per_shard + turn, slot))
         start += call.rows
-    return placements, len(slots)
+    return placements
 
 
 def prompts_of(placements: Sequence[Placement], shape: Shape, d_model: int) -> Prompts:
@@ -78,22 +75,25 @@ def prompts_of(placements: Sequence[Placement], shape: Shape, d_model: int) -> P
     return Prompts(values, length)  # type: ignore[arg-type]
 
 
-def rows_of(placements: Sequence[Placement], shape: Shape) -> Rows:
+def rows_of(placements: Sequence[Placement], shape: Shape, shards: int) -> Rows:
     """The rows of a batch; the rest is padding, whose slot is out of range."""
-    inputs = [ids for p in placements for ids in p.call.inputs]
-    targets = [ids for p in placements for ids in p.call.targets or [[]] * p.call.rows]
-    slot = np.full((shape.rows,), shape.slots, np.int32)
+    group, count = shape.group, shape.rows * shards
+    inputs = np.zeros((count, group.inputs), np.int32)
+    targets = np.zeros((count, group.targets), np.int32)
+    slot = np.full((count,), shape.slots, np.int32)
     for placement in placements:
-        slot[placement.rows] = placement.slot
-    group = shape.group
-    padded = pad(inputs, group.inputs, shape.rows), pad(targets, group.targets, shape.rows)
-    return Rows(*padded, slot)  # type: ignore[arg-type]
+        call, rows = placement.call, placement.rows
+        inputs[rows] = pad(call.inputs, group.inputs, call.rows)
+        if call.targets is not None:
+            targets[rows] = pad(call.targets, group.targets, call.rows)
+        slot[rows] = placement.slot
+    return Rows(inputs, targets, slot)  # type: ignore[arg-type]
 
 
-def choices_of(placements: Sequence[Placement], shape: Shape) -> Choices:
+def choices_of(placements: Sequence[Placement], shape: Shape, shards: int) -> Choices:
     """The per-row options of `generate`. A row's seed depends on its request's seed and its
     number there, so neither company nor splitting changes a sample."""
-    chosen = neutral(shape.rows, shape.group.targets)
+    chosen = neutral(shape.rows * shards, shape.group.targets)
     for placement in placements:
         decoding, rows = placement.call.decoding, placement.rows
         chosen.limit[rows] = min(decoding.max_tokens, shape.group.targets)

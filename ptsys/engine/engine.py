@@ -18,16 +18,17 @@ from numpy.typing import NDArray
 
 from ptsys.data.features import encode_examples, encode_inputs, encode_targets
 from ptsys.engine.answers import GradientsResult, answer_calls, join_predictions
-from ptsys.engine.buckets import INPUT_LENGTHS, PROMPT_LENGTHS, ROWS, SLOTS, TARGET_LENGTHS, fit
+from ptsys.engine.buckets import INPUT_LENGTHS, PROMPT_LENGTHS, TARGET_LENGTHS, fit
 from ptsys.engine.calls import Call, choices_of, place, prompts_of, rows_of
-from ptsys.engine.compilation import CompiledShapes
-from ptsys.engine.groups import Group, Shape, builder
+from ptsys.engine.groups import Group, Shape
 from ptsys.engine.model import ServedModel
 from ptsys.engine.residents import Failed, Training, TrainingTask
 from ptsys.engine.scheduler import Item, Limits, Scheduler, Step
+from ptsys.engine.shapes import Shapes
 from ptsys.engine.training import Residents
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.prompts.formats import check_prompt
+from ptsys.sharding.mesh import shards_of
 from ptsys.types.example import Example
 from ptsys.types.requests import Decoding, Prediction
 from ptsys.types.training import TrainingSpec
@@ -57,7 +58,7 @@ class Engine:
         self.model = model
         self.options = options or EngineOptions()
         self._config = model.frozen.config
-        self._shapes = CompiledShapes()
+        self._shards = shards_of(model.frozen.mesh)
         self._scheduler: Scheduler[Any] = Scheduler(self.options.max_wait_ms / 1000)
         self._calls: dict[int, Call] = {}
         self._numbers = itertools.count()
@@ -66,6 +67,7 @@ class Engine:
         self._unfinished = Counter()
         self._finisher = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="finish")
         self._residents = Residents(self, self.options.max_residents)
+        self.shapes = Shapes(model, self.options.max_rows, self._residents.slots, self.wake)
         self._draining = threading.Event()
         self._accepting = True
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
@@ -94,7 +96,7 @@ class Engine:
         """Drain, then free the threads."""
         if self._thread.is_alive():
             self.drain()
-        self._shapes.close()
+        self.shapes.close()
         self._finisher.shutdown(wait=True)
 
     # ---- training -------------------------------------------------------------------------
@@ -366,77 +368,25 @@ class Engine:
         )
 
     def _limits(self, group: Group) -> Limits | None:
-        """What a step of `group` can take now: the shape that fits what waits if it is
-        compiled (else it is asked for), or a smaller compiled one meanwhile."""
         source = self._scheduler.training if group.kind == "train" else self._scheduler.interactive
         waiting = source.groups().get(group)
-        if waiting is None:
-            return None
-        beams = group.beams
-        wanted = self._shape(
-            group, waiting.items, min(waiting.rows, self.options.max_rows // beams)
-        )
-        if self._shapes.ready(wanted):
-            return Limits(wanted.slots, wanted.rows)
-        self._shapes.on_ready(wanted, self._builder(wanted), self.wake)
-        smaller = [
-            shape
-            for shape in self._shapes.keys_ready()
-            if isinstance(shape, Shape)
-            and shape.group == group
-            and shape.slots <= wanted.slots
-            and shape.rows <= wanted.rows
-        ]
-        if not smaller:
-            return None
-        best = max(smaller, key=lambda shape: (shape.rows, shape.slots))
-        return Limits(best.slots, best.rows)
-
-    def _shape(self, group: Group, items: int, rows: int) -> Shape:
-        items = min(items, rows, SLOTS[-1])
-        return Shape(group, fit(items, SLOTS, "prompts"), fit(rows, ROWS, "rows"))
-
-    def _builder(self, shape: Shape) -> Callable[[], Any]:
-        slots = None
-        if shape.group.kind == "train":
-            slots = self._residents.slots(shape.group.prompt)
-        return builder(self.model.frozen, shape, slots)
-
-    def compiled(self, group: Group, items: int, rows: int) -> tuple[Shape, Any]:
-        """The smallest compiled shape that holds a step's items; waits only if none does."""
-        exact = self._shape(group, items, rows)
-        if not self._shapes.ready(exact):
-            larger = [
-                shape
-                for shape in self._shapes.keys_ready()
-                if isinstance(shape, Shape)
-                and shape.group == group
-                and shape.slots >= items
-                and shape.rows >= rows
-            ]
-            if larger:
-                exact = min(larger, key=lambda shape: (shape.rows, shape.slots))
-        return exact, self._shapes.get(exact, self._builder(exact))
+        return None if waiting is None else self.shapes.limits(group, waiting)
 
     def compile_ahead(self, shapes: Sequence[Shape]) -> None:
         """Ask for shapes before they are needed."""
-
-        def ask() -> None:
-            for shape in shapes:
-                self._shapes.on_ready(shape, self._builder(shape), self.wake)
-
-        self._commands.put(ask)
+        self._commands.put(lambda: self.shapes.ahead(shapes))
 
     def _dispatch(self, step: Step[Any]) -> Callable[[], None]:
         if not step.interactive:
             return self._residents.dispatch(step)
         calls = [self._calls[item.key] for item in step.items]
-        placements, slots = place(calls)
-        shape, run = self.compiled(step.group, slots, sum(call.rows for call in calls))
+        slots = len({call.share for call in calls})
+        shape, run = self.shapes.compiled(step.group, slots, sum(call.rows for call in calls))
+        placements = place(calls, self._shards, shape.rows)
         prompts = prompts_of(placements, shape, self._config.d_model)
-        rows = rows_of(placements, shape)
+        rows = rows_of(placements, shape, self._shards)
         if step.group.kind == "generate":
-            choices = choices_of(placements, shape)
+            choices = choices_of(placements, shape, self._shards)
             result = run(self.model.frozen, prompts, rows.inputs, rows.slot, choices)
         else:
             result = run(self.model.frozen, prompts, rows)

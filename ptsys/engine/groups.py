@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
 
 from ptsys.engine.slots import Slots
 from ptsys.passes.batch import Prompts, Rows
@@ -15,6 +17,7 @@ from ptsys.passes.frozen import Frozen
 from ptsys.passes.gradients import gradients
 from ptsys.passes.predict import generate, score
 from ptsys.passes.train import train_step
+from ptsys.sharding.mesh import ROWS, WHOLE, placed, shards_of
 
 Kind = Literal["train", "gradients", "score", "generate"]
 
@@ -31,7 +34,8 @@ class Group(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """One compiled step of a group: `slots` prompts and `rows` rows."""
+    """One compiled step of a group: `slots` prompts, and `rows` rows on each data shard. In
+    training the prompts are each shard's too."""
 
     group: Group
     slots: int
@@ -40,65 +44,72 @@ class Shape(NamedTuple):
 
 def builder(frozen: Frozen, shape: Shape, slots: Slots | None) -> Callable[[], Any]:
     """How to compile a shape. `slots` are the residents' of the group's width, for training."""
+    mesh, group = frozen.mesh, shape.group
+    rows, whole = _Arrays(mesh, ROWS, shards_of(mesh)), _Arrays(mesh, WHOLE)
 
     def build() -> Any:
-        group = shape.group
         if group.kind == "train":
             assert slots is not None
-            residents = _ints(shape.slots)
+            residents = rows.ints(shape.slots)
             state, hyper = jax.tree.map(_like, (slots.state, slots.hyper))
-            return train_step.lower(frozen, state, hyper, residents, _rows(shape)).compile()
+            return train_step.lower(frozen, state, hyper, residents, texts()).compile()
         prompts = Prompts(
-            _floats(shape.slots, group.prompt, frozen.config.d_model), _ints(shape.slots)
+            whole.floats(shape.slots, group.prompt, frozen.config.d_model),
+            whole.ints(shape.slots),
         )
         if group.kind == "gradients":
-            return gradients.lower(frozen, prompts, _rows(shape)).compile()
+            return gradients.lower(frozen, prompts, texts()).compile()
         if group.kind == "score":
-            return score.lower(frozen, prompts, _rows(shape)).compile()
-        return _generate(frozen, shape, prompts)
+            return score.lower(frozen, prompts, texts()).compile()
+        return generator(prompts)
+
+    def texts() -> Rows:
+        return Rows(
+            rows.ints(shape.rows, group.inputs),
+            rows.ints(shape.rows, group.targets),
+            rows.ints(shape.rows),
+        )
+
+    def generator(prompts: Prompts) -> Any:
+        options = Choices(
+            limit=rows.ints(shape.rows),
+            temperature=rows.floats(shape.rows),
+            top_p=rows.floats(shape.rows),
+            seed=rows.struct(jnp.uint32, shape.rows),
+            length_penalty=rows.floats(shape.rows),
+        )
+        return generate.lower(
+            frozen,
+            prompts,
+            rows.ints(shape.rows, group.inputs),
+            rows.ints(shape.rows),
+            options,
+            method=group.method,
+            max_tokens=group.targets,
+            beams=group.beams,
+        ).compile()
 
     return build
 
 
-def _generate(frozen: Frozen, shape: Shape, prompts: Prompts) -> Any:
-    rows, group = shape.rows, shape.group
-    options = Choices(
-        limit=_ints(rows),
-        temperature=_floats(rows),
-        top_p=_floats(rows),
-        seed=_struct((rows,), jnp.uint32),
-        length_penalty=_floats(rows),
-    )
-    return generate.lower(
-        frozen,
-        prompts,
-        _ints(rows, group.inputs),
-        _ints(rows),
-        options,
-        method=group.method,
-        max_tokens=group.targets,
-        beams=group.beams,
-    ).compile()
+@dataclasses.dataclass(frozen=True)
+class _Arrays:
+    """Shapes of arrays that lie on a mesh in one way, their first axis `times` as long."""
 
+    mesh: Mesh | None
+    spec: PartitionSpec
+    times: int = 1
 
-def _rows(shape: Shape) -> Rows:
-    group = shape.group
-    return Rows(
-        _ints(shape.rows, group.inputs), _ints(shape.rows, group.targets), _ints(shape.rows)
-    )
+    def ints(self, *shape: int) -> Any:
+        return self.struct(jnp.int32, *shape)
 
+    def floats(self, *shape: int) -> Any:
+        return self.struct(jnp.float32, *shape)
 
-def _ints(*shape: int) -> Any:
-    return _struct(shape, jnp.int32)
-
-
-def _floats(*shape: int) -> Any:
-    return _struct(shape, jnp.float32)
+    def struct(self, dtype: Any, first: int, *rest: int) -> Any:
+        shape = (self.times * first, *rest)
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=placed(self.mesh, self.spec))
 
 
 def _like(x: jax.Array) -> Any:
-    return _struct(x.shape, x.dtype)
-
-
-def _struct(shape: tuple[int, ...], dtype: Any) -> Any:
-    return jax.ShapeDtypeStruct(shape, dtype)
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)

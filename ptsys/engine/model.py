@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from jax.sharding import Mesh
 from numpy.typing import NDArray
 
 from ptsys.data.vocabulary import Vocabulary, load_vocabulary
 from ptsys.models.loaded import LoadedModel
 from ptsys.passes.frozen import Frozen, freeze
+from ptsys.sharding.mesh import local_mesh
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,13 +25,14 @@ class ServedModel:
     initialization: NDArray[np.float32] | None
 
 
-def serve(loaded: LoadedModel) -> ServedModel:
-    """A loaded model made ready for the engine. Raises InvalidInput for a damaged vocabulary."""
+def serve(loaded: LoadedModel, mesh: Mesh | None = None) -> ServedModel:
+    """A loaded model made ready for the engine, on all devices of this process unless `mesh`
+    names others. Raises InvalidInput for a damaged vocabulary."""
     config = loaded.config
     return ServedModel(
         name=loaded.name,
         fingerprint=loaded.fingerprint,
-        frozen=freeze(loaded.model),
+        frozen=freeze(loaded.model, mesh or local_mesh()),
         vocabulary=load_vocabulary(
             config.tokenizer, loaded.vocabulary_path, config.vocab_size, loaded.sentinels
         ),

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from ptsys.engine.residents import Snapshot
 from ptsys.passes.optimizers import Hyperparameters, SlotState, hyperparameters, initial_state
+from ptsys.sharding.mesh import ROWS, placed, shards_of
 from ptsys.types.training import TrainingSpec
 
 
@@ -39,33 +41,43 @@ class PendingSnapshot:
 
 
 class Slots:
-    """`capacity` slots of prompts up to `width` long. Only the device thread touches it."""
+    """`capacity` slots or a few more, as many on each data shard, of prompts up to `width` long.
+    Only the device thread touches it."""
 
-    def __init__(self, capacity: int, width: int, d_model: int) -> None:
-        self.capacity = capacity
+    def __init__(self, capacity: int, width: int, d_model: int, mesh: Mesh | None = None) -> None:
+        self.shards = shards_of(mesh)
+        self.per_shard = -(-capacity // self.shards)
         self.width = width
-        shape = (capacity, width, d_model)
-        self.state: SlotState = initial_state(
-            jnp.zeros(shape, jnp.float32), jnp.zeros((capacity,), jnp.int32)
-        )
+        count = self.shards * self.per_shard
+        shape = (count, width, d_model)
+        empty = initial_state(jnp.zeros(shape, jnp.float32), jnp.zeros((count,), jnp.int32))
+        self._spread = placed(mesh, ROWS)
+        self.state: SlotState = jax.device_put(empty, self._spread)
         self._hyper = hyperparameters(
-            [TrainingSpec(name="x", dataset="x").optimizer] * capacity, [1] * capacity
+            [TrainingSpec(name="x", dataset="x").optimizer] * count, [1] * count
         )
-        self.hyper: Hyperparameters = jax.tree.map(jnp.asarray, self._hyper)
-        self._free = list(range(capacity - 1, -1, -1))
+        self.hyper: Hyperparameters = jax.device_put(self._hyper, self._spread)
+        self._free = [
+            list(range((shard + 1) * self.per_shard - 1, shard * self.per_shard - 1, -1))
+            for shard in range(self.shards)
+        ]
 
     @property
     def free(self) -> int:
         """Slots nobody uses."""
-        return len(self._free)
+        return sum(map(len, self._free))
+
+    def place(self, slot: int) -> tuple[int, int]:
+        """A slot's shard and its number there."""
+        return divmod(slot, self.per_shard)
 
     def take(self, snapshot: Snapshot, spec: TrainingSpec) -> int:
-        """Put a resident into a free slot."""
-        slot = self._free.pop()
+        """Put a resident into a free slot of the shard that has most of them."""
+        slot = max(self._free, key=len).pop()
         one = hyperparameters([spec.optimizer], [spec.steps])
         for ours, theirs in zip(self._hyper, one, strict=True):
             ours[slot] = theirs[0]
-        self.hyper = jax.tree.map(jnp.asarray, self._hyper)
+        self.hyper = jax.device_put(jax.tree.map(np.copy, self._hyper), self._spread)
         length = snapshot.prompt.shape[0]
 
         def wide(x: np.ndarray) -> Any:
@@ -81,7 +93,7 @@ class Slots:
 
     def give_back(self, slot: int) -> None:
         """Free a slot."""
-        self._free.append(slot)
+        self._free[self.place(slot)[0]].append(slot)
 
 
 @functools.partial(jax.jit, donate_argnums=0)

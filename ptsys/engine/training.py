@@ -90,7 +90,9 @@ class Residents:
     def slots(self, width: int) -> Slots:
         """The slots for prompts of one padded width."""
         if width not in self._slots:
-            self._slots[width] = Slots(self._capacity, width, self._d_model)
+            self._slots[width] = Slots(
+                self._capacity, width, self._d_model, self._engine.model.frozen.mesh
+            )
         return self._slots[width]
 
     def join(self, training: Training) -> None:
@@ -172,18 +174,16 @@ class Residents:
     def dispatch(self, step: Step[Any]) -> Callable[[], None]:
         """Start one compiled step of the chosen residents; returns what to do when it is done."""
         chosen = [self._active[item.key] for item in step.items]
-        shape, run = self._engine.compiled(
+        shape, run = self._engine.shapes.compiled(
             step.group, len(chosen), sum(resident.rows for resident in chosen)
         )
         slots = self._slots[step.group.prompt]
-        residents = np.full((shape.slots,), slots.capacity, np.int32)
-        residents[: len(chosen)] = [resident.slot for resident in chosen]
-        rows = training_rows(chosen, shape)
+        batch = training_batch(chosen, shape, slots)
         slots.state, metrics = run(
-            self._engine.model.frozen, slots.state, slots.hyper, residents, rows
+            self._engine.model.frozen, slots.state, slots.hyper, batch.residents, batch.rows
         )
         stepped = [self._after(resident) for resident in chosen]
-        return lambda: self._finish(metrics, stepped)
+        return lambda: self._finish(metrics, batch.places, stepped)
 
     def _after(self, resident: Resident) -> Stepped:
         resident.step += 1
@@ -198,10 +198,10 @@ class Residents:
             self._remove(resident.training.task.id)
         return Stepped(resident.training, step, snapshot, checkpoint, evaluate, last)
 
-    def _finish(self, metrics: TrainMetrics, stepped: list[Stepped]) -> None:
+    def _finish(self, metrics: TrainMetrics, places: list[int], stepped: list[Stepped]) -> None:
         loss, norm = np.asarray(metrics.loss), np.asarray(metrics.gradient_norm)
-        for i, done in enumerate(stepped):
-            self._finish_one(done, float(loss[i]), float(norm[i]))
+        for place, done in zip(places, stepped, strict=True):
+            self._finish_one(done, float(loss[place]), float(norm[place]))
 
     def _finish_one(self, done: Stepped, loss: float, norm: float) -> None:
         training = done.training
@@ -255,17 +255,31 @@ class Residents:
         self._engine.evaluate(task.validation_inputs, snapshot.prompt, decoding, task.user, scored)
 
 
-def training_rows(chosen: list[Resident], shape: Shape) -> Rows:
-    """The next batch of every chosen resident, one after another."""
-    group = shape.group
-    inputs = np.zeros((shape.rows, group.inputs), np.int32)
-    targets = np.zeros((shape.rows, group.targets), np.int32)
-    slot = np.full((shape.rows,), shape.slots, np.int32)
-    start = 0
-    for number, resident in enumerate(chosen):
-        rows = slice(start, start + resident.rows)
-        index = resident.order.indices(resident.step)
-        inputs[rows], targets[rows] = resident.inputs[index], resident.targets[index]
-        slot[rows] = number
-        start += resident.rows
-    return Rows(inputs, targets, slot)  # type: ignore[arg-type]
+@dataclasses.dataclass(frozen=True)
+class TrainingBatch:
+    """A step's arguments, and where in its metrics each resident is found."""
+
+    residents: NDArray[np.int32]
+    rows: Rows
+    places: list[int]
+
+
+def training_batch(chosen: list[Resident], shape: Shape, slots: Slots) -> TrainingBatch:
+    """The next rows of every chosen resident, on the shard its slot lies on."""
+    group, shards = shape.group, slots.shards
+    residents = np.full((shards, shape.slots), slots.per_shard, np.int32)
+    inputs = np.zeros((shards, shape.rows, group.inputs), np.int32)
+    targets = np.zeros((shards, shape.rows, group.targets), np.int32)
+    slot = np.full((shards, shape.rows), shape.slots, np.int32)
+    members, filled, places = [0] * shards, [0] * shards, []
+    for resident in chosen:
+        shard, number = slots.place(resident.slot)
+        member, start = members[shard], filled[shard]
+        rows, index = slice(start, start + resident.rows), resident.order.indices(resident.step)
+        residents[shard, member] = number
+        inputs[shard, rows], targets[shard, rows] = resident.inputs[index], resident.targets[index]
+        slot[shard, rows] = member
+        places.append(shard * shape.slots + member)
+        members[shard], filled[shard] = member + 1, start + resident.rows
+    flat: Any = [x.reshape(-1, *x.shape[2:]) for x in (inputs, targets, slot)]
+    return TrainingBatch(residents.reshape(-1), Rows(*flat), places)

@@ -50,3 +50,8 @@ def take_slots(
     """`x[slot]`, with `fill` where the slot is out of range: a negative slot must not wrap round
     to another user's."""
     return x.at[slot].get(mode="fill", fill_value=fill, wrap_negative_indices=False)
+
+
+def real_rows(slot: Int[Array, "B"], slots: int) -> Bool[Array, "B"]:
+    """False for padding rows."""
+    return (slot >= 0) & (slot < slots)

@@ -80,9 +80,13 @@ def choices(rows: int, max_tokens: int) -> Choices:
     )
 
 
-def real_rows(slot: Int[Array, "B"], slots: int) -> Bool[Array, "B"]:
-    """False for padding rows."""
-    return (slot >= 0) & (slot < slots)
+def nothing(rows: int, max_tokens: int) -> Generated:
+    """What no row at all gets."""
+    return Generated(
+        jnp.full((rows, max_tokens), PADDING, jnp.int32),
+        jnp.zeros((rows,), jnp.float32),
+        jnp.zeros((), jnp.int32),
+    )
 
 
 def encode(

@@ -1,16 +1,26 @@
-"""The gradient pass: the gradient of every user's prompt, and of nothing else."""
+"""The gradient pass: the gradient of every user's prompt, and of nothing else.
+
+Rows run through the model a chunk at a time, and only chunks that hold rows: what a batch costs
+is its rows, not the size it was compiled for, and a chunk's activations are all that is held.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ptsys.passes.batch import Prompts, Rows
+from ptsys.models.t5 import T5
+from ptsys.passes.batch import Prompts, Rows, prompt_mask, real_rows, take_slots
 from ptsys.passes.frozen import Frozen
-from ptsys.passes.loss import RowLosses, row_losses, slot_means
+from ptsys.passes.loss import row_losses
+from ptsys.sharding.mesh import ROWS, WHOLE, each_shard, sum_shards
+
+CHUNK_POSITIONS = 512  # activations of as many positions stay in a core's cache (d_model 128)
+LEAST_CHUNK, MOST_CHUNK = 8, 64
 
 
 class Gradients(NamedTuple):
@@ -23,26 +33,139 @@ class Gradients(NamedTuple):
     predicted: Int[Array, "B T"]
 
 
+class _Chunk(NamedTuple):
+    """A few rows' summed token loss, its gradient for their own prompts, and predictions."""
+
+    loss: Float[Array, "b"]
+    values: Float[Array, "b P D"]
+    predicted: Int[Array, "b T"]
+
+
 def slot_gradients(
-    frozen: Frozen, prompts: Prompts, rows: Rows, z_loss: Float[Array, "U"] | None = None
+    frozen: Frozen,
+    prompts: Prompts,
+    rows: Rows,
+    z_loss: Float[Array, "U"] | None = None,
+    tokens: Float[Array, "U"] | None = None,
 ) -> Gradients:
     """Gradient of each slot's mean token loss. Traceable; `gradients` is its jitted form.
+    `tokens` are the slots' target tokens where these rows are only a part of theirs.
 
-    The sum of the slots' losses is differentiated: every slot's loss depends on that slot's
-    prompt alone, so each receives exactly its own gradient.
+    Every row's gradient is taken for its own copy of its slot's prompt and added to that slot
+    alone, so no user's numbers can reach another's.
     """
-    slots = prompts.length.shape[0]
+    slots, width = prompts.values.shape[:2]
+    model = frozen.model()
+    mask = prompt_mask(prompts.length, width)
+    values = jnp.where(mask[:, :, None], prompts.values, 0)
+    total = _tokens(rows, slots) if tokens is None else tokens
 
-    def total(values: Float[Array, "U P D"]) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        losses: RowLosses = row_losses(
-            frozen.model(), Prompts(values, prompts.length), rows, z_loss
+    def chunk(part: Rows) -> _Chunk:
+        weight = 1 / jnp.maximum(take_slots(total, part.slot, 1), 1)
+        return _chunk(model, Prompts(values, prompts.length), part, weight, z_loss)
+
+    found, sums = _every_chunk(chunk, rows, values)
+    losses = _add(jnp.zeros((slots,), found.loss.dtype), rows.slot, found.loss)
+    return Gradients(
+        loss=losses / jnp.maximum(total, 1),
+        tokens=total,
+        values=jnp.where(mask[:, :, None], sums, 0),
+        row_loss=found.loss / jnp.maximum(jnp.sum(rows.targets > 0, axis=1), 1),
+        predicted=found.predicted,
+    )
+
+
+def chunk_rows(positions: int) -> int:
+    """Rows a chunk, a power of two, for rows of so many positions (prompt and input)."""
+    fitting = max(CHUNK_POSITIONS // positions, 1)
+    return min(max(1 << (fitting.bit_length() - 1), LEAST_CHUNK), MOST_CHUNK)
+
+
+def _chunk(
+    model: T5,
+    prompts: Prompts,
+    rows: Rows,
+    weight: Float[Array, "b"],
+    z_loss: Float[Array, "U"] | None,
+) -> _Chunk:
+    """Gradient of the rows' weighted losses for each row's own copy of its prompt."""
+    own = take_slots(prompts.values, rows.slot, 0)
+    own_length = take_slots(prompts.length, rows.slot, 0)
+    own_z_loss = None if z_loss is None else take_slots(z_loss, rows.slot, 0)
+    number = jnp.arange(rows.slot.shape[0], dtype=jnp.int32)
+    each = rows._replace(slot=number)
+
+    def total(values: Float[Array, "b P D"]) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        losses = row_losses(model, Prompts(values, own_length), each, own_z_loss)
+        return jnp.sum(losses.loss * weight), (losses.loss, losses.predicted)
+
+    values, (loss, predicted) = jax.grad(total, has_aux=True)(own)
+    return _Chunk(loss, values, predicted.astype(jnp.int32))
+
+
+def _every_chunk(
+    chunk: Callable[[Rows], _Chunk], rows: Rows, values: Float[Array, "U P D"]
+) -> tuple[_Chunk, Float[Array, "U P D"]]:
+    """Losses and predictions of all rows, and the sum of their gradients by slot. Chunks after
+    the last real row are skipped, so padding belongs at the end."""
+    count, slots = rows.slot.shape[0], values.shape[0]
+    size = min(count, chunk_rows(values.shape[1] + rows.inputs.shape[1]))
+    spare = -count % size
+    if spare:
+        rows = Rows(*(jnp.pad(x, [(0, spare)] + [(0, 0)] * (x.ndim - 1)) for x in rows))
+        rows = rows._replace(slot=rows.slot.at[count:].set(slots))
+    used = jnp.max(jnp.where(real_rows(rows.slot, slots), jnp.arange(count + spare) + 1, 0))
+
+    def step(i: Int[Array, ""], done: tuple[_Chunk, jax.Array]) -> tuple[_Chunk, jax.Array]:
+        so_far, sums = done
+        part = Rows(*(jax.lax.dynamic_slice_in_dim(x, i * size, size) for x in rows))
+        found = chunk(part)
+        loss = jax.lax.dynamic_update_slice_in_dim(so_far.loss, found.loss, i * size, 0)
+        predicted = jax.lax.dynamic_update_slice_in_dim(
+            so_far.predicted, found.predicted, i * size, 0
         )
-        mean, tokens = slot_means(losses, rows.slot, slots)
-        row_loss = losses.loss / jnp.maximum(losses.tokens, 1)
-        return jnp.sum(mean), (mean, tokens, row_loss, losses.predicted)
+        return _Chunk(loss, so_far.values, predicted), _add(sums, part.slot, found.values)
 
-    values, (loss, tokens, row_loss, predicted) = jax.grad(total, has_aux=True)(prompts.values)
-    return Gradients(loss, tokens, values, row_loss, predicted)
+    nothing = _Chunk(
+        jnp.zeros((count + spare,), values.dtype),
+        jnp.zeros((0,), values.dtype),
+        jnp.zeros(rows.targets.shape, jnp.int32),
+    )
+    chunks = (used + size - 1) // size
+    found, sums = jax.lax.fori_loop(0, chunks, step, (nothing, jnp.zeros_like(values)))
+    return _Chunk(found.loss[:count], found.values, found.predicted[:count]), sums
 
 
-gradients = jax.jit(slot_gradients)
+def _add(
+    sums: Float[Array, "U *rest"], slot: Int[Array, "B"], rows: Float[Array, "B *rest"]
+) -> Float[Array, "U *rest"]:
+    """Add every row to its slot; padding rows to none."""
+    return sums.at[slot].add(rows, mode="drop", wrap_negative_indices=False)
+
+
+@jax.jit
+def gradients(
+    frozen: Frozen, prompts: Prompts, rows: Rows, z_loss: Float[Array, "U"] | None = None
+) -> Gradients:
+    """`slot_gradients` with the rows spread over the data shards. A row's own numbers come from
+    one shard; a slot's are the sum of all shards' parts of its rows."""
+    mesh = frozen.mesh
+
+    def shard(
+        frozen: Frozen, prompts: Prompts, rows: Rows, z_loss: Float[Array, "U"] | None
+    ) -> Gradients:
+        total = sum_shards(mesh, _tokens(rows, prompts.length.shape[0]))
+        found = slot_gradients(frozen, prompts, rows, z_loss, total)
+        return found._replace(
+            loss=sum_shards(mesh, found.loss), values=sum_shards(mesh, found.values)
+        )
+
+    parts: Any = (WHOLE, WHOLE, WHOLE, ROWS, ROWS)
+    spread = each_shard(mesh, shard, (WHOLE, WHOLE, ROWS, WHOLE), Gradients(*parts))
+    return spread(frozen, prompts, rows, z_loss)
+
+
+def _tokens(rows: Rows, slots: int) -> Float[Array, "U"]:
+    """Target tokens of every slot."""
+    own = jnp.sum(rows.targets > 0, axis=1).astype(jnp.float32)
+    return _add(jnp.zeros((slots,), jnp.float32), rows.slot, own)

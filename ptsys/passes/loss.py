@@ -38,16 +38,3 @@ def row_losses(
         tokens=jnp.sum(real, axis=1).astype(jnp.float32),
         predicted=jnp.where(real, jnp.argmax(logits, axis=-1), 0),
     )
-
-
-def slot_means(
-    losses: RowLosses, slot: Int[Array, "B"], slots: int
-) -> tuple[Float[Array, "U"], Float[Array, "U"]]:
-    """Each user's mean loss over all target tokens of their rows, and the count of tokens."""
-
-    def sums(x: Float[Array, "B"]) -> Float[Array, "U"]:
-        zeros = jnp.zeros((slots,), x.dtype)
-        return zeros.at[slot].add(x, mode="drop", wrap_negative_indices=False)
-
-    tokens = sums(losses.tokens)
-    return sums(losses.loss) / jnp.maximum(tokens, 1), tokens

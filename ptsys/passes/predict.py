@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from ptsys.passes.batch import Prompts, Rows
+from ptsys.passes.batch import Prompts, Rows, real_rows
 from ptsys.passes.beam import decode_with_beams
-from ptsys.passes.decoding import Choices, Generated, Method, encode, real_rows
+from ptsys.passes.decoding import Choices, Generated, Method, encode, nothing
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.loss import row_losses
 from ptsys.passes.sequential import decode_sequentially
+from ptsys.sharding.mesh import ROWS, WHOLE, each_shard, max_shards
 
 
 class Scores(NamedTuple):
@@ -41,20 +42,53 @@ def generate(
     Padding is never generated, so a token 0 always means the row is over. One beam is greedy
     decoding. Leave `beams` at 1 for the other methods: it would compile anew for nothing.
     """
-    model = frozen.model()
+    if method != "beam" or beams == 1:
+        method, beams = ("sample" if method == "sample" else "greedy"), 1
+
+    def shard(
+        frozen: Frozen, prompts: Prompts, inputs: jax.Array, slot: jax.Array, choices: Choices
+    ) -> Generated:
+        real = real_rows(slot, prompts.length.shape[0])
+
+        def some() -> Generated:
+            return _answer(frozen, prompts, inputs, slot, real, choices, method, max_tokens, beams)
+
+        found: Generated = jax.lax.cond(
+            jnp.any(real), some, lambda: nothing(slot.shape[0], max_tokens)
+        )
+        return found._replace(steps=max_shards(frozen.mesh, found.steps))
+
+    parts: Any = (ROWS, ROWS, WHOLE)
+    spread = each_shard(frozen.mesh, shard, (WHOLE, WHOLE, ROWS, ROWS, ROWS), Generated(*parts))
     choices = choices._replace(limit=jnp.minimum(choices.limit, max_tokens))
-    real = real_rows(slot, prompts.length.shape[0])
-    if method == "beam" and beams > 1:
-        context = encode(model, prompts, inputs, slot, copies=beams)
+    return spread(frozen, prompts, inputs, slot, choices)
+
+
+def _answer(
+    frozen: Frozen,
+    prompts: Prompts,
+    inputs: Int[Array, "B L"],
+    slot: Int[Array, "B"],
+    real: Bool[Array, "B"],
+    choices: Choices,
+    method: Method,
+    max_tokens: int,
+    beams: int,
+) -> Generated:
+    model = frozen.model()
+    context = encode(model, prompts, inputs, slot, copies=beams)
+    if method == "beam":
         return decode_with_beams(model, context, real, choices, beams, max_tokens)
-    context = encode(model, prompts, inputs, slot)
-    way: Literal["greedy", "sample"] = "sample" if method == "sample" else "greedy"
-    return decode_sequentially(model, context, real, choices, way, max_tokens)
+    return decode_sequentially(model, context, real, choices, method, max_tokens)
 
 
 @jax.jit
 def score(frozen: Frozen, prompts: Prompts, rows: Rows) -> Scores:
     """Log-probability of the given targets, for the scoring of labels; padding rows get 0."""
-    losses = row_losses(frozen.model(), prompts, rows)
-    real = real_rows(rows.slot, prompts.length.shape[0])
-    return Scores(jnp.where(real, -losses.loss, 0), jnp.where(real, losses.tokens, 0))
+
+    def shard(frozen: Frozen, prompts: Prompts, rows: Rows) -> Scores:
+        losses = row_losses(frozen.model(), prompts, rows)
+        real = real_rows(rows.slot, prompts.length.shape[0])
+        return Scores(jnp.where(real, -losses.loss, 0), jnp.where(real, losses.tokens, 0))
+
+    return each_shard(frozen.mesh, shard, (WHOLE, WHOLE, ROWS), ROWS)(frozen, prompts, rows)

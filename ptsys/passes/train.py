@@ -13,6 +13,7 @@ from ptsys.passes.batch import Prompts, Rows, take_slots
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.gradients import slot_gradients
 from ptsys.passes.optimizers import Hyperparameters, SlotState, update
+from ptsys.sharding.mesh import ROWS, WHOLE, each_shard
 
 
 class TrainMetrics(NamedTuple):
@@ -34,8 +35,17 @@ def train_step(
     so does a resident without a target token in `rows`.
 
     `state` and `hyper` hold every slot of the device (C of them); `residents` names the U that
-    take part, C or more being padding; `rows.slot` counts within those U.
+    take part, C or more being padding; `rows.slot` counts within those U. On a mesh each of the
+    N data shards has C / N of the slots and trains them on its own, without a word to the others:
+    the arguments are the shards' one after another, and numbers count within a shard.
     """
+    step = each_shard(frozen.mesh, _shard_step, (WHOLE, ROWS, ROWS, ROWS, ROWS), ROWS)
+    return step(frozen, state, hyper, residents, rows)
+
+
+def _shard_step(
+    frozen: Frozen, state: SlotState, hyper: Hyperparameters, residents: jax.Array, rows: Rows
+) -> tuple[SlotState, TrainMetrics]:
     part: SlotState = jax.tree.map(lambda x: take_slots(x, residents, 0), state)
     own: Hyperparameters = jax.tree.map(lambda x: take_slots(x, residents, 0), hyper)
     found = slot_gradients(frozen, Prompts(part.prompt, part.length), rows, own.z_loss)

@@ -18,7 +18,7 @@ class Checkpoints:
 
     def __init__(self, folder: epath.PathLike, keep: int = 2) -> None:
         self._manager = ocp.CheckpointManager(
-            epath.Path(folder),
+            epath.Path(folder).absolute(),  # Orbax reads from absolute paths only
             options=ocp.CheckpointManagerOptions(
                 max_to_keep=keep, enable_async_checkpointing=False, create=True
             ),

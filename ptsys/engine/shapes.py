@@ -1,0 +1,100 @@
+"""Which compiled shape a step runs in: the one that fits if it is ready, else another meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ptsys.engine.buckets import ROWS, SLOTS, fit
+from ptsys.engine.compilation import CompiledShapes
+from ptsys.engine.groups import Group, Shape, builder
+from ptsys.engine.scheduler import Limits
+from ptsys.sharding.mesh import shards_of
+
+if TYPE_CHECKING:
+    from ptsys.engine.model import ServedModel
+    from ptsys.engine.slots import Slots
+
+
+class Shapes:
+    """Chooses among the compiled shapes of one engine; used on the device thread.
+
+    `wake` is called from another thread whenever a shape becomes ready.
+    """
+
+    def __init__(
+        self,
+        model: ServedModel,
+        max_rows: int,
+        slots_of: Callable[[int], Slots],
+        wake: Callable[[], None],
+    ) -> None:
+        self._frozen = model.frozen
+        self._shards = shards_of(model.frozen.mesh)
+        self._max_rows = max_rows
+        self._slots_of = slots_of
+        self._wake = wake
+        self._compiled = CompiledShapes()
+
+    def limits(self, group: Group, waiting: Limits) -> Limits | None:
+        """What a step of `group` can take now, of what waits: None while nothing is compiled."""
+        wanted = self._exact(group, waiting.items, min(waiting.rows, self._max_rows // group.beams))
+        if self._compiled.ready(wanted):
+            return self._room(wanted)
+        self.ahead([wanted])
+        smaller = [
+            shape
+            for shape in self._ready(group)
+            if shape.slots <= wanted.slots and shape.rows <= wanted.rows
+        ]
+        if not smaller:
+            return None
+        return self._room(max(smaller, key=lambda shape: (shape.rows, shape.slots)))
+
+    def compiled(self, group: Group, items: int, rows: int) -> tuple[Shape, Any]:
+        """The smallest compiled shape that holds a step's items; waits only if none does."""
+        exact = self._exact(group, items, rows)
+        if not self._compiled.ready(exact):
+            larger = [
+                shape
+                for shape in self._ready(group)
+                if shape.slots >= exact.slots and shape.rows >= exact.rows
+            ]
+            if larger:
+                exact = min(larger, key=lambda shape: (shape.rows, shape.slots))
+        return exact, self._compiled.get(exact, self._builder(exact))
+
+    def ahead(self, shapes: Sequence[Shape]) -> None:
+        """Ask for shapes before they are needed."""
+        for shape in shapes:
+            self._compiled.on_ready(shape, self._builder(shape), self._wake)
+
+    def close(self) -> None:
+        """Drop what has not begun to compile."""
+        self._compiled.close()
+
+    def _exact(self, group: Group, items: int, rows: int) -> Shape:
+        """The smallest shape. Requests spread evenly over the shards; residents lie where their
+        slots do, at worst all on one."""
+        if group.kind != "train":
+            rows = -(-rows // self._shards)
+        return Shape(
+            group,
+            fit(min(items, SLOTS[-1]), SLOTS, "prompts"),
+            fit(rows, ROWS, "rows"),
+        )
+
+    def _room(self, shape: Shape) -> Limits:
+        shards = 1 if shape.group.kind == "train" else self._shards
+        return Limits(shape.slots, shape.rows * shards)
+
+    def _ready(self, group: Group) -> list[Shape]:
+        return [
+            shape
+            for shape in self._compiled.keys_ready()
+            if isinstance(shape, Shape) and shape.group == group
+        ]
+
+    def _builder(self, shape: Shape) -> Callable[[], Any]:
+        train = shape.group.kind == "train"
+        return builder(self._frozen, shape, self._slots_of(shape.group.prompt) if train else None)

@@ -1,0 +1,1 @@
+"""Where arrays lie: the mesh of devices and how rows and slots spread over it."""

@@ -12,6 +12,7 @@ from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.groups import Shape
 from ptsys.errors import PtsysError, Unavailable
+from ptsys.jobs.cancellations import Cancellations
 from ptsys.jobs.leases import Claim
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.requests import RequestChannel
@@ -54,6 +55,7 @@ class ModelHost:
         self._channel = RequestChannel(address)
         interactive = Interactive(self._engine, self.bench.served, service.prompts)
         self._serving = ServeLoop(self._channel, model, interactive)
+        self._cancellations = Cancellations(address, model)
         self._holds = Holds(service.leases, settings.max_residents)
         self._looks: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._claims = threading.Thread(target=self._run_claims, name="claims", daemon=True)
@@ -76,7 +78,8 @@ class ModelHost:
         if self._ahead:
             self._engine.compile_ahead(self._ahead)
         self._claims.start()
-        threading.Thread(target=self._run_heartbeat, name="heartbeat", daemon=True).start()
+        for work in (self._run_heartbeat, self._run_cancellations):
+            threading.Thread(target=work, name=work.__name__, daemon=True).start()
         self._serving.start()
 
     def look(self, job: str) -> None:
@@ -166,9 +169,19 @@ class ModelHost:
 
     def _run_heartbeat(self) -> None:
         while not self._beating.wait(self._service.settings.lease_seconds / 4):
-            try:
-                self._holds.beat()
-            except Unavailable as error:
-                logger.warning("leases were not renewed: %s", error)
-            except Exception:
-                logger.exception("leases were not renewed")
+            self._beat()
+
+    def _run_cancellations(self) -> None:
+        """Beat at once when a job was cancelled: a beat brings back what is to stop."""
+        while not self._beating.is_set():
+            if self._cancellations.wait(1.0, self._beating):
+                self._beat()
+        self._cancellations.close()
+
+    def _beat(self) -> None:
+        try:
+            self._holds.beat()
+        except Unavailable as error:
+            logger.warning("leases were not renewed: %s", error)
+        except Exception:
+            logger.exception("leases were not renewed")

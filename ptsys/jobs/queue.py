@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from ptsys.config import Settings
+from ptsys.jobs import cancellations
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.redis_server import locate
 
@@ -57,6 +58,13 @@ class Queue:
         """Ask for the task of that name on a worker without an accelerator."""
         self._send(name, list(arguments), QUEUE_CPU, expires=_CPU_EXPIRES_SECONDS)
 
+    def send_cancelled(self, model: str) -> None:
+        """Say to all workers of this model that a job of theirs was cancelled."""
+        try:
+            cancellations.tell(self._redis, model)
+        except (redis.RedisError, OSError) as error:
+            raise self.address.unavailable(error) from error
+
     def depth(self, model: str) -> int:
         """How many messages wait for workers of this model. Raises Unavailable."""
         try:
@@ -65,9 +73,10 @@ class Queue:
             raise self.address.unavailable(error) from error
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close what is this queue's own; Celery's pool of connections belongs to the process."""
         self._redis.close()
-        self._app.pool.force_close_all()
+        if "_app" in self.__dict__:
+            self._app.close()
 
     @functools.cached_property
     def _app(self) -> Celery:

@@ -93,7 +93,8 @@ class Service:
             return job_value(_owned(session, job, owner))
 
     def cancel(self, job: str, owner: str) -> Job:
-        """Cancel the owner's job: at once if it waits, at its worker's next heartbeat if it runs.
+        """Cancel the owner's job: at once if it waits, after the step under way if it runs (at its
+        worker's next heartbeat, if Redis is away).
 
         Cancelling twice is no error. Raises NotFound, or Conflict if it ended otherwise.
         """
@@ -111,7 +112,11 @@ class Service:
                 raise Conflict(f"job {job} already {row.state}")
             if row.state == JobState.QUEUED:
                 finish(session, row, JobState.CANCELLED, now)
-            return job_value(row)
+            cancelled = job_value(row)
+        if cancelled.state == JobState.RUNNING:
+            with contextlib.suppress(Unavailable):
+                self.queue().send_cancelled(cancelled.spec.model)
+        return cancelled
 
     def events(self, job: str, owner: str, *, after: int = 0, limit: int = _PAGE) -> list[Event]:
         """The events numbered above `after`, in order. Raises NotFound."""

@@ -10,7 +10,6 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-import kombu.pools
 import pytest
 
 from ptsys.cli import main, output
@@ -62,7 +61,6 @@ def call(*arguments: object) -> Ended:
         console.cache_clear()
     with redirect_stdout(out), redirect_stderr(err):
         code = main.call([str(argument) for argument in arguments])
-    kombu.pools.reset()  # they belong to the process, which a command otherwise has for itself
     return Ended(code, out.getvalue(), err.getvalue())
 
 

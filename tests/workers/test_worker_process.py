@@ -48,6 +48,15 @@ def test_it_says_that_it_is_there_until_it_leaves(deploy: Callable[..., Deployme
     assert pid not in processes_of(deployment.root)
 
 
+def test_a_cancelled_job_does_not_wait_for_a_heartbeat(deploy: Callable[..., Deployment]) -> None:
+    deployment = deploy(lease_seconds=240.0)  # a heartbeat a minute
+    deployment.start_worker().ready()
+    job = deployment.submit("endless", steps=1_000_000, checkpoint_every=1_000_000)
+    until(lambda: deployment.job(job).step > 0, 100)
+    deployment.service.cancel(job.id, "ann")
+    assert deployment.ended(job, 20).state is JobState.CANCELLED
+
+
 def test_a_second_signal_ends_it_at_once(deploy: Callable[..., Deployment]) -> None:
     deployment = deploy()
     worker = deployment.start_worker().ready()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import tiny_model
-from conftest import COMPANY, LONG, Undisturbed
+from undisturbed import COMPANY, LONG, Undisturbed
 from worker_deployment import Deployment, alive, until
 
 from ptsys.types.records import Job, JobState

@@ -60,8 +60,8 @@ def save_model(
         sentinels=sentinels,
     )
     with atomic_folder(path) as folder:
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(folder / WEIGHTS, flat_parameters(model))
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+            checkpointer.save(folder / WEIGHTS, args=ocp.args.StandardSave(flat_parameters(model)))
         write_companions(folder, model.config, vocabulary, initialization)
         write_description(folder, description)
     return description
@@ -116,14 +116,16 @@ def _restore(
             f"{folder.parent} has no Orbax weights; import the model again", field="source"
         )
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
             stored = checkpointer.metadata(folder).item_metadata.tree
             check_shapes(expected, {key: tuple(leaf.shape) for key, leaf in stored.items()})
             target = {
                 key: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype), sharding=shardings[key])
                 for key, shape in expected.items()
             }
-            restored: dict[str, jax.Array] = checkpointer.restore(folder, target)
+            restored: dict[str, jax.Array] = checkpointer.restore(
+                folder, args=ocp.args.StandardRestore(target)
+            )
             return restored
     except (ValueError, OSError, KeyError, AttributeError) as error:
         raise InvalidInput(

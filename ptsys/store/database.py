@@ -188,14 +188,20 @@ def _sqlite_engine(url: URL) -> Engine:
 
 def _server_engine(url: URL) -> Engine:
     arguments = {"connect_timeout": 10} if url.get_backend_name() == "postgresql" else {}
-    return sqlalchemy.create_engine(
-        url,
-        connect_args=arguments,
-        json_serializer=portable_json,
-        pool_size=8,
-        max_overflow=56,
-        pool_pre_ping=True,
-    )
+    try:
+        return sqlalchemy.create_engine(
+            url,
+            connect_args=arguments,
+            json_serializer=portable_json,
+            pool_size=8,
+            max_overflow=56,
+            pool_pre_ping=True,
+        )
+    except ModuleNotFoundError as error:
+        raise Unavailable(
+            f"the database's driver {error.name} is not installed; for PostgreSQL: "
+            "pip install 'ptsys[postgres]'"
+        ) from error
 
 
 def _enable_write_ahead_log(engine: Engine, url: URL) -> None:

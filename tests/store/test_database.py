@@ -151,3 +151,8 @@ def test_json_of_a_diverged_job_is_still_json() -> None:
     assert (
         portable_json(diverged) == '{"loss":"NaN","list":["Infinity",{"x":"-Infinity"}],"step":1.5}'
     )
+
+
+def test_an_absent_driver_is_named_with_the_way_to_get_it() -> None:
+    with pytest.raises(Unavailable, match="driver pymssql is not installed"):
+        Database("mssql+pymssql://host/name")

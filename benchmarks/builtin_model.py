@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import queue
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from rich.progress import track
 
 from ptsys.data.examples import read_examples
 from ptsys.data.features import pad
@@ -58,10 +58,15 @@ def submit(
     return engine.train(TrainingTask(name, name, spec, data, Snapshot.start(prompt)))
 
 
-def prompt_of(training: Training) -> np.ndarray:
-    """Wait for the tuned prompt."""
+def prompt_of(training: Training, everyone: Collection[Training]) -> np.ndarray:
+    """Wait for the tuned prompt, saying twice a minute how far all of them are."""
     while True:
-        event = training.events.get()
+        try:
+            event = training.events.get(timeout=30)
+        except queue.Empty:
+            done = sum(other.progress.step for other in everyone)
+            print(f"{done} steps of {len(everyone)} prompts done", file=sys.stderr, flush=True)
+            continue
         if isinstance(event, Finished):
             return event.snapshot.prompt
         if isinstance(event, Failed):
@@ -136,12 +141,12 @@ def main() -> None:
     }
     print(f"{'task':32} {'major':>6} {'zero':>6} {'16':>6} {'400':>6} {'full':>6}  kin")
     passed = 0
-    for name in track(names, console=None, disable=not sys.stderr.isatty()):
+    for name in names:
         train, test = rows[name]
         most = majority([row.target for row in train], [row.target for row in test])[1]
         zero = accuracy(engine, test, None, described[name]["description"] + " ")
-        few = accuracy(engine, test, prompt_of(jobs[name, 16]))
-        full = accuracy(engine, test, prompt_of(jobs[name, 400]))
+        few = accuracy(engine, test, prompt_of(jobs[name, 16], jobs.values()))
+        full = accuracy(engine, test, prompt_of(jobs[name, 400], jobs.values()))
         ceiling = float("nan")
         if not options.no_ceiling:
             tuned = Engine(fine_tune(model, train[:400], options.steps, 16)).start()

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from ptsys.engine.answers import GradientsResult
 from ptsys.engine.engine import Engine
+from ptsys.engine.ensemble import join_ensemble
 from ptsys.engine.model import ServedModel
 from ptsys.errors import InvalidInput
 from ptsys.jobs.requests import Request
@@ -67,9 +68,25 @@ class Interactive:
         raise InvalidInput(f"there are no requests of kind {request.kind!r}", field="kind")
 
     def _predict(self, body: PredictRequest, user: str, tensors: bytes | None) -> Pending:
+        if body.prompts:
+            return Pending(self._predict_ensemble(body, user, tensors), _predictions)
         prompt = self._prompt(body, user, tensors)
         future = self._engine.predict(body.inputs, prompt, body.decoding, user=user)
         return Pending(future, _predictions)
+
+    def _predict_ensemble(
+        self, body: PredictRequest, user: str, tensors: bytes | None
+    ) -> concurrent.futures.Future[list[Prediction]]:
+        if tensors is not None:
+            raise InvalidInput(
+                "an ensemble is of stored prompts; upload the tensor first", field="prompts"
+            )
+        self._check_model(body)
+        stored = [self._stored(reference, user, "prompts") for reference in body.prompts]
+        members = [
+            self._engine.predict(body.inputs, prompt, body.decoding, user=user) for prompt in stored
+        ]
+        return join_ensemble(members, body.ensemble)
 
     def _gradients(self, body: GradientsRequest, user: str, tensors: bytes | None) -> Pending:
         prompt = self._prompt(body, user, tensors)
@@ -83,12 +100,7 @@ class Interactive:
     def _prompt(
         self, body: PredictRequest | GradientsRequest, user: str, tensors: bytes | None
     ) -> NDArray[np.float32] | None:
-        if body.model != self._served.name:
-            raise InvalidInput(
-                f"the request is for model {body.model!r}, this worker serves "
-                f"{self._served.name!r}",
-                field="model",
-            )
+        self._check_model(body)
         if tensors is not None:
             if body.prompt is not None:
                 raise InvalidInput(
@@ -99,7 +111,15 @@ class Interactive:
             return array  # the engine checks its shape and values
         return None if body.prompt is None else self._stored(body.prompt, user)
 
-    def _stored(self, reference: str, user: str) -> NDArray[np.float32]:
+    def _check_model(self, body: PredictRequest | GradientsRequest) -> None:
+        if body.model != self._served.name:
+            raise InvalidInput(
+                f"the request is for model {body.model!r}, this worker serves "
+                f"{self._served.name!r}",
+                field="model",
+            )
+
+    def _stored(self, reference: str, user: str, field: str = "prompt") -> NDArray[np.float32]:
         """The tensor of a stored prompt. Whether the user may see it is asked every time."""
         record = self._prompts.get(reference, user)
         if record.model_fingerprint != self._served.fingerprint:
@@ -107,7 +127,7 @@ class Interactive:
                 f"prompt {reference!r} was trained on model {record.model!r} with fingerprint "
                 f"{record.model_fingerprint}; this worker serves {self._served.name!r} with "
                 f"{self._served.fingerprint}",
-                field="prompt",
+                field=field,
             )
         return self._tensor(record.id)
 

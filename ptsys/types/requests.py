@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ptsys.types.model import Value
 
@@ -30,14 +30,31 @@ class Prediction(Value):
     label_scores: dict[str, float] | None = None
 
 
+Ensemble = Literal["vote", "mean"]
+
+
 class PredictRequest(Value):
     """Rows to answer with one prompt: a stored prompt's id, or none for the bare model, or the
-    tensor sent beside the request (float32 [length, d_model])."""
+    tensor sent beside the request (float32 [length, d_model]); or with several stored prompts of
+    one task, whose answers are made one by `ensemble`."""
 
     model: str = "tiny"
     prompt: str | None = None
+    prompts: tuple[str, ...] = Field(default=(), max_length=64)
+    ensemble: Ensemble = Field(
+        default="vote",
+        description="The answer most prompts give, or the label of the best mean score.",
+    )
     inputs: tuple[str, ...]
     decoding: Decoding = Decoding()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> PredictRequest:
+        if self.prompts and self.prompt is not None:
+            raise ValueError("give `prompt` or `prompts`, not both")
+        if self.prompts and self.ensemble == "mean" and not self.decoding.labels:
+            raise ValueError("the mean of scores needs `decoding.labels`; or vote")
+        return self
 
 
 class GradientsRequest(Value):

@@ -78,6 +78,30 @@ def test_answers_are_the_engines(
         assert set(stored[0]["label_scores"]) == {"red", "blue"}
 
 
+def test_an_ensemble_answers_as_its_members_do_together(
+    served: Deployment, channel: RequestChannel, job: Job
+) -> None:
+    names = ["mine"]
+    for seed in (1, 2):
+        served.wait(served.submit(f"mine-{seed}", seed=seed, steps=5 * seed))
+        names.append(f"mine-{seed}")
+    labels = Decoding(labels=("red", "blue", "green"))
+    alone = [ask(channel, "ann", prompt=name, decoding=labels) for name in names]
+    together = ask(channel, "ann", prompts=names, ensemble="mean", decoding=labels)
+    for row, answer in enumerate(together):
+        scores = {
+            label: np.mean([member[row]["label_scores"][label] for member in alone])
+            for label in labels.labels or ()
+        }
+        assert answer["label_scores"] == pytest.approx(scores, abs=1e-4)
+        assert answer["prediction"] == max(scores, key=scores.__getitem__)
+    voted = ask(channel, "ann", prompts=["mine", "mine", "mine-1"], decoding=Decoding(max_tokens=4))
+    mine = ask(channel, "ann", prompt="mine", decoding=Decoding(max_tokens=4))
+    assert [row["prediction"] for row in voted] == [row["prediction"] for row in mine]
+    with pytest.raises(NotFound, match="ann/mine"):
+        ask(channel, "bob", prompts=["ann/mine"])
+
+
 def test_the_bare_model_answers_too(channel: RequestChannel, engine: Engine) -> None:
     decoding = Decoding(max_tokens=4)
     wanted = engine.predict(INPUTS, None, decoding).result(WAIT)

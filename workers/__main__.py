@@ -133,6 +133,7 @@ class WorkerProcess:
             fingerprint=None if host is None else host.bench.served.fingerprint,
             ready=self._ready,
             residents=0 if host is None else host.residents,
+            **({} if host is None else host.work),
             host=socket.gethostname(),
             pid=os.getpid(),
             since=self._since,

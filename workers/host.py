@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import queue
 import threading
@@ -66,6 +67,11 @@ class ModelHost:
     def residents(self) -> int:
         """How many jobs this worker holds."""
         return len(self._holds)
+
+    @property
+    def work(self) -> dict[str, int]:
+        """Steps and rows of the device so far."""
+        return dataclasses.asdict(self._engine.work)
 
     @property
     def alive(self) -> bool:

@@ -48,6 +48,26 @@ class EngineOptions:
     max_residents: int = 64
 
 
+@dataclasses.dataclass
+class Work:
+    """Steps and rows dispatched since the engine's start."""
+
+    interactive_steps: int = 0
+    interactive_rows: int = 0
+    training_steps: int = 0
+    training_rows: int = 0
+
+    def count(self, step: Step[Any]) -> None:
+        """One more step."""
+        rows = sum(item.rows for item in step.items)
+        if step.interactive:
+            self.interactive_steps += 1
+            self.interactive_rows += rows
+        else:
+            self.training_steps += 1
+            self.training_rows += rows
+
+
 class Engine:
     """Predicts, differentiates and trains for many users on one frozen model.
 
@@ -68,6 +88,7 @@ class Engine:
         self._finisher = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="finish")
         self._residents = Residents(self, self.options.max_residents)
         self.shapes = Shapes(model, self.options.max_rows, self._residents.slots, self.wake)
+        self.work = Work()
         self._draining = threading.Event()
         self._accepting = True
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
@@ -302,6 +323,7 @@ class Engine:
                     self._in_flight.release()
                     self._blame(step, error)
                 else:
+                    self.work.count(step)
                     self._finish_soon(lambda step=step, finish=finish: self._finish(step, finish))
             elif self._draining.is_set() and self._idle:
                 return

@@ -16,13 +16,17 @@ PRESENCE_SECONDS = 10.0
 
 class Presence(Value):
     """What a worker tells of itself. Without a model it does the CPU's work alone; until `ready`
-    it still loads."""
+    it still loads. Steps of the device, and rows in them, count from its start."""
 
     worker: str
     model: str | None = None
     fingerprint: str | None = None
     ready: bool = False
     residents: int = 0
+    interactive_steps: int = 0
+    interactive_rows: int = 0
+    training_steps: int = 0
+    training_rows: int = 0
     host: str
     pid: int
     since: datetime.datetime

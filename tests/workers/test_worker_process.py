@@ -39,6 +39,7 @@ def test_it_says_that_it_is_there_until_it_leaves(deploy: Callable[..., Deployme
     job = deployment.submit("endless", steps=1_000_000, checkpoint_every=1_000_000)
     until(lambda: deployment.job(job).step > 0, 200)
     until(lambda: workers(address)[0].residents == 1, 20)
+    until(lambda: workers(address)[0].training_rows > 0, 20)
 
     worker.process.send_signal(signal.SIGINT)  # Ctrl-C counts as SIGTERM does
     assert worker.process.wait(60) == 0

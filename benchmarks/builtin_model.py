@@ -13,9 +13,12 @@ the generators can emit some of the same pairs.
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import functools
 import json
 import queue
 import sys
+import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -28,6 +31,8 @@ from ptsys.data.examples import read_examples
 from ptsys.data.features import pad
 from ptsys.data.metrics import exact_match, majority
 from ptsys.data.order import BatchOrder
+from ptsys.engine.buckets import INPUT_LENGTHS, TARGET_LENGTHS, fit
+from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.model import ServedModel, serve
 from ptsys.engine.residents import Failed, Finished, Snapshot, Training, TrainingTask
@@ -81,33 +86,40 @@ def accuracy(
     return exact_match([answer.prediction for answer in answers], [row.target for row in rows])
 
 
-def fine_tune(model: ServedModel, rows: Sequence[Example], steps: int, batch: int) -> ServedModel:
-    """The ceiling: every weight trained on the rows, behind the shared prompt."""
-    import dataclasses
+class FineTuner:
+    """The ceiling: every weight trained on a task's rows, behind the shared prompt. One compiled
+    step serves all tasks of one padded size."""
 
-    engine = Engine(model)
-    data = engine.encode(TrainingSpec(name="x", dataset="x"), rows)
-    width, depth = max(map(len, data.inputs)), max(map(len, data.targets))
-    inputs, targets = (pad(data.inputs, width, len(rows)), pad(data.targets, depth, len(rows)))
-    prompts = Prompts(model.initialization[None], jnp.array([16]))
-    transform = optax.adamw(optax.linear_schedule(1e-3, 0.0, steps))
+    def __init__(self, model: ServedModel, steps: int, batch: int) -> None:
+        self.model, self.steps, self.batch = model, steps, batch
+        self.transform = optax.adamw(optax.linear_schedule(1e-3, 0.0, steps))
+        self.engine = Engine(model)  # not started: it encodes
 
-    @jax.jit
-    def step(leaves, state, x, y):
+    def tune(self, rows: Sequence[Example]) -> ServedModel:
+        """The model after `steps` updates of AdamW from 1e-3, linearly to 0."""
+        data = self.engine.encode(TrainingSpec(name="x", dataset="x"), rows)
+        width = fit(data.max_input, INPUT_LENGTHS, "input")
+        depth = fit(data.max_target, TARGET_LENGTHS, "target")
+        inputs, targets = (pad(data.inputs, width, len(rows)), pad(data.targets, depth, len(rows)))
+        frozen, order = self.model.frozen, BatchOrder(len(rows), self.batch, 0)
+        leaves, state = frozen.leaves, self.transform.init(frozen.leaves)
+        for number in range(self.steps):
+            index = order.indices(number)
+            leaves, state = self._step(leaves, state, inputs[index], targets[index])
+        return dataclasses.replace(self.model, frozen=Frozen(leaves, frozen.structure))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _step(self, leaves, state, x, y):
+        prompts = Prompts(jnp.asarray(self.model.initialization)[None], jnp.array([16]))
+
         def loss(leaves):
-            frozen = Frozen(leaves, model.frozen.structure)
-            found = row_losses(frozen.model(), prompts, Rows(x, y, jnp.zeros(len(x), jnp.int32)))
+            frozen = Frozen(leaves, self.model.frozen.structure)
+            rows = Rows(x, y, jnp.zeros(len(x), jnp.int32))
+            found = row_losses(frozen.model(), prompts, rows)
             return jnp.sum(found.loss) / jnp.sum(found.tokens)
 
-        updates, state = transform.update(jax.grad(loss)(leaves), state, leaves)
+        updates, state = self.transform.update(jax.grad(loss)(leaves), state, leaves)
         return optax.apply_updates(leaves, updates), state
-
-    leaves, order = model.frozen.leaves, BatchOrder(len(rows), batch, 0)
-    state = transform.init(leaves)
-    for number in range(steps):
-        index = order.indices(number)
-        leaves, state = step(leaves, state, inputs[index], targets[index])
-    return dataclasses.replace(model, frozen=Frozen(leaves, model.frozen.structure))
 
 
 def main() -> None:
@@ -116,13 +128,14 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tasks", help="comma-separated names; all by default")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--optimizer", default="adamw")
-    parser.add_argument("--lr", type=float, default=0.05)
+    parser.add_argument("--optimizer", default="adafactor")
+    parser.add_argument("--lr", type=float, default=0.3)
     parser.add_argument("--no-ceiling", action="store_true", help="leave full fine-tuning out")
     options = parser.parse_args()
     use_every_core()
+    keep_compilations(Path(tempfile.mkdtemp()))  # engines of the same shapes compile once
     described = {
         task["name"]: task for task in json.loads((options.folder / "tasks.json").read_text())
     }
@@ -130,6 +143,7 @@ def main() -> None:
     kin = json.loads((Path(__file__).parent / "kin.json").read_text())
     model = serve(load_builtin("tiny"))
     engine = Engine(model, EngineOptions(max_residents=16)).start()  # so that results come early
+    tuner = FineTuner(model, options.steps, options.batch_size)
     rows = {
         name: [read_examples(options.folder / name / f"{part}.jsonl") for part in ("train", "test")]
         for name in names
@@ -149,7 +163,7 @@ def main() -> None:
         full = accuracy(engine, test, prompt_of(jobs[name, 400], jobs.values()))
         ceiling = float("nan")
         if not options.no_ceiling:
-            tuned = Engine(fine_tune(model, train[:400], options.steps, 16)).start()
+            tuned = Engine(tuner.tune(train[:400])).start()
             ceiling = accuracy(tuned, test, model.initialization)
             tuned.close()
         passed += full >= most + 0.20

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import jax
@@ -57,6 +59,7 @@ class Slots:
             [TrainingSpec(name="x", dataset="x").optimizer] * count, [1] * count
         )
         self.hyper: Hyperparameters = jax.device_put(self._hyper, self._spread)
+        self._company: dict[int, Hashable] = {}
         self._free = [
             list(range((shard + 1) * self.per_shard - 1, shard * self.per_shard - 1, -1))
             for shard in range(self.shards)
@@ -71,9 +74,11 @@ class Slots:
         """A slot's shard and its number there."""
         return divmod(slot, self.per_shard)
 
-    def take(self, snapshot: Snapshot, spec: TrainingSpec) -> int:
-        """Put a resident into a free slot of the shard that has most of them."""
-        slot = max(self._free, key=len).pop()
+    def take(self, snapshot: Snapshot, spec: TrainingSpec, company: Hashable = None) -> int:
+        """Put a resident into a free slot: of the shard with the fewest residents of the same
+        `company`, those it shares steps with, and of those with the most free slots."""
+        slot = self._best_shard(company).pop()
+        self._company[slot] = company
         one = hyperparameters([spec.optimizer], [spec.steps])
         for ours, theirs in zip(self._hyper, one, strict=True):
             ours[slot] = theirs[0]
@@ -87,12 +92,21 @@ class Slots:
         self.state = _put(self.state, slot, arrays, length, snapshot.step)
         return slot
 
+    def _best_shard(self, company: Hashable) -> list[int]:
+        """The free slots of the shard that a resident is best put on."""
+        crowd = collections.Counter(
+            self.place(slot)[0] for slot, other in self._company.items() if other == company
+        )
+        shards = [shard for shard in range(self.shards) if self._free[shard]]
+        return self._free[min(shards, key=lambda shard: (crowd[shard], -len(self._free[shard])))]
+
     def read(self, slot: int, step: int, length: int) -> PendingSnapshot:
         """Start copying a slot to the host; later steps do not change what is read."""
         return PendingSnapshot(step, length, _get(self.state, slot))
 
     def give_back(self, slot: int) -> None:
         """Free a slot."""
+        del self._company[slot]
         self._free[self.place(slot)[0]].append(slot)
 
 

@@ -106,7 +106,8 @@ class Residents:
             return
         try:
             resident = self._admit(training)
-            resident.slot = self.slots(resident.group.prompt).take(task.start, task.spec)
+            slots = self.slots(resident.group.prompt)
+            resident.slot = slots.take(task.start, task.spec, resident.group)
         except Exception as error:
             trace = "".join(traceback.format_exception(error))
             training.put(Failed(str(error), trace, retry=False))

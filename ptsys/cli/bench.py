@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,14 +29,41 @@ def residents(
     as_json: Json = False,
 ) -> None:
     """Train many users' prompts together and one after another, and compare rows a second."""
-    try:
-        counts = [int(part) for part in users.split(",")]
-    except ValueError:
-        raise InvalidInput(
-            f"{users!r} is no list of numbers; write 1,4,16", field="users"
-        ) from None
-    if not all(count > 0 for count in counts):
-        raise InvalidInput("each number of users must be 1 or more", field="users")
+    counts = _counts(users, "users")
     from ptsys.engine import benchmark
 
     benchmark.main(users=counts, steps=steps, json=as_json)
+
+
+@app.command(
+    epilog=examples(
+        "ptsys bench gradients", "ptsys bench gradients --model small --length 100 --clients 1,32"
+    )
+)
+def gradients(
+    model: Annotated[
+        Literal["tiny", "small"],
+        typer.Option(help="The built-in model, or T5 1.1 small's shape with random weights."),
+    ] = "tiny",
+    clients: Annotated[
+        str, typer.Option(metavar="N,N,…", help="How many clients ask at a time.")
+    ] = "1,8,32,128",
+    length: Annotated[int, typer.Option(min=1, max=1024, help="Prompt length.")] = 16,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds of each load.")] = 8,
+    as_json: Json = False,
+) -> None:
+    """Load the whole stack with gradient requests, and compare with the compiled pass alone."""
+    counts = _counts(clients, "clients")
+    from ptsys.cli import gradients_benchmark
+
+    gradients_benchmark.main(model, counts, length, seconds, as_json)
+
+
+def _counts(text: str, field: str) -> list[int]:
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InvalidInput(f"{text!r} is no list of numbers; write 1,4,16", field=field) from None
+    if not all(count > 0 for count in counts):
+        raise InvalidInput(f"each number of {field} must be 1 or more", field=field)
+    return counts

@@ -96,11 +96,9 @@ class FairQueue(Generic[Key]):
             items.remove(item)
             if self._recurring:
                 items.append(item)
-        for user in {item.user for item in chosen}:
+        for user in dict.fromkeys([lead.user, *(item.user for item in chosen)]):
+            self._users.move_to_end(user)  # riding along was their turn too
             self._forget_if_empty(user)
-        first = lead.user
-        if first in self._users:
-            self._users.move_to_end(first)
         return chosen
 
     def _lead(self, limits_of: LimitsOf) -> Item[Key] | None:

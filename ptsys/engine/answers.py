@@ -47,9 +47,9 @@ def _gradients(placement: Placement, result: Any, vocabulary: Vocabulary) -> Gra
     prompt = placement.call.prompt
     assert prompt is not None
     return GradientsResult(
-        loss=float(result.loss[placement.slot]),
-        tokens=int(result.tokens[placement.slot]),
-        gradient=np.array(result.values[placement.slot][-len(prompt) :]),
+        loss=float(result.loss[placement.prompt]),
+        tokens=int(result.tokens[placement.prompt]),
+        gradient=np.array(result.values[placement.prompt][-len(prompt) :]),
         row_losses=[float(x) for x in result.row_loss[placement.rows]],
         predictions=[vocabulary.decode(row.tolist()) for row in result.predicted[placement.rows]],
     )

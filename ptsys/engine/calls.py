@@ -42,36 +42,97 @@ class Call:
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """Where a call's rows and prompt lie in a batch. Rows are dealt to the data shards in turn,
-    so that each gets as many, and a shard's padding lies behind its rows."""
+    """Where a call lies in a batch: the numbers of its `rows`, its `slot` as its rows name it, and
+    its prompt's number `prompt` among the batch's."""
 
     call: Call
     rows: NDArray[np.int64]
     slot: int
+    prompt: int
 
 
-def place(calls: Sequence[Call], shards: int, per_shard: int) -> list[Placement]:
-    """Lay calls over the shards' rows; equal share keys get one slot."""
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Calls laid over the data shards; padding lies behind a shard's rows. `slots` and `rows` are
+    what the fullest shard needs.
+
+    Where only rows come back (`apart` false), rows are dealt to the shards in turn and every
+    shard has all prompts. Where something comes back for a whole prompt, its gradient, a call
+    lies on one shard, and a shard has only its own prompts.
+    """
+
+    calls: list[Call]
+    apart: bool
+    shards: int
+    shard: list[NDArray[np.int64]]
+    turn: list[NDArray[np.int64]]
+    slot: list[int]
+
+    @property
+    def slots(self) -> int:
+        """Prompts of the fullest shard."""
+        return max(self.slot) + 1
+
+    @property
+    def rows(self) -> int:
+        """Rows of the fullest shard."""
+        return int(max(turn.max() for turn in self.turn)) + 1
+
+    def placed(self, shape: Shape) -> list[Placement]:
+        """The places in a batch of that shape."""
+        return [
+            Placement(
+                call,
+                shard * shape.rows + turn,
+                slot,
+                int(shard[0]) * shape.slots + slot if self.apart else slot,
+            )
+            for call, shard, turn, slot in zip(
+                self.calls, self.shard, self.turn, self.slot, strict=True
+            )
+        ]
+
+
+def lay_in_turn(calls: Sequence[Call], shards: int) -> Layout:
+    """Deal the rows to the shards in turn; equal share keys get one slot."""
     slots: dict[Hashable, int] = {}
-    placements = []
+    layout = Layout(list(calls), False, shards, [], [], [])
     start = 0
     for call in calls:
-        slot = slots.setdefault(call.share, len(slots))
         turn, shard = np.divmod(np.arange(start, start + call.rows), shards)
-        placements.append(Placement(call, shard * per_shard + turn, slot))
+        layout.shard.append(shard)
+        layout.turn.append(turn)
+        layout.slot.append(slots.setdefault(call.share, len(slots)))
         start += call.rows
-    return placements
+    return layout
 
 
-def prompts_of(placements: Sequence[Placement], shape: Shape, d_model: int) -> Prompts:
+def lay_apart(calls: Sequence[Call], shards: int) -> Layout:
+    """Put each call, the largest first, on the shard with the fewest rows so far."""
+    layout = Layout(sorted(calls, key=lambda call: -call.rows), True, shards, [], [], [])
+    filled, members = [0] * shards, [0] * shards
+    for call in layout.calls:
+        shard = min(range(shards), key=lambda number: (filled[number], members[number]))
+        layout.shard.append(np.full(call.rows, shard))
+        layout.turn.append(np.arange(filled[shard], filled[shard] + call.rows))
+        layout.slot.append(members[shard])
+        filled[shard] += call.rows
+        members[shard] += 1
+    return layout
+
+
+def prompts_of(
+    placements: Sequence[Placement], layout: Layout, shape: Shape, d_model: int
+) -> Prompts:
     """The prompts of a batch, right-aligned, as host arrays."""
-    values = np.zeros((shape.slots, shape.group.prompt, d_model), np.float32)
-    length = np.zeros((shape.slots,), np.int32)
+    count = shape.slots * (layout.shards if layout.apart else 1)
+    values = np.zeros((count, shape.group.prompt, d_model), np.float32)
+    length = np.zeros((count,), np.int32)
     for placement in placements:
         prompt = placement.call.prompt
         if prompt is not None:
-            values[placement.slot, shape.group.prompt - len(prompt) :] = prompt
-            length[placement.slot] = len(prompt)
+            values[placement.prompt, shape.group.prompt - len(prompt) :] = prompt
+            length[placement.prompt] = len(prompt)
     return Prompts(values, length)  # type: ignore[arg-type]
 
 

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from ptsys.data.features import encode_examples, encode_inputs, encode_targets
 from ptsys.engine.answers import GradientsResult, answer_calls, join_predictions
 from ptsys.engine.buckets import INPUT_LENGTHS, PROMPT_LENGTHS, TARGET_LENGTHS, fit
-from ptsys.engine.calls import Call, choices_of, place, prompts_of, rows_of
+from ptsys.engine.calls import (
+    Call,
+    choices_of,
+    lay_apart,
+    lay_in_turn,
+    prompts_of,
+    rows_of,
+)
 from ptsys.engine.groups import Group, Shape
 from ptsys.engine.model import ServedModel
 from ptsys.engine.residents import Failed, Training, TrainingTask
@@ -402,10 +409,11 @@ class Engine:
         if not step.interactive:
             return self._residents.dispatch(step)
         calls = [self._calls[item.key] for item in step.items]
-        slots = len({call.share for call in calls})
-        shape, run = self.shapes.compiled(step.group, slots, sum(call.rows for call in calls))
-        placements = place(calls, self._shards, shape.rows)
-        prompts = prompts_of(placements, shape, self._config.d_model)
+        lay = lay_apart if step.group.kind == "gradients" else lay_in_turn
+        layout = lay(calls, self._shards)
+        shape, run = self.shapes.compiled(step.group, layout.slots, layout.rows)
+        placements = layout.placed(shape)
+        prompts = prompts_of(placements, layout, shape, self._config.d_model)
         rows = rows_of(placements, shape, self._shards)
         if step.group.kind == "generate":
             choices = choices_of(placements, shape, self._shards)

@@ -34,8 +34,8 @@ class Group(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """One compiled step of a group: `slots` prompts, and `rows` rows on each data shard. In
-    training the prompts are each shard's too."""
+    """One compiled step of a group: `rows` rows on each data shard, and `slots` prompts, which are
+    each shard's own too where gradients are taken."""
 
     group: Group
     slots: int
@@ -53,9 +53,10 @@ def builder(frozen: Frozen, shape: Shape, slots: Slots | None) -> Callable[[], A
             residents = rows.ints(shape.slots)
             state, hyper = jax.tree.map(_like, (slots.state, slots.hyper))
             return train_step.lower(frozen, state, hyper, residents, texts()).compile()
+        where = rows if group.kind == "gradients" else whole
         prompts = Prompts(
-            whole.floats(shape.slots, group.prompt, frozen.config.d_model),
-            whole.ints(shape.slots),
+            where.floats(shape.slots, group.prompt, frozen.config.d_model),
+            where.ints(shape.slots),
         )
         if group.kind == "gradients":
             return gradients.lower(frozen, prompts, texts()).compile()

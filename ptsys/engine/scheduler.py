@@ -82,7 +82,9 @@ class FairQueue(Generic[Key]):
         """Items of one group for one step, or none.
 
         The user whose turn it is chooses the group by its longest waiting item that can run;
-        the others then ride along, round by round, each paying from its own deficit.
+        the others then ride along, round by round, each paying from its own deficit. Riding along
+        does not use up a turn: turns share the device's steps among users, and a user of a common
+        group gains from the turns of the others in it.
         """
         lead = self._lead(limits_of)
         if lead is None:
@@ -96,9 +98,11 @@ class FairQueue(Generic[Key]):
             items.remove(item)
             if self._recurring:
                 items.append(item)
-        for user in dict.fromkeys([lead.user, *(item.user for item in chosen)]):
-            self._users.move_to_end(user)  # riding along was their turn too
+        for user in {item.user for item in chosen}:
             self._forget_if_empty(user)
+        first = lead.user
+        if first in self._users:
+            self._users.move_to_end(first)
         return chosen
 
     def _lead(self, limits_of: LimitsOf) -> Item[Key] | None:

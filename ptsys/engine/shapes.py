@@ -38,7 +38,7 @@ class Shapes:
 
     def limits(self, group: Group, waiting: Limits) -> Limits | None:
         """What a step of `group` can take now, of what waits: None while nothing is compiled."""
-        wanted = self._exact(group, waiting.items, min(waiting.rows, self._max_rows // group.beams))
+        wanted = self._wanted(group, waiting.items, waiting.rows)
         if self._compiled.ready(wanted):
             return self._room(wanted)
         self.ahead([wanted])
@@ -51,9 +51,10 @@ class Shapes:
             return None
         return self._room(max(smaller, key=lambda shape: (shape.rows, shape.slots)))
 
-    def compiled(self, group: Group, items: int, rows: int) -> tuple[Shape, Any]:
-        """The smallest compiled shape that holds a step's items; waits only if none does."""
-        exact = self._exact(group, items, rows)
+    def compiled(self, group: Group, slots: int, rows: int) -> tuple[Shape, Any]:
+        """The smallest compiled shape with as many slots and rows a shard; waits only if there is
+        none."""
+        exact = _smallest(group, slots, rows)
         if not self._compiled.ready(exact):
             larger = [
                 shape
@@ -73,20 +74,23 @@ class Shapes:
         """Drop what has not begun to compile."""
         self._compiled.close()
 
-    def _exact(self, group: Group, items: int, rows: int) -> Shape:
-        """The smallest shape. Requests spread evenly over the shards; residents lie where their
-        slots do, at worst all on one."""
+    def _wanted(self, group: Group, items: int, rows: int) -> Shape:
+        """The shape for what waits. Requests spread evenly over the shards; residents lie where
+        their slots do, at worst all on one."""
+        rows = min(rows, self._max_rows // group.beams)
         if group.kind != "train":
             rows = -(-rows // self._shards)
-        return Shape(
-            group,
-            fit(min(items, SLOTS[-1]), SLOTS, "prompts"),
-            fit(rows, ROWS, "rows"),
-        )
+        if group.kind == "gradients":
+            items = -(-items // self._shards)
+        return _smallest(group, min(items, SLOTS[-1]), rows)
 
     def _room(self, shape: Shape) -> Limits:
-        shards = 1 if shape.group.kind == "train" else self._shards
-        return Limits(shape.slots, shape.rows * shards)
+        """What surely fits."""
+        kind = shape.group.kind
+        return Limits(
+            items=shape.slots * (self._shards if kind == "gradients" else 1),
+            rows=shape.rows * (1 if kind == "train" else self._shards),
+        )
 
     def _ready(self, group: Group) -> list[Shape]:
         return [
@@ -98,3 +102,7 @@ class Shapes:
     def _builder(self, shape: Shape) -> Callable[[], Any]:
         train = shape.group.kind == "train"
         return builder(self._frozen, shape, self._slots_of(shape.group.prompt) if train else None)
+
+
+def _smallest(group: Group, slots: int, rows: int) -> Shape:
+    return Shape(group, fit(slots, SLOTS, "prompts"), fit(rows, ROWS, "rows"))

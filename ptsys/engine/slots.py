@@ -13,10 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
+from numpy.typing import NDArray
 
 from ptsys.engine.residents import Snapshot
+from ptsys.passes.batch import take_slots
 from ptsys.passes.optimizers import Hyperparameters, SlotState, hyperparameters, initial_state
-from ptsys.sharding.mesh import ROWS, placed, shards_of
+from ptsys.sharding.mesh import ROWS, WHOLE, each_shard, placed, shards_of
 from ptsys.types.training import TrainingSpec
 
 
@@ -28,17 +30,28 @@ class SlotArrays(NamedTuple):
     second: Float[Array, "P D"]
 
 
+class SlotValues(NamedTuple):
+    """What is put into a slot."""
+
+    arrays: SlotArrays
+    length: np.int32
+    step: np.int32
+
+
 @dataclasses.dataclass(frozen=True)
 class PendingSnapshot:
-    """A slot's arrays on their way to the host."""
+    """A slot's arrays on their way to the host: every shard's, of which one is the slot's."""
 
     step: int
     length: int
+    shard: int
     arrays: SlotArrays
 
     def read(self) -> Snapshot:
         """Wait for the device and copy."""
-        prompt, first, second = (np.array(x)[-self.length :] for x in self.arrays)
+        prompt, first, second = (
+            np.array(_part(x, self.shard))[0, -self.length :] for x in self.arrays
+        )
         return Snapshot(self.step, prompt, first, second)
 
 
@@ -53,7 +66,7 @@ class Slots:
         count = self.shards * self.per_shard
         shape = (count, width, d_model)
         empty = initial_state(jnp.zeros(shape, jnp.float32), jnp.zeros((count,), jnp.int32))
-        self._spread = placed(mesh, ROWS)
+        self._mesh, self._spread = mesh, placed(mesh, ROWS)
         self.state: SlotState = jax.device_put(empty, self._spread)
         self._hyper = hyperparameters(
             [TrainingSpec(name="x", dataset="x").optimizer] * count, [1] * count
@@ -89,7 +102,8 @@ class Slots:
             return np.pad(x.astype(np.float32), ((self.width - length, 0), (0, 0)))
 
         arrays = SlotArrays(*map(wide, (snapshot.prompt, snapshot.first, snapshot.second)))
-        self.state = _put(self.state, slot, arrays, length, snapshot.step)
+        values = SlotValues(arrays, np.int32(length), np.int32(snapshot.step))
+        self.state = _put(self._mesh, self.state, self._address(slot), values)
         return slot
 
     def _best_shard(self, company: Hashable) -> list[int]:
@@ -102,7 +116,15 @@ class Slots:
 
     def read(self, slot: int, step: int, length: int) -> PendingSnapshot:
         """Start copying a slot to the host; later steps do not change what is read."""
-        return PendingSnapshot(step, length, _get(self.state, slot))
+        arrays = _get(self._mesh, self.state, self._address(slot))
+        return PendingSnapshot(step, length, self.place(slot)[0], arrays)
+
+    def _address(self, slot: int) -> NDArray[np.int32]:
+        """The slot's number on its own shard; on the others one that is out of range."""
+        shard, number = self.place(slot)
+        address = np.full((self.shards,), self.per_shard, np.int32)
+        address[shard] = number
+        return address
 
     def give_back(self, slot: int) -> None:
         """Free a slot."""
@@ -110,19 +132,30 @@ class Slots:
         self._free[self.place(slot)[0]].append(slot)
 
 
-@functools.partial(jax.jit, donate_argnums=0)
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
 def _put(
-    state: SlotState, slot: Int[Array, ""], arrays: SlotArrays, length: int, step: int
+    mesh: Mesh | None, state: SlotState, address: Int[Array, "N"], values: SlotValues
 ) -> SlotState:
-    return SlotState(
-        prompt=state.prompt.at[slot].set(arrays.prompt),
-        length=state.length.at[slot].set(length),
-        first=state.first.at[slot].set(arrays.first),
-        second=state.second.at[slot].set(arrays.second),
-        step=state.step.at[slot].set(step),
-    )
+    def shard(state: SlotState, address: Int[Array, "1"], values: SlotValues) -> SlotState:
+        arrays, length, step = values
+        new = (arrays.prompt, length, arrays.first, arrays.second, step)
+        parts = zip(state, new, strict=True)
+        return SlotState(*(x.at[address[0]].set(y, mode="drop") for x, y in parts))
+
+    return each_shard(mesh, shard, (ROWS, ROWS, WHOLE), ROWS)(state, address, values)
 
 
-@jax.jit
-def _get(state: SlotState, slot: Int[Array, ""]) -> SlotArrays:
-    return SlotArrays(state.prompt[slot], state.first[slot], state.second[slot])
+@functools.partial(jax.jit, static_argnums=0)
+def _get(mesh: Mesh | None, state: SlotState, address: Int[Array, "N"]) -> SlotArrays:
+    def shard(state: SlotState, address: Int[Array, "1"]) -> SlotArrays:
+        parts = (state.prompt, state.first, state.second)
+        return SlotArrays(*(take_slots(x, address, 0) for x in parts))
+
+    return each_shard(mesh, shard, (ROWS, ROWS), ROWS)(state, address)
+
+
+def _part(x: jax.Array, shard: int) -> jax.Array:
+    """What one data shard has of an array."""
+    parts = sorted(x.addressable_shards, key=lambda part: part.index[0].start or 0)
+    data: jax.Array = parts[shard].data
+    return data

@@ -39,11 +39,12 @@ class Choices(NamedTuple):
 class Generated(NamedTuple):
     """Tokens that end with 1, then 0 (a row cut by its limit has no 1), and their summed
     log-probability in nats, whatever the method: untempered, whole vocabulary, no length penalty.
-    NaN is the score of a row whose prompt is broken. `steps` counts the decoder steps made."""
+    NaN is the score of a row whose prompt is broken. `steps` counts the decoder steps made, one
+    number for each data shard."""
 
     tokens: Int[Array, "B T"]
     score: Float[Array, "B"]
-    steps: Int[Array, ""]
+    steps: Int[Array, "*N"]
 
 
 class Context(NamedTuple):

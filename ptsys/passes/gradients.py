@@ -7,7 +7,7 @@ is its rows, not the size it was compiled for, and a chunk's activations are all
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from ptsys.models.t5 import T5
 from ptsys.passes.batch import Prompts, Rows, prompt_mask, real_rows, take_slots
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.loss import row_losses
-from ptsys.sharding.mesh import ROWS, WHOLE, each_shard, sum_shards
+from ptsys.sharding.mesh import ROWS, WHOLE, each_shard
 
 CHUNK_POSITIONS = 512  # activations of as many positions stay in a core's cache (d_model 128)
 LEAST_CHUNK, MOST_CHUNK = 8, 64
@@ -46,10 +46,8 @@ def slot_gradients(
     prompts: Prompts,
     rows: Rows,
     z_loss: Float[Array, "U"] | None = None,
-    tokens: Float[Array, "U"] | None = None,
 ) -> Gradients:
     """Gradient of each slot's mean token loss. Traceable; `gradients` is its jitted form.
-    `tokens` are the slots' target tokens where these rows are only a part of theirs.
 
     Every row's gradient is taken for its own copy of its slot's prompt and added to that slot
     alone, so no user's numbers can reach another's.
@@ -58,7 +56,7 @@ def slot_gradients(
     model = frozen.model()
     mask = prompt_mask(prompts.length, width)
     values = jnp.where(mask[:, :, None], prompts.values, 0)
-    total = _tokens(rows, slots) if tokens is None else tokens
+    total = _tokens(rows, slots)
 
     def chunk(part: Rows) -> _Chunk:
         weight = 1 / jnp.maximum(take_slots(total, part.slot, 1), 1)
@@ -147,21 +145,9 @@ def _add(
 def gradients(
     frozen: Frozen, prompts: Prompts, rows: Rows, z_loss: Float[Array, "U"] | None = None
 ) -> Gradients:
-    """`slot_gradients` with the rows spread over the data shards. A row's own numbers come from
-    one shard; a slot's are the sum of all shards' parts of its rows."""
-    mesh = frozen.mesh
-
-    def shard(
-        frozen: Frozen, prompts: Prompts, rows: Rows, z_loss: Float[Array, "U"] | None
-    ) -> Gradients:
-        total = sum_shards(mesh, _tokens(rows, prompts.length.shape[0]))
-        found = slot_gradients(frozen, prompts, rows, z_loss, total)
-        return found._replace(
-            loss=sum_shards(mesh, found.loss), values=sum_shards(mesh, found.values)
-        )
-
-    parts: Any = (WHOLE, WHOLE, WHOLE, ROWS, ROWS)
-    spread = each_shard(mesh, shard, (WHOLE, WHOLE, ROWS, WHOLE), Gradients(*parts))
+    """`slot_gradients` on every data shard, each with its own slots and its own rows; the
+    arguments are the shards' one after another, and `rows.slot` counts within a shard."""
+    spread = each_shard(frozen.mesh, slot_gradients, (WHOLE, ROWS, ROWS, ROWS), ROWS)
     return spread(frozen, prompts, rows, z_loss)
 
 

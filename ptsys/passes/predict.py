@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from ptsys.passes.decoding import Choices, Generated, Method, encode, nothing
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.loss import row_losses
 from ptsys.passes.sequential import decode_sequentially
-from ptsys.sharding.mesh import ROWS, WHOLE, each_shard, max_shards
+from ptsys.sharding.mesh import ROWS, WHOLE, each_shard
 
 
 class Scores(NamedTuple):
@@ -56,10 +56,9 @@ def generate(
         found: Generated = jax.lax.cond(
             jnp.any(real), some, lambda: nothing(slot.shape[0], max_tokens)
         )
-        return found._replace(steps=max_shards(frozen.mesh, found.steps))
+        return found._replace(steps=found.steps[None])
 
-    parts: Any = (ROWS, ROWS, WHOLE)
-    spread = each_shard(frozen.mesh, shard, (WHOLE, WHOLE, ROWS, ROWS, ROWS), Generated(*parts))
+    spread = each_shard(frozen.mesh, shard, (WHOLE, WHOLE, ROWS, ROWS, ROWS), ROWS)
     choices = choices._replace(limit=jnp.minimum(choices.limit, max_tokens))
     return spread(frozen, prompts, inputs, slot, choices)
 

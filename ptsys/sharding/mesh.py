@@ -1,7 +1,9 @@
 """The mesh of one process's devices, and programs that run once on each of its shards.
 
 Rows of interactive requests and slots of residents spread over the mesh's `data` axis; the frozen
-model lies whole on every shard of it.
+model lies whole on every shard of it. The shards never wait for one another: no program of ours
+sums or gathers over `data`. (On a CPU such programs can also stop for good, when several of them
+share a pool of as many threads as there are shards.)
 """
 
 from __future__ import annotations
@@ -63,13 +65,3 @@ def each_shard(mesh: Mesh | None, function: Function, inputs: Any, outputs: Any)
         check_vma=False,
     )
     return spread  # type: ignore[no-any-return]
-
-
-def sum_shards(mesh: Mesh | None, x: Any) -> Any:
-    """Sum of every shard's part, inside a function that runs on each."""
-    return x if shards_of(mesh) == 1 else jax.lax.psum(x, DATA)
-
-
-def max_shards(mesh: Mesh | None, x: Any) -> Any:
-    """The largest of the shards' values, inside a function that runs on each."""
-    return x if shards_of(mesh) == 1 else jax.lax.pmax(x, DATA)

@@ -7,6 +7,7 @@ from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.residents import Checkpointed, Failed, Finished, Snapshot, Stopped, TrainingTask
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.passes.batch import Prompts, Rows
+from ptsys.passes.frozen import freeze
 from ptsys.passes.gradients import gradients
 from ptsys.types.example import Example
 from ptsys.types.requests import Decoding
@@ -95,7 +96,7 @@ def test_gradients_equal_the_pass_called_directly(engine):
         ids, wanted = [*vocabulary.encode(source), 1], [*vocabulary.encode(target), 1]
         x[row, : len(ids)], y[row, : len(wanted)] = ids, wanted
     direct = gradients(
-        engine.model.frozen,
+        freeze(engine.model.frozen.model()),
         Prompts(prompt[None], np.array([5])),
         Rows(x, y, np.zeros(2, np.int32)),
     )

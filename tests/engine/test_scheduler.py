@@ -43,15 +43,6 @@ def test_users_with_unlike_batches_share_rows_not_steps():
     assert 0.6 < served["s"] / served["b"] < 1.7
 
 
-def test_users_of_a_common_group_get_no_more_turns_than_one_of_a_rare_group():
-    common = [Item(f"c{i}", f"c{i}", "common", 8) for i in range(7)]
-    queue = queue_of(*common, Item("rare", "rare", "rare", 8))
-    served: Counter[str] = Counter()
-    for _ in range(100):
-        served.update(item.user for item in queue.pick(limits(16, 128)))
-    assert set(served.values()) == {50}
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(

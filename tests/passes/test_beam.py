@@ -112,6 +112,6 @@ def test_a_search_stops_once_nothing_can_win_any_more(few: Frozen) -> None:
         found = generate(
             few, OWN, ROWS.inputs, ROWS.slot, wanted, method="beam", max_tokens=7, beams=2
         )
-        steps.append(int(found.steps))
+        steps.append(int(found.steps[0]))
         assert found.steps >= (np.asarray(found.tokens) > 0).sum(1).max()
     assert steps[0] < steps[1] == 7

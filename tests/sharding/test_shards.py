@@ -54,11 +54,18 @@ def test_the_rows_of_these_tests_are_several_chunks() -> None:
     assert chunk_rows(WIDTH + INPUTS) * 2 < ROWS_
 
 
+def local(rows: Rows, shards: int) -> Rows:
+    """Slots lie on the shards one after another; each shard counts its own from 0."""
+    per = SLOTS // shards
+    return rows._replace(slot=jnp.where(rows.slot < SLOTS, rows.slot % per, per))
+
+
 @pytest.mark.parametrize("shards", [2, 4, 8])
 def test_gradients_and_answers_equal_those_of_one_device(model: T5, shards: int) -> None:
     alone, spread = freeze(model), freeze(model, local_mesh(shards))
     prompts, rows = batch()
-    here, there = gradients(alone, prompts, rows), gradients(spread, prompts, rows)
+    here = gradients(alone, prompts, rows)
+    there = gradients(spread, prompts, local(rows, shards))
     for name, one, many in zip(here._fields, here, there, strict=True):
         np.testing.assert_allclose(one, many, rtol=1e-5, atol=1e-6, err_msg=name)
     assert np.abs(here.values).max() > 1e-3
@@ -70,12 +77,11 @@ def test_gradients_and_answers_equal_those_of_one_device(model: T5, shards: int)
         one = generate(alone, prompts, rows.inputs, rows.slot, wanted, **kind)
         many = generate(spread, prompts, rows.inputs, rows.slot, wanted, **kind)
         np.testing.assert_array_equal(one.tokens, many.tokens)
-        assert int(one.steps) == int(many.steps)
+        assert max(one.steps) == max(many.steps)
 
 
 @pytest.mark.parametrize("shards", [2, 4])
 def test_every_shard_trains_its_own_slots(model: T5, shards: int) -> None:
-    """Slots lie on the shards one after another; each shard counts its own from 0."""
     prompts, rows = batch()
     optimizers = [
         Optimizer(kind=kind, learning_rate=0.1)  # type: ignore[arg-type]
@@ -87,13 +93,12 @@ def test_every_shard_trains_its_own_slots(model: T5, shards: int) -> None:
         freeze(model), initial_state(*jax.tree.map(jnp.copy, prompts)), hyper, everyone, rows
     )
     per = SLOTS // shards
-    local = rows._replace(slot=jnp.where(rows.slot < SLOTS, rows.slot % per, per))
     spread, metrics = train_step(
         freeze(model, local_mesh(shards)),
         initial_state(*jax.tree.map(jnp.copy, prompts)),
         hyper,
         everyone % per,
-        local,
+        local(rows, shards),
     )
     np.testing.assert_allclose(alone.prompt, spread.prompt, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(alone_metrics.loss, metrics.loss, rtol=1e-5)

@@ -1,1 +1,27 @@
-"""The Python client."""
+"""The Python client: httpx, numpy and safetensors, and never an accelerator stack."""
+
+from ptsys.client.asking import Gradients
+from ptsys.client.client import Client
+from ptsys.client.jobs import JobHandle
+from ptsys.client.models import ServedModel
+from ptsys.client.multitask import Affine, SplitGradient, combine, split_gradient
+from ptsys.client.retries import Retries
+from ptsys.types.requests import Decoding, Prediction
+from ptsys.types.training import Initialization, Optimizer, TrainingSpec
+
+__all__ = [
+    "Affine",
+    "Client",
+    "Decoding",
+    "Gradients",
+    "Initialization",
+    "JobHandle",
+    "Optimizer",
+    "Prediction",
+    "Retries",
+    "ServedModel",
+    "SplitGradient",
+    "TrainingSpec",
+    "combine",
+    "split_gradient",
+]

@@ -6,13 +6,18 @@ from ptsys.client.jobs import JobHandle
 from ptsys.client.models import ServedModel
 from ptsys.client.multitask import Affine, SplitGradient, combine, split_gradient
 from ptsys.client.retries import Retries
+from ptsys.client.rows import read_rows
+from ptsys.data.order import BatchOrder
+from ptsys.types.example import Example
 from ptsys.types.requests import Decoding, Prediction
 from ptsys.types.training import Initialization, Optimizer, TrainingSpec
 
 __all__ = [
     "Affine",
+    "BatchOrder",
     "Client",
     "Decoding",
+    "Example",
     "Gradients",
     "Initialization",
     "JobHandle",
@@ -23,5 +28,6 @@ __all__ = [
     "SplitGradient",
     "TrainingSpec",
     "combine",
+    "read_rows",
     "split_gradient",
 ]

@@ -28,8 +28,8 @@ class Gradients:
     """What the frozen model says of a prompt on some rows.
 
     `loss` is the mean over all `tokens` target tokens (nats) and `gradient` [length, d_model] is
-    its gradient; `row_losses` are each row's own mean, `predictions` each row's likeliest token
-    at every place given the target before it.
+    its gradient; `row_losses` are each row's sum over its own tokens, and `predictions` the
+    likeliest token at each place of its target, given the target before it.
     """
 
     loss: float
@@ -40,12 +40,18 @@ class Gradients:
 
 
 def gradients(
-    connection: Connection, prompt: PromptLike, model: str | None, rows: Sequence[Example]
+    connection: Connection,
+    prompt: PromptLike,
+    model: str | None,
+    rows: Sequence[Example],
+    *,
+    truncate: bool,
 ) -> Gradients:
     """The gradient of one request's rows."""
     request: dict[str, Any] = {
         "inputs": [row.input for row in rows],
         "targets": [row.target for row in rows],
+        "truncate": truncate,
     }
     body = _body(request, prompt, model)
     answer = connection.ask("POST", "/v1/gradients", **body, **_accepting(body, SAFETENSORS))
@@ -87,9 +93,15 @@ def predict(
     model: str | None,
     inputs: Sequence[str],
     decoding: Decoding,
+    *,
+    truncate: bool,
 ) -> list[Prediction]:
     """The answers to one request's inputs."""
-    request = {"inputs": list(inputs), "decoding": decoding.model_dump(mode="json")}
+    request = {
+        "inputs": list(inputs),
+        "decoding": decoding.model_dump(mode="json"),
+        "truncate": truncate,
+    }
     body = _body(request, prompt, model)
     answer = connection.ask("POST", "/v1/predict", **body, **_accepting(body, "application/json"))
     rows = decoded(answer).get("predictions")

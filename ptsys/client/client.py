@@ -95,15 +95,23 @@ class Client:
 
     # ---- with the user's own optimizer ----------------------------------------------------
 
-    def gradients(self, prompt: PromptLike, rows: Rows, *, model: str | None = None) -> Gradients:
+    def gradients(
+        self,
+        prompt: PromptLike,
+        rows: Rows,
+        *,
+        model: str | None = None,
+        truncate: bool = False,
+    ) -> Gradients:
         """The loss of a prompt on rows, and its gradient [length, d_model].
 
         The loss is the mean over all target tokens of the rows (nats). Nothing of it is stored.
-        More rows than a request may hold are sent in parts and joined. Raises InvalidInput naming
-        the field, NotFound for a prompt that is not there.
+        Inputs longer than the model reads are refused, or cut where `truncate` says so, as jobs
+        do. More rows than a request may hold are sent in parts and joined. Raises InvalidInput
+        naming the field, NotFound for a prompt that is not there.
         """
         parts = [
-            asking.gradients(self._connection, prompt, model, part)
+            asking.gradients(self._connection, prompt, model, part, truncate=truncate)
             for part in batches(examples(rows), self._rows_a_request())
         ]
         return asking.joined(parts)
@@ -116,6 +124,7 @@ class Client:
         model: str | None = None,
         labels: Sequence[str] | None = None,
         decoding: Decoding | None = None,
+        truncate: bool = False,
         **options: Any,
     ) -> list[Prediction]:
         """The model's answers under a prompt (None: the bare model), in order.
@@ -129,7 +138,9 @@ class Client:
         return [
             answer
             for part in batches(inputs, self._rows_a_request())
-            for answer in asking.predict(self._connection, prompt, model, part, chosen)
+            for answer in asking.predict(
+                self._connection, prompt, model, part, chosen, truncate=truncate
+            )
         ]
 
     def evaluate(
@@ -140,6 +151,7 @@ class Client:
         model: str | None = None,
         labels: Sequence[str] | None = None,
         decoding: Decoding | None = None,
+        truncate: bool = False,
         **options: Any,
     ) -> dict[str, float]:
         """`accuracy` (exact match) and `token_f1` of the answers, as jobs record them; from 0 to 1.
@@ -154,6 +166,7 @@ class Client:
             model=model,
             labels=labels,
             decoding=decoding,
+            truncate=truncate,
             **options,
         )
         return summarize([x.prediction for x in answers], [row.target or "" for row in rows])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gzip
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from ptsys.types.model import Value
 DEFAULT_URL = "http://127.0.0.1:8765"
 _COMPRESSED = 4096  # bytes from which a text is sent compressed
 _PAGE = 200
+_NUMBERS = {"metrics", "scores", "score", "label_scores"}  # fields whose null may be a NaN
 
 V = TypeVar("V", bound=Value)
 
@@ -189,9 +191,10 @@ def decoded(response: httpx.Response) -> dict[str, Any]:
 
 
 def value(kind: type[V], data: Any) -> V:
-    """The answer as a value. Keys that only a newer service knows are left out."""
+    """The answer as a value. Keys that only a newer service knows are left out, and null where a
+    number belongs is one that is not finite, for which JSON has no word."""
     try:
-        return kind.model_validate(data, extra="ignore")
+        return kind.model_validate(_with_nan(data), extra="ignore")
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
@@ -199,6 +202,19 @@ def value(kind: type[V], data: Any) -> V:
             f"the service answered with a {kind.__name__} this client cannot read ({place}: "
             f"{first['msg']}); run one version of ptsys on both sides"
         ) from None
+
+
+def _with_nan(data: Any) -> Any:
+    if not isinstance(data, dict):
+        return data
+    told = dict(data)
+    for field in _NUMBERS & told.keys():
+        numbers = told[field]
+        if isinstance(numbers, dict):
+            told[field] = {name: math.nan if x is None else x for name, x in numbers.items()}
+        elif numbers is None and field == "score":
+            told[field] = math.nan
+    return told
 
 
 def compressed(text: bytes) -> tuple[bytes, dict[str, str]]:

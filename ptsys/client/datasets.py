@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from ptsys.client.connection import Connection, compressed, decoded, value
 from ptsys.client.idempotency import new_key
 from ptsys.client.references import path
-from ptsys.client.rows import Row, jsonl
-from ptsys.errors import NotFound
+from ptsys.client.rows import Row, jsonl, parse
+from ptsys.errors import InvalidInput, NotFound
 from ptsys.types.example import Example, digest
 from ptsys.types.records import Dataset, Visibility
 
@@ -62,7 +61,7 @@ class Datasets:
         """
         lines = jsonl(data)
         known = self._same(name, lines)
-        return known if known is not None else self.add(name, _parsed(lines))
+        return known if known is not None else self.add(name, parse(lines))
 
     def get(self, dataset: str | Dataset) -> Dataset:
         """Its record as it is now. Raises NotFound."""
@@ -75,7 +74,7 @@ class Datasets:
     def rows(self, dataset: str | Dataset) -> Sequence[Example]:
         """All its rows in order. Raises NotFound."""
         response = self._connection.ask("GET", path("datasets", dataset, "rows"))
-        return _parsed(response.content)
+        return parse(response.content)
 
     def update(
         self,
@@ -101,11 +100,6 @@ class Datasets:
         """The user's dataset of that name, if it holds these rows."""
         try:
             known = self.get(name)
-            return known if known.digest == digest(_parsed(lines)) else None
-        except (NotFound, ValueError, KeyError, AttributeError):  # no such dataset, or no rows
+            return known if known.digest == digest(parse(lines)) else None
+        except (NotFound, InvalidInput):  # no such dataset, or no rows
             return None
-
-
-def _parsed(lines: bytes) -> Sequence[Example]:
-    rows = (json.loads(line) for line in lines.decode("utf-8-sig").split("\n") if line.strip())
-    return [Example(row["input"], row.get("target")) for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -29,15 +30,38 @@ def examples(rows: Iterable[Row], *, require_target: bool = True) -> list[Exampl
     return made
 
 
+def read_rows(path: str | os.PathLike[str]) -> list[Example]:
+    """The rows of a JSONL file on this machine, one `{"input": ..., "target": ...}` a line.
+
+    Raises InvalidInput with the number of the first wrong line.
+    """
+    return parse(_bytes(path))
+
+
+def parse(lines: bytes) -> list[Example]:
+    """The rows of a JSONL text; blank lines are left out. Raises InvalidInput as `read_rows`."""
+    try:
+        text = lines.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = lines.count(b"\n", 0, error.start) + 1
+        raise InvalidInput(f"line {number} is not UTF-8", field="data") from None
+    found = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append(_example(json.loads(line), number))
+        except InvalidInput as error:
+            raise InvalidInput(f"line {number}: {error}", field="data") from None
+        except (ValueError, RecursionError):
+            raise InvalidInput(f"line {number} is not JSON", field="data") from None
+    return found
+
+
 def jsonl(data: str | os.PathLike[str] | Iterable[Row]) -> bytes:
     """A dataset's lines: a file's own bytes, which the service checks, or rows written out."""
     if isinstance(data, str | os.PathLike):
-        file = Path(data).expanduser()
-        try:
-            return file.read_bytes()
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise InvalidInput(f"{file} cannot be read: {reason}", field="data") from error
+        return _bytes(data)
     rows = examples(data, require_target=False)
     return "".join(row.to_json() + "\n" for row in rows).encode()
 
@@ -47,6 +71,15 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while batch := list(itertools.islice(iterator, size)):
         yield batch
+
+
+def _bytes(path: str | os.PathLike[str]) -> bytes:
+    file = Path(path).expanduser()
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InvalidInput(f"{file} cannot be read: {reason}", field="data") from error
 
 
 def _example(row: Row, number: int) -> Example:

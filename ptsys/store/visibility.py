@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, delete, or_, select
@@ -74,6 +75,18 @@ def set_shares(session: Session, row: OwnedRow, visibility: Visibility, users: s
     row.visibility = visibility
     session.execute(delete(ShareRow).where(ShareRow.resource == row.id))
     session.add_all(ShareRow(resource=row.id, user=user) for user in sorted(users))
+
+
+def change_shares(
+    session: Session,
+    row: OwnedRow,
+    visibility: Visibility | None,
+    users: Iterable[str] | None,
+) -> None:
+    """Change what is given, leave the rest. Raises InvalidInput as `set_shares` does."""
+    after: Visibility = visibility or row.visibility  # type: ignore[assignment]
+    kept = shared_with(session, row, None) if after == "shared" else ()
+    set_shares(session, row, after, set(kept if users is None else users))
 
 
 def check_name(name: str) -> None:

@@ -86,8 +86,7 @@ class Service:
         InvalidInput for a first prompt of another model, Conflict if the name is taken or the key
         was used for another spec, QuotaExceeded if the owner has `most_unfinished` jobs already.
         """
-        request = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
-        known = self._submitted(owner, idempotency_key, request)
+        known = self.submitted(spec, owner, idempotency_key)
         if known is not None:
             return known
         resolved = self._resolved(spec, owner)
@@ -95,9 +94,9 @@ class Service:
             with self.database.session() as session:
                 if most_unfinished is not None:
                     _refuse_more(session, owner, most_unfinished)
-                job = self._insert(session, resolved, owner, idempotency_key, request)
+                job = self._insert(session, resolved, owner, idempotency_key, _hash(spec))
         except (IntegrityError, Conflict) as error:
-            known = self._submitted(owner, idempotency_key, request)  # at the same moment?
+            known = self.submitted(spec, owner, idempotency_key)  # at the same moment?
             if known is not None:
                 return known
             if isinstance(error, Conflict):
@@ -239,7 +238,11 @@ class Service:
                 queue.close()
         self.database.close()
 
-    def _submitted(self, owner: str, key: str | None, request: str) -> Job | None:
+    def submitted(self, spec: TrainingSpec, owner: str, key: str | None) -> Job | None:
+        """The job that this key and spec made before, if they did.
+
+        Raises Conflict if the key was used for another spec, InvalidInput for no key at all.
+        """
         if key is None:
             return None
         if not 0 < len(key) <= _LONGEST_KEY:
@@ -250,7 +253,7 @@ class Service:
             made = session.get(IdempotencyRow, (owner, key))
             if made is None:
                 return None
-            if made.request != request:
+            if made.request != _hash(spec):
                 raise Conflict(
                     f"this idempotency key was used for another request (job {made.job}); use a "
                     "new key"
@@ -310,6 +313,10 @@ class Service:
 _UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 
 
+def _hash(spec: TrainingSpec) -> str:
+    return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+
+
 def _refuse_more(session: Session, owner: str, most: int) -> None:
     query = select(func.count()).where(JobRow.owner == owner, JobRow.state.in_(_UNFINISHED))
     if (session.scalar(query) or 0) >= most:
@@ -320,7 +327,7 @@ def _refuse_more(session: Session, owner: str, most: int) -> None:
 
 
 def _owned(session: Session, job: str, owner: str) -> JobRow:
-    row = session.get(JobRow, job)
+    row = None if "\0" in job else session.get(JobRow, job)
     if row is None or row.owner != owner:
         raise NotFound(f"no job of yours is called {job!r}; `ptsys jobs list` shows yours")
     return row

@@ -32,6 +32,8 @@ def find_visible(session: Session, table: type[Owned], reference: str, user: str
 
     Raises NotFound if there is none, or it is not the user's to see: the two are not told apart.
     """
+    if "\0" in reference:  # PostgreSQL has no such text
+        raise _missing(table, reference)
     row = session.scalar(select(table).where(table.id == reference, visible_to(table, user)))
     if row is None:
         owner, _, name = reference.rpartition("/")
@@ -47,6 +49,8 @@ def find_visible(session: Session, table: type[Owned], reference: str, user: str
 
 def find_owned(session: Session, table: type[Owned], reference: str, owner: str) -> Owned:
     """The owner's own row of that id or name. Raises NotFound for anything else."""
+    if "\0" in reference:
+        raise _missing(table, reference, "of yours ")
     for column in (table.id, table.name):
         row = session.scalar(select(table).where(column == reference, table.owner == owner))
         if row is not None:

@@ -37,6 +37,7 @@ def tune(
     specific: list[Array],
     tasks: list[list[Example]],
     steps: int,
+    model: str = "tiny",
 ) -> tuple[Array, list[Array], list[float]]:
     """The general prompt, every task's own, and the mean loss over the tasks before each step."""
     draw = np.random.default_rng(0)
@@ -47,7 +48,7 @@ def tune(
         shared, found_losses = np.zeros_like(general), []
         for number, rows in enumerate(tasks):
             batch = [rows[i] for i in draw.integers(len(rows), size=BATCH)]
-            found = client.gradients(combine(general, specific[number]), batch)
+            found = client.gradients(combine(general, specific[number]), batch, model=model)
             split = split_gradient(found.gradient, general, specific[number])
             shared += split.general / len(tasks)
             assert split.task is not None

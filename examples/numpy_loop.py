@@ -18,7 +18,11 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
 def tune(
-    client: ptsys.Client, prompt: NDArray[np.float32], rows: list[Example], steps: int
+    client: ptsys.Client,
+    prompt: NDArray[np.float32],
+    rows: list[Example],
+    steps: int,
+    model: str = "tiny",
 ) -> tuple[NDArray[np.float32], list[float]]:
     """Adam (Kingma & Ba 2015) on the prompt [length, d_model]; also the loss before each step."""
     draw = np.random.default_rng(0)
@@ -26,7 +30,7 @@ def tune(
     losses = []
     for step in range(1, steps + 1):
         batch = [rows[i] for i in draw.integers(len(rows), size=BATCH)]
-        found = client.gradients(prompt, batch)
+        found = client.gradients(prompt, batch, model=model)
         first = BETA1 * first + (1 - BETA1) * found.gradient
         second = BETA2 * second + (1 - BETA2) * found.gradient**2
         scale = np.sqrt(second / (1 - BETA2**step)) + EPSILON

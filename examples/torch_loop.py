@@ -21,22 +21,25 @@ class RemoteLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        context: Any, prompt: torch.Tensor, client: ptsys.Client, rows: list[Example]
-    ) -> torch.Tensor:
+        XX torch.Tensor:
         """Ask the service once."""
-        found = client.gradients(prompt.detach().cpu().numpy(), rows)
+        found = client.gradients(prompt.detach().cpu().numpy(), rows, model=model)
         context.save_for_backward(torch.from_numpy(found.gradient).to(prompt))
         return prompt.new_tensor(found.loss)
 
     @staticmethod
     def backward(context: Any, *outer: torch.Tensor) -> Any:
-        """The chain rule; client and rows have no gradient."""
+        """The chain rule; all but the prompt have no gradient."""
         (gradient,) = context.saved_tensors
-        return outer[0] * gradient, None, None
+        return outer[0] * gradient, None, None, None
 
 
 def tune(
-    client: ptsys.Client, prompt: torch.Tensor, rows: list[Example], steps: int
+    client: ptsys.Client,
+    prompt: torch.Tensor,
+    rows: list[Example],
+    steps: int,
+    model: str = "tiny",
 ) -> tuple[torch.Tensor, list[float]]:
     """AdamW on the prompt; also the loss before each step. Anything torch can differentiate may
     stand between the parameters and the prompt that is sent."""
@@ -47,7 +50,7 @@ def tune(
     for step in range(1, steps + 1):
         picked = torch.randint(len(rows), (BATCH,), generator=draw).tolist()
         optimizer.zero_grad()
-        loss = RemoteLoss.apply(learned, client, [rows[i] for i in picked])
+        loss = RemoteLoss.apply(learned, client, [rows[i] for i in picked], model)
         loss.backward()
         optimizer.step()
         losses.append(float(loss))

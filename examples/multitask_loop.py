@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import ptsys
 from ptsys.client import Example, combine, read_rows, split_gradient
 
-GENERAL, SPECIFIC, BATCH, STEPS, LEARNING_RATE = 12, 4, 32, 100, 0.1
+GENERAL, SPECIFIC, BATCH, STEPS, LEARNING_RATE = 12, 4, 16, 100, 0.1
 
 Array = NDArray[np.float32]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import ptsys
 from ptsys.client import Example, read_rows
 
-LENGTH, BATCH, STEPS, LEARNING_RATE = 16, 32, 150, 0.1
+LENGTH, BATCH, STEPS, LEARNING_RATE = 16, 16, 150, 0.1
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 

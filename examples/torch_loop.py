@@ -13,7 +13,7 @@ import torch
 import ptsys
 from ptsys.client import Example, read_rows
 
-LENGTH, BATCH, STEPS, LEARNING_RATE = 16, 32, 150, 0.1
+LENGTH, BATCH, STEPS, LEARNING_RATE = 16, 16, 150, 0.1
 
 
 class RemoteLoss(torch.autograd.Function):
@@ -21,7 +21,8 @@ class RemoteLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        XX torch.Tensor:
+        context: Any, prompt: torch.Tensor, client: ptsys.Client, rows: list[Example], model: str
+    ) -> torch.Tensor:
         """Ask the service once."""
         found = client.gradients(prompt.detach().cpu().numpy(), rows, model=model)
         context.save_for_backward(torch.from_numpy(found.gradient).to(prompt))

@@ -28,7 +28,7 @@ class Gradients:
     """What the frozen model says of a prompt on some rows.
 
     `loss` is the mean over all `tokens` target tokens (nats) and `gradient` [length, d_model] is
-    its gradient; `row_losses` are each row's sum over its own tokens, and `predictions` the
+    its gradient; `row_losses` are each row's mean over its own tokens, and `predictions` the
     likeliest token at each place of its target, given the target before it.
     """
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 import httpx
 
-from ptsys.client.connection import Connection, succeeded, value
+from ptsys.client.connection import Connection, value
 from ptsys.client.event_stream import Message, lines, messages
+from ptsys.client.problems import error_of
 from ptsys.client.references import path
 from ptsys.client.retries import LOST
 from ptsys.errors import Unavailable
@@ -27,59 +30,83 @@ def follow(
     Unavailable when the time (seconds) is over or the service stays away.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    pauses = connection.retries.pauses()
-    while True:
-        reason: Exception | None = None
-        wait: float | None
-        try:
-            with connection.stream(
-                path("jobs", job, "events"),
-                query={"after": after},
-                headers={"Accept": "text/event-stream", "Last-Event-ID": str(after)},
-                silence=_SILENCE if deadline is None else min(_SILENCE, _left(job, deadline)),
-            ) as response:
-                if not response.is_success:
-                    response.read()
-                    pause = next(pauses, None)
-                    wait = None if pause is None else connection.retries.after(response, pause)
-                    if wait is None:
-                        succeeded(response)
-                else:
-                    for message in messages(_watched(lines(response.iter_bytes()), job, deadline)):
-                        if message.event == "end":
-                            return
-                        event = _event(message)
-                        if event.sequence <= after:
-                            continue
-                        after, pauses = event.sequence, connection.retries.pauses()
-                        yield event
-                    wait = next(pauses, None)  # it closed before the job's end
-        except (*LOST, httpx.ReadTimeout) as error:
-            reason = error
-            wait = next(pauses, None)
-        if deadline is not None:
-            _left(job, deadline)
+    return _Follower(connection, job, after, deadline).events()
+
+
+class _Follower:
+    def __init__(
+        self, connection: Connection, job: str, after: int, deadline: float | None
+    ) -> None:
+        self._connection = connection
+        self._job = job
+        self._after = after
+        self._deadline = deadline
+        self._pauses = connection.retries.pauses()
+
+    def events(self) -> Iterator[Event]:
+        while True:
+            reason: Exception | None = None
+            wait: float | None
+            try:
+                with self._opened() as response:
+                    if not response.is_success:
+                        wait = self._refused(response)
+                    elif (yield from self._read(response)):
+                        return
+                    else:
+                        wait = next(self._pauses, None)  # it closed before the job's end
+            except (*LOST, httpx.ReadTimeout) as error:
+                reason, wait = error, next(self._pauses, None)
+            self._left()
+            if wait is None:
+                raise Unavailable(
+                    f"the events of job {self._job} broke off after number {self._after}; the "
+                    "job goes on: ask for it again later"
+                ) from reason
+            self._connection.retries.sleep(wait)
+
+    def _opened(self) -> contextlib.AbstractContextManager[httpx.Response]:
+        return self._connection.stream(
+            path("jobs", self._job, "events"),
+            query={"after": self._after},
+            headers={"Accept": "text/event-stream", "Last-Event-ID": str(self._after)},
+            silence=min(_SILENCE, self._left()),
+        )
+
+    def _refused(self, response: httpx.Response) -> float:
+        """The pause before another attempt. Raises what the answer tells if there is none."""
+        response.read()
+        pause = next(self._pauses, None)
+        wait = None if pause is None else self._connection.retries.after(response, pause)
         if wait is None:
-            raise Unavailable(
-                f"the events of job {job} broke off after number {after}; the job goes on: "
-                "ask for it again later"
-            ) from reason
-        connection.retries.sleep(wait)
+            raise error_of(response)
+        return wait
 
+    def _read(self, response: httpx.Response) -> Generator[Event, None, bool]:
+        """The new events of one stream; True if the job's end was among them."""
+        for message in messages(self._alive(lines(response.iter_bytes()))):
+            if message.event == "end":
+                return True
+            event = _event(message)
+            if event.sequence > self._after:
+                self._after = event.sequence
+                yield event
+        return False
 
-def _watched(stream: Iterable[str], job: str, deadline: float | None) -> Iterator[str]:
-    for line in stream:
-        if deadline is not None:
-            _left(job, deadline)
-        yield line
+    def _alive(self, stream: Iterable[str]) -> Iterator[str]:
+        """The lines. Events and signs of life begin the count of failed attempts anew."""
+        for line in stream:
+            self._left()
+            if line.startswith((":", "data")):
+                self._pauses = self._connection.retries.pauses()
+            yield line
 
-
-def _left(job: str, deadline: float) -> float:
-    """Seconds until the deadline. Raises Unavailable when it is past."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise Unavailable(f"job {job} has not ended in the time given; it goes on")
-    return left
+    def _left(self) -> float:
+        """Seconds until the deadline. Raises Unavailable when it is past."""
+        left = math.inf if self._deadline is None else self._deadline - time.monotonic()
+        if left <= 0:
+            raise Unavailable(f"job {self._job} has not ended in the time given; it goes on")
+        return left
 
 
 def _event(message: Message) -> Event:

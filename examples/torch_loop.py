@@ -54,7 +54,7 @@ def tune(
         loss = RemoteLoss.apply(learned, client, [rows[i] for i in picked], model)
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
         if step % 25 == 0:
             print(f"step {step}: loss {sum(losses[-25:]) / 25:.3f}")
     return learned.detach(), losses

@@ -2,7 +2,7 @@ import gzip
 
 import httpx
 import pytest
-from conftest import JSONL, ROWS, Connect, add_rows, refused
+from http_clients import JSONL, ROWS, Connect, add_rows, refused
 
 
 def test_rows_go_in_and_come_out(ann: httpx.Client) -> None:

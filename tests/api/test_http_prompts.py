@@ -5,7 +5,7 @@ import struct
 import httpx
 import numpy as np
 import pytest
-from conftest import MODEL, SAFETENSORS, WIDTH, Connect, refused, upload
+from http_clients import MODEL, SAFETENSORS, WIDTH, Connect, refused, upload
 from worker_deployment import Deployment
 
 from ptsys.prompts.npy_format import encode as encode_npy

@@ -1,6 +1,6 @@
 import httpx
 import pytest
-from conftest import Connect, refused
+from http_clients import Connect, refused
 from worker_deployment import Deployment
 
 

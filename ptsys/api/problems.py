@@ -28,7 +28,6 @@ _RETRY_SECONDS = 5
 _MOST_WRONG_FIELDS = 20
 
 _SLUGS = {
-    400: "bad-request",
     401: "unauthenticated",
     403: "forbidden",
     404: "not-found",
@@ -44,7 +43,6 @@ _SLUGS = {
     503: "unavailable",
 }
 _TITLES = {
-    400: "The request cannot be read",
     401: "No valid API key",
     403: "Not yours to do",
     404: "No such thing, or not yours to see",
@@ -109,7 +107,7 @@ def problem(
     """The answer that tells this error."""
     wrong = list(errors) or ([WrongField(field=field, detail=detail)] if field else [])
     body = Problem(
-        type=f"urn:ptsys:problem:{_SLUGS.get(status, 'bad-request')}",
+        type=f"urn:ptsys:problem:{_SLUGS.get(status, 'refused')}",
         title=_TITLES.get(status, "The request was refused"),
         status=status,
         detail=detail,
@@ -151,7 +149,10 @@ def _on_own(request: Request, error: Exception) -> Response:
 def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     field = error.field if isinstance(error, Refused) else None
-    response = problem(_id(request), error.status_code, str(error.detail), field=field)
+    status, detail = error.status_code, str(error.detail)
+    if status == 400:  # how FastAPI tells of bytes that are no JSON in UTF-8
+        status, detail = 422, "the body cannot be read; send JSON in UTF-8"
+    response = problem(_id(request), status, detail, field=field)
     response.headers.update(error.headers or {})
     return response
 

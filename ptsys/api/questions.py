@@ -54,7 +54,7 @@ class Gradients(BaseModel):
 
     loss: float | None = Field(description="Mean over all target tokens, nats.")
     tokens: int = Field(description="Target tokens in all rows.")
-    row_losses: list[float | None] = Field(description="Each row's sum over its tokens, nats.")
+    row_losses: list[float | None] = Field(description="Each row's mean over its tokens, nats.")
     predictions: list[str] = Field(description="The likeliest token at each place of the target.")
     gradient: list[list[float | None]] = Field(description="[length, d_model]")
 
@@ -111,6 +111,8 @@ def _parse(
             raise InvalidInput("the prompt's tensor is in the file already", field="tensor")
     if array is not None and body.prompt is not None:
         raise InvalidInput("name a stored prompt or send a tensor, not both", field="prompt")
+    if isinstance(body, GradientsBody) and array is None and body.prompt is None:
+        raise InvalidInput("name a stored prompt or send a tensor", field="prompt")
     limits = context.limits(body.model)
     _check_rows(context, body, limits)
     if array is None:

@@ -46,6 +46,33 @@ class Settings(BaseSettings):
         default=3, ge=1, description="Failures by fault of the service before a job fails."
     )
 
+    api_host: str = Field(default="127.0.0.1", description="Where the HTTP API listens.")
+    api_port: int = Field(default=8765, ge=0, le=65535, description="The HTTP API's port.")
+    api_concurrency: int = Field(
+        default=256, ge=1, description="Predictions and gradients under way in one API process."
+    )
+    request_seconds: float = Field(
+        default=180.0, gt=0, description="Longest a prediction or gradient may take over HTTP."
+    )
+    body_seconds: float = Field(
+        default=20.0, gt=0, description="Longest pause in the arrival of an HTTP request's body."
+    )
+    max_body_bytes: int = Field(
+        default=64 * 2**20, ge=1024, description="Largest HTTP request body, unzipped."
+    )
+    max_request_rows: int = Field(
+        default=512, ge=1, description="Most rows in one prediction or gradient request."
+    )
+    max_row_bytes: int = Field(
+        default=256 * 2**10, ge=1, description="Longest text of one row in such a request, UTF-8."
+    )
+    rows_per_minute: int = Field(
+        default=60_000, ge=1, description="Rows a user may send for prediction or gradients."
+    )
+    max_user_jobs: int = Field(
+        default=64, ge=1, description="Unfinished training jobs a user of the HTTP API may have."
+    )
+
     @property
     def root(self) -> Path:
         """The data directory, expanded and absolute."""

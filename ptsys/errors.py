@@ -5,6 +5,9 @@ PtsysError
 ├── NotFound            no such model, prompt, dataset or job (or not the caller's to see)
 ├── Conflict            the name is taken, or the state forbids it
 ├── Unavailable         no worker, queue or database answered in time
+├── Unauthenticated     no API key came with the request, or one that is unknown or revoked
+├── Forbidden           the caller is known, and may not do this
+├── QuotaExceeded       the caller's share is used up for now; says when to come back
 ├── JobFailed           a job ended in failure; its one-line reason is the message
 ├── JobCancelled        a job was cancelled
 └── LeaseLost           this worker no longer owns the job it was running
@@ -35,6 +38,22 @@ class Conflict(PtsysError):
 
 class Unavailable(PtsysError):
     """A part of the service did not answer in time."""
+
+
+class Unauthenticated(PtsysError):
+    """No API key came with the request, or one that is unknown or revoked."""
+
+
+class Forbidden(PtsysError):
+    """The caller is known, and may not do this."""
+
+
+class QuotaExceeded(PtsysError):
+    """The caller's share is used up for now; `retry_after` says for how many seconds."""
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class JobFailed(PtsysError):

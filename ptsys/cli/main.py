@@ -17,6 +17,7 @@ from ptsys.cli import (
     failures,
     gradients,
     jobs,
+    keys,
     models,
     predict,
     prompts,
@@ -74,6 +75,7 @@ for module in (quickstart, up, train, predict, evaluate, gradients, run):
     module.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(prompts.app, name="prompts")
+app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 

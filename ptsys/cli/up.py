@@ -1,11 +1,11 @@
-"""`ptsys up` and `ptsys worker`: the service in the foreground."""
+"""`ptsys up`, `ptsys worker` and `ptsys api`: the service in the foreground."""
 
 from __future__ import annotations
 
 import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from ptsys.cli import deployment
 from ptsys.cli.examples import examples
 from ptsys.cli.output import messages, note
 from ptsys.cli.signals import termination_raises
+
+if TYPE_CHECKING:
+    from ptsys.cli.local_key import LocalKey
 
 _TEND_SECONDS = 1.0
 
@@ -35,6 +38,7 @@ def register(app: typer.Typer) -> None:
             "ptsys worker --model t5-large",
         )
     )(worker)
+    app.command(epilog=examples("ptsys api", "ptsys api --host 0.0.0.0 --port 80"))(api)
 
 
 def up(
@@ -44,11 +48,19 @@ def up(
     workers: Annotated[
         int, typer.Option(min=1, max=64, help="Worker processes; one a machine is usual.")
     ] = 1,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Of the HTTP API.", show_default="8765, or one that is free"
+        ),
+    ] = None,
 ) -> None:
-    """Run the service here until Ctrl-C: Redis (embedded unless PTSYS_REDIS_URL) and workers.
+    """Run the service here until Ctrl-C: Redis (embedded unless PTSYS_REDIS_URL), workers, API.
 
     Ctrl-C and SIGTERM let the workers write their checkpoints first; jobs go on at the next start.
     """
+    from ptsys.cli.local_key import local_key
+    from ptsys.cli.ports import free_port
     from ptsys.cli.stack import Stack
     from ptsys.jobs.limits import read_limits
 
@@ -57,13 +69,16 @@ def up(
     with where.service() as service:  # makes the folder and the tables, once and before all workers
         root = service.settings.root
         read_limits(root, name)
+        key = local_key(service, where.user)
+    listening = free_port(where.settings.api_host, port, where.settings.api_port)
     with termination_raises():
-        stack = Stack(where.settings, model=name, workers=workers, note=note)
+        stack = Stack(where.settings, model=name, workers=workers, api_port=listening, note=note)
         try:
             with stack:
                 with messages().status("starting") as status:
                     stack.wait_until_ready(lambda text: status.update(text))
                 _say_ready(root, name, workers)
+                _say_api(where.settings.api_host, listening, key)
                 while True:
                     time.sleep(_TEND_SECONDS)
                     stack.tend()
@@ -85,6 +100,39 @@ def worker(context: typer.Context, data: Data = None, model: Model = None) -> No
     os.execve(command[0], command, environment(where.settings))
 
 
+def api(
+    context: typer.Context,
+    data: Data = None,
+    host: Annotated[
+        str | None, typer.Option(help="Where to listen.", show_default="127.0.0.1")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Where to listen.", show_default="8765")
+    ] = None,
+) -> None:
+    """Run the HTTP API alone, in the foreground. It finds Redis and the database by PTSYS_*."""
+    from ptsys.api.server import serve
+
+    where = deployment.of(context, data)
+    with where.service():  # makes the folder and the tables, and says what is wrong with them
+        pass
+    settings = where.settings
+    listening = settings.api_port if port is None else port
+    address = host or settings.api_host
+    note(f"the API listens on http://{address}:{listening}; Ctrl-C stops it")
+    serve(settings, address, listening)
+
+
+def _say_api(host: str, port: int, key: LocalKey) -> None:
+    url = f"http://{host}:{port}"
+    note(f"HTTP API: {url}, described at {url}/docs")
+    if key.new:
+        note(f"your API key, kept in {key.path}: {key.secret}")
+    note(f"  export PTSYS_URL={url} PTSYS_API_KEY=$(cat {key.path})")
+    note('  curl -H "Authorization: Bearer $PTSYS_API_KEY" $PTSYS_URL/v1/models')
+    note("Ctrl-C stops it and loses no step.")
+
+
 def _say_ready(root: Path, model: str, workers: int) -> None:
     count = "1 worker" if workers == 1 else f"{workers} workers"
     option = "" if os.environ.get("PTSYS_DATA_DIR") else _data_option(root)
@@ -92,7 +140,6 @@ def _say_ready(root: Path, model: str, workers: int) -> None:
     note("in another terminal:")
     note(f"  ptsys{option} train DATA.jsonl --name NAME --wait")
     note(f"  ptsys{option} predict NAME INPUTS.jsonl")
-    note("Ctrl-C stops it and loses no step.")
 
 
 def _data_option(root: Path) -> str:

@@ -1,112 +1,30 @@
-"""A worker as a child process: started, watched, started again, and never left behind."""
+"""The command lines and environments of workers and of the API."""
 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ptsys.cli.child_process import ChildProcess
 
 if TYPE_CHECKING:
     from ptsys.config import Settings
 
-_FIRST_BACKOFF, _LAST_BACKOFF = 1.0, 60.0  # seconds
-_STEADY_SECONDS = 60.0  # a worker that lived so long failed for a reason of its own
-_TAIL_BYTES = 4000
+
+def worker_process(settings: Settings, model: str, number: int) -> ChildProcess:
+    """A worker of that model, not started yet."""
+    log = settings.root / "logs" / f"worker-{number}.log"
+    return ChildProcess(f"worker {number}", worker_command(model), log, environment(settings))
 
 
-class WorkerProcess:
-    """One `python -m workers`, which ends by itself soon after this process has."""
-
-    def __init__(self, settings: Settings, model: str, number: int) -> None:
-        """Nothing starts yet."""
-        self.log = settings.root / "logs" / f"worker-{number}.log"
-        self._number = number
-        self._model = model
-        self._environment = environment(settings)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started = 0.0
-        self._backoff = _FIRST_BACKOFF
-        self._restart_at: float | None = None
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages."""
-        return f"worker {self._number}"
-
-    @property
-    def pid(self) -> int | None:
-        """Its process, while there is one."""
-        return None if self._process is None else self._process.pid
-
-    def start(self) -> None:
-        """Start it; what it prints goes to its log."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*worker_command(self._model), "--with-parent"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._environment,
-                start_new_session=True,  # Ctrl-C is for us, who then stop it in order
-            )
-        self._started = time.monotonic()
-        self._restart_at = None
-
-    def tend(self) -> str | None:
-        """Start it again if it died, later each time; says what happened, if anything did."""
-        now = time.monotonic()
-        if self._restart_at is not None:
-            if now < self._restart_at:
-                return None
-            self.start()
-            return f"{self.name} is started again"
-        code = self.exit_code()
-        if code is None:
-            return None
-        if now - self._started > _STEADY_SECONDS:
-            self._backoff = _FIRST_BACKOFF
-        wait, self._backoff = self._backoff, min(2 * self._backoff, _LAST_BACKOFF)
-        self._process, self._restart_at = None, now + wait
-        return f"{self.name} {_death(code)}; it starts again in {wait:.0f} s. {self.last_words()}"
-
-    def exit_code(self) -> int | None:
-        """How it ended; None while it runs, or was not started."""
-        return None if self._process is None else self._process.poll()
-
-    def terminate(self) -> None:
-        """Ask it to drain."""
-        self._restart_at = None
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-
-    def wait(self, timeout: float) -> bool:
-        """Whether it ended within so many seconds; if not, it is killed: its jobs resume from
-        their checkpoints."""
-        process, self._process = self._process, None
-        if process is None:
-            return True
-        try:
-            process.wait(timeout=max(timeout, 0.1))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            return False
-        return True
-
-    def last_words(self) -> str:
-        """The last line of its log, and where that is."""
-        try:
-            with self.log.open("rb") as log:
-                log.seek(-min(_TAIL_BYTES, self.log.stat().st_size), os.SEEK_END)
-                lines = [line for line in log.read().decode(errors="replace").splitlines() if line]
-        except OSError:
-            lines = []
-        return f"Its log, {self.log}, ends: {lines[-1]}" if lines else f"Its log is {self.log}"
+def api_process(settings: Settings, port: int) -> ChildProcess:
+    """The HTTP API on that port, not started yet."""
+    command = [sys.executable, "-m", "ptsys.api", "--host", settings.api_host, "--port", str(port)]
+    return ChildProcess(
+        "the API", command, settings.root / "logs" / "api.log", environment(settings)
+    )
 
 
 def worker_command(model: str) -> list[str]:
@@ -121,9 +39,3 @@ def environment(settings: Settings) -> dict[str, str]:
     given = {f"PTSYS_{key.upper()}": str(v) for key, v in values.items() if v is not None}
     path = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
     return {**kept, **given, "PYTHONPATH": os.pathsep.join(filter(None, path))}
-
-
-def _death(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    return f"was ended by {signal.Signals(-code).name}"

@@ -49,6 +49,11 @@ class ModelLimits:
         return self.cut_inputs([example.input for example in examples])
 
 
+def model_names(root: Path) -> list[str]:
+    """The models there are, built in or imported under `root`, in order."""
+    return sorted(set(dict(_folders(root))))
+
+
 def read_limits(root: Path, model: str) -> ModelLimits:
     """The limits of a model, built in or imported under `root`.
 

@@ -14,6 +14,7 @@ from ptsys.jobs.redis_server import locate
 
 if TYPE_CHECKING:
     from celery import Celery
+    from kombu.pools import ProducerPool
 
 QUEUE_CPU = "ptsys.cpu"
 QUEUE_DEVICE = "ptsys.device.{model}"
@@ -21,6 +22,8 @@ QUEUE_DEVICE = "ptsys.device.{model}"
 TASK_LOOK = "ptsys.look"
 TASK_SERVE = "ptsys.serve"
 
+_CONNECTIONS = 10
+_PATIENCE_SECONDS = 5.0  # for one of them, when many threads send at once
 _SERVE_EXPIRES_SECONDS = 60
 _CPU_EXPIRES_SECONDS = 3600
 
@@ -73,10 +76,9 @@ class Queue:
             raise self.address.unavailable(error) from error
 
     def close(self) -> None:
-        """Close what is this queue's own; Celery's pool of connections belongs to the process."""
+        """Close the connections."""
         self._redis.close()
-        if "_app" in self.__dict__:
-            self._app.close()
+        self._producers.force_close_all()
 
     @functools.cached_property
     def _app(self) -> Celery:
@@ -86,13 +88,25 @@ class Queue:
         app.conf.update(_config(self.address))
         return app
 
+    @functools.cached_property
+    def _producers(self) -> ProducerPool:
+        """Connections of this queue alone. Celery's own pool is shared by all of a process that
+        speak to the same Redis, and whoever closed it would close it for the others."""
+        from kombu.pools import ProducerPool
+
+        connections = self._app.connection_for_write().Pool(limit=_CONNECTIONS)
+        return ProducerPool(connections=connections, limit=_CONNECTIONS)
+
     def _send(
         self, name: str, arguments: list[str], queue: str, expires: float | None = None
     ) -> None:
         from kombu.exceptions import KombuError
 
         try:
-            self._app.send_task(name, args=arguments, queue=queue, expires=expires)
+            with self._producers.acquire(block=True, timeout=_PATIENCE_SECONDS) as producer:
+                self._app.send_task(
+                    name, args=arguments, queue=queue, expires=expires, producer=producer
+                )
         except (KombuError, redis.RedisError, OSError) as error:
             raise self.address.unavailable(error) from error
 

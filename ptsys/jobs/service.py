@@ -8,12 +8,20 @@ import hashlib
 import time
 from collections.abc import Iterator
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ptsys.config import Settings
-from ptsys.errors import Conflict, InvalidInput, JobCancelled, JobFailed, NotFound, Unavailable
+from ptsys.errors import (
+    Conflict,
+    InvalidInput,
+    JobCancelled,
+    JobFailed,
+    NotFound,
+    QuotaExceeded,
+    Unavailable,
+)
 from ptsys.jobs.leases import Leases, finish
 from ptsys.jobs.queue import Queue
 from ptsys.jobs.records import event_value, job_value, record_event
@@ -22,6 +30,7 @@ from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
 from ptsys.store.datasets import Datasets
 from ptsys.store.identifiers import new_id
+from ptsys.store.keys import ApiKeys
 from ptsys.store.models import BUILTIN, Models
 from ptsys.store.prompts import Prompts, refuse_taken_name
 from ptsys.store.tables import EventRow, IdempotencyRow, JobRow
@@ -31,6 +40,7 @@ from ptsys.types.training import TrainingSpec
 _LONGEST_KEY = 200
 _FIRST_POLL, _LAST_POLL = 0.05, 0.5  # seconds between two looks at the database
 _PAGE = 500
+_JOB_SECONDS = 30.0  # when to ask again whether one of too many jobs has ended
 
 
 class Service:
@@ -53,12 +63,20 @@ class Service:
         self.database.migrate()
         self.datasets = Datasets(self.database, settings.root, clock)
         self.prompts = Prompts(self.database, settings.root)
+        self.keys = ApiKeys(self.database, clock)
         self.models = Models(self.database, settings.root, clock)
         self.leases = Leases(self.database, settings, clock)
         self._given_queue = queue
         self._found_queue: Queue | None = None
 
-    def submit(self, spec: TrainingSpec, owner: str, *, idempotency_key: str | None = None) -> Job:
+    def submit(
+        self,
+        spec: TrainingSpec,
+        owner: str,
+        *,
+        idempotency_key: str | None = None,
+        most_unfinished: int | None = None,
+    ) -> Job:
         """Record a training job and announce it.
 
         If the queue does not answer, the job is recorded all the same, and announced by the
@@ -66,18 +84,19 @@ class Service:
 
         Raises NotFound for a dataset, model or first prompt that is not there for this owner,
         InvalidInput for a first prompt of another model, Conflict if the name is taken or the key
-        was used for another spec.
+        was used for another spec, QuotaExceeded if the owner has `most_unfinished` jobs already.
         """
-        request = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
-        known = self._submitted(owner, idempotency_key, request)
+        known = self.submitted(spec, owner, idempotency_key)
         if known is not None:
             return known
         resolved = self._resolved(spec, owner)
         try:
             with self.database.session() as session:
-                job = self._insert(session, resolved, owner, idempotency_key, request)
+                if most_unfinished is not None:
+                    _refuse_more(session, owner, most_unfinished)
+                job = self._insert(session, resolved, owner, idempotency_key, _hash(spec))
         except (IntegrityError, Conflict) as error:
-            known = self._submitted(owner, idempotency_key, request)  # at the same moment?
+            known = self.submitted(spec, owner, idempotency_key)  # at the same moment?
             if known is not None:
                 return known
             if isinstance(error, Conflict):
@@ -224,7 +243,11 @@ class Service:
                 queue.close()
         self.database.close()
 
-    def _submitted(self, owner: str, key: str | None, request: str) -> Job | None:
+    def submitted(self, spec: TrainingSpec, owner: str, key: str | None) -> Job | None:
+        """The job that this key and spec made before, if they did.
+
+        Raises Conflict if the key was used for another spec, InvalidInput for no key at all.
+        """
         if key is None:
             return None
         if not 0 < len(key) <= _LONGEST_KEY:
@@ -235,7 +258,7 @@ class Service:
             made = session.get(IdempotencyRow, (owner, key))
             if made is None:
                 return None
-            if made.request != request:
+            if made.request != _hash(spec):
                 raise Conflict(
                     f"this idempotency key was used for another request (job {made.job}); use a "
                     "new key"
@@ -295,8 +318,21 @@ class Service:
 _UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 
 
+def _hash(spec: TrainingSpec) -> str:
+    return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+
+
+def _refuse_more(session: Session, owner: str, most: int) -> None:
+    query = select(func.count()).where(JobRow.owner == owner, JobRow.state.in_(_UNFINISHED))
+    if (session.scalar(query) or 0) >= most:
+        raise QuotaExceeded(
+            f"you have {most} unfinished jobs, the most allowed; wait for one or cancel one",
+            retry_after=_JOB_SECONDS,
+        )
+
+
 def _owned(session: Session, job: str, owner: str) -> JobRow:
-    row = session.get(JobRow, job)
+    row = None if "\0" in job else session.get(JobRow, job)
     if row is None or row.owner != owner:
         raise NotFound(f"no job of yours is called {job!r}; `ptsys jobs list` shows yours")
     return row

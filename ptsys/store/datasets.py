@@ -16,6 +16,7 @@ from ptsys.store.database import Database
 from ptsys.store.identifiers import new_id
 from ptsys.store.tables import DatasetRow, JobRow
 from ptsys.store.visibility import (
+    change_shares,
     check_name,
     find_owned,
     find_visible,
@@ -103,14 +104,45 @@ class Datasets:
             raise Unavailable(f"the file of dataset {identifier} was changed; upload it again")
         return examples
 
-    def list(self, user: str, *, limit: int = 100, before: str | None = None) -> list[Dataset]:
+    def list(
+        self,
+        user: str,
+        *,
+        owner: str | None = None,
+        name: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[Dataset]:
         """What the user may see, newest first; `before` is the last id of the page before."""
         query = select(DatasetRow).where(visible_to(DatasetRow, user))
+        if owner is not None:
+            query = query.where(DatasetRow.owner == owner)
+        if name is not None:
+            query = query.where(DatasetRow.name == name)
         if before is not None:
             query = query.where(DatasetRow.id < before)
         with self._database.reading() as session:
             rows = session.scalars(query.order_by(DatasetRow.id.desc()).limit(limit))
             return [_dataset(session, row, user) for row in rows]
+
+    def share(
+        self,
+        reference: str,
+        owner: str,
+        *,
+        visibility: Visibility | None = None,
+        shared_with: Iterable[str] | None = None,
+    ) -> Dataset:
+        """Change who may see the owner's dataset; what is not given stays.
+
+        Raises NotFound unless it is the owner's, InvalidInput for users beside another visibility
+        than `shared`.
+        """
+        with self._database.session() as session:
+            row = find_owned(session, DatasetRow, reference, owner)
+            change_shares(session, row, visibility, shared_with)
+            session.flush()
+            return _dataset(session, row, owner)
 
     def delete(self, reference: str, owner: str) -> Dataset:
         """Delete the owner's dataset. Raises NotFound, or Conflict while a job needs it."""

@@ -14,6 +14,7 @@ from ptsys.store.database import Database
 from ptsys.store.identifiers import new_id
 from ptsys.store.tables import JobRow, PromptRow
 from ptsys.store.visibility import (
+    change_shares,
     check_name,
     find_owned,
     find_visible,
@@ -70,6 +71,7 @@ class Prompts:
         *,
         model: str | None = None,
         owner: str | None = None,
+        name: str | None = None,
         limit: int = 100,
         before: str | None = None,
     ) -> list[Prompt]:
@@ -79,6 +81,8 @@ class Prompts:
             query = query.where(PromptRow.model == model)
         if owner is not None:
             query = query.where(PromptRow.owner == owner)
+        if name is not None:
+            query = query.where(PromptRow.name == name)
         if before is not None:
             query = query.where(PromptRow.id < before)
         with self._database.reading() as session:
@@ -108,7 +112,7 @@ class Prompts:
                 refuse_taken_name(session, owner, name)
                 row.name = name
             if visibility is not None or shared_with is not None:
-                self._share(session, row, visibility, shared_with)
+                change_shares(session, row, visibility, shared_with)
             if tags is not None:
                 row.tags = sorted(set(tags))
             if scores is not None:
@@ -126,17 +130,6 @@ class Prompts:
         if self.tensor_path(prompt.id).exists():
             self.tensor_path(prompt.id).rmtree()
         return prompt
-
-    def _share(
-        self,
-        session: Session,
-        row: PromptRow,
-        visibility: Visibility | None,
-        users: Iterable[str] | None,
-    ) -> None:
-        after: Visibility = visibility or row.visibility  # type: ignore[assignment]
-        kept = shared_with(session, row, None) if after == "shared" else ()
-        set_shares(session, row, after, set(kept if users is None else users))
 
 
 def insert_prompt(session: Session, prompt: Prompt) -> None:

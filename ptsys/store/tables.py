@@ -81,6 +81,21 @@ class ShareRow(Row):
     user: Mapped[str] = mapped_column(String(200), primary_key=True)
 
 
+class ApiKeyRow(Row):
+    """Who may ask: found by the SHA-256 of the secret, which is kept nowhere."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (UniqueConstraint("hash"), Index(None, "user"))
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    user: Mapped[str] = mapped_column(String(200))
+    role: Mapped[str] = mapped_column(String(16))
+    note: Mapped[str | None] = mapped_column(String(200))
+    created: Mapped[datetime.datetime]
+    revoked: Mapped[datetime.datetime | None]
+
+
 class ModelRow(Row):
     """A frozen model that can be served."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, delete, or_, select
@@ -31,6 +32,8 @@ def find_visible(session: Session, table: type[Owned], reference: str, user: str
 
     Raises NotFound if there is none, or it is not the user's to see: the two are not told apart.
     """
+    if "\0" in reference:  # PostgreSQL has no such text
+        raise _missing(table, reference)
     row = session.scalar(select(table).where(table.id == reference, visible_to(table, user)))
     if row is None:
         owner, _, name = reference.rpartition("/")
@@ -46,6 +49,8 @@ def find_visible(session: Session, table: type[Owned], reference: str, user: str
 
 def find_owned(session: Session, table: type[Owned], reference: str, owner: str) -> Owned:
     """The owner's own row of that id or name. Raises NotFound for anything else."""
+    if "\0" in reference:
+        raise _missing(table, reference, "of yours ")
     for column in (table.id, table.name):
         row = session.scalar(select(table).where(column == reference, table.owner == owner))
         if row is not None:
@@ -74,6 +79,18 @@ def set_shares(session: Session, row: OwnedRow, visibility: Visibility, users: s
     row.visibility = visibility
     session.execute(delete(ShareRow).where(ShareRow.resource == row.id))
     session.add_all(ShareRow(resource=row.id, user=user) for user in sorted(users))
+
+
+def change_shares(
+    session: Session,
+    row: OwnedRow,
+    visibility: Visibility | None,
+    users: Iterable[str] | None,
+) -> None:
+    """Change what is given, leave the rest. Raises InvalidInput as `set_shares` does."""
+    after: Visibility = visibility or row.visibility  # type: ignore[assignment]
+    kept = shared_with(session, row, None) if after == "shared" else ()
+    set_shares(session, row, after, set(kept if users is None else users))
 
 
 def check_name(name: str) -> None:

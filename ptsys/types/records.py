@@ -10,6 +10,7 @@ from ptsys.types.model import Value
 from ptsys.types.training import TrainingSpec
 
 Visibility = Literal["private", "shared", "public"]
+Role = Literal["user", "admin"]
 
 
 class JobState(enum.StrEnum):
@@ -92,6 +93,17 @@ class Dataset(Value):
     digest: str
     description: str | None = None
     created: datetime.datetime
+
+
+class ApiKey(Value):
+    """What is kept of an API key: the key itself is shown once, and only its hash is stored."""
+
+    id: str
+    user: str
+    role: Role = "user"
+    note: str | None = None
+    created: datetime.datetime
+    revoked: datetime.datetime | None = None
 
 
 class Model(Value):

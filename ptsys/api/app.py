@@ -1,0 +1,106 @@
+"""The application: routers, middleware and an OpenAPI that leaves nothing out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
+
+import ptsys
+from ptsys.api.context import Context
+from ptsys.api.incoming import BodyLimits
+from ptsys.api.observing import Observing
+from ptsys.api.pages import Page
+from ptsys.api.problems import Problem, add_handlers
+from ptsys.api.questions import Gradients, GradientsBody, PredictBody
+from ptsys.api.routes import (
+    datasets,
+    events,
+    gradients,
+    health,
+    jobs,
+    keys,
+    models,
+    predict,
+    prompts,
+)
+from ptsys.api.tensors import NPY, SAFETENSORS
+from ptsys.config import Settings
+from ptsys.jobs.service import Service
+from ptsys.types.records import Event
+
+_ROUTERS = (models, datasets, prompts, predict, gradients, jobs, events, keys, health)
+_GZIP_BYTES = 2048
+_GZIP_LEVEL = 1
+_DESCRIPTION = """Prompt tuning as a service: many users' soft prompts on one frozen T5.
+
+Errors are problem details (RFC 9457) that name the field. Nothing of a prediction or gradient
+request is stored or logged."""
+
+
+def create_app(settings: Settings | None = None, service: Service | None = None) -> FastAPI:
+    """The ASGI application on these settings, by default those of the environment.
+
+    Connections open when first wanted. A service that is given stays the giver's to close.
+    """
+    settings = settings or (service.settings if service is not None else Settings())
+    context = Context(settings, service)
+    app = FastAPI(
+        title="ptsys", version=ptsys.__version__, description=_DESCRIPTION, lifespan=_lifespan
+    )
+    app.state.context = context
+    for module in _ROUTERS:
+        app.include_router(module.router)
+    add_handlers(app)
+    # Tensors do not shrink, and zipping them would take longer than the gradient.
+    app.add_middleware(
+        GZipMiddleware,
+        minimum_size=_GZIP_BYTES,
+        compresslevel=_GZIP_LEVEL,
+        exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, SAFETENSORS, NPY),
+    )
+    app.add_middleware(
+        BodyLimits, most_bytes=settings.max_body_bytes, patience=settings.body_seconds
+    )
+    app.add_middleware(Observing, metrics=context.metrics)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    app.state.context.close()
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        known = schema.setdefault("components", {}).setdefault("schemas", {})
+        known.update(_schemas())
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _schemas() -> dict[str, Any]:
+    """The shapes that routes refer to by name, because they come or go in several forms."""
+    kinds = [
+        (PredictBody, "validation"),
+        (GradientsBody, "validation"),
+        (Gradients, "serialization"),
+        (Page[Event], "serialization"),
+        (Problem, "serialization"),
+    ]
+    _, definitions = models_json_schema(
+        kinds,  # type: ignore[arg-type]
+        ref_template="#/components/schemas/{model}",
+    )
+    found: dict[str, Any] = definitions["$defs"]
+    return found

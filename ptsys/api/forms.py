@@ -1,0 +1,103 @@
+"""Values that bodies and queries have in common, and the views of records that users get."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Literal
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, Field
+
+from ptsys.types.model import Value
+from ptsys.types.records import ApiKey, Job, JobState, Visibility
+from ptsys.types.training import NAME, TrainingSpec
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("the text holds a NUL character; remove it")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_no_nul)]
+User = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}$")]
+Shares = Annotated[list[User], Field(max_length=1000)]
+Tag = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_nul)]
+Tags = Annotated[list[Tag], Field(max_length=100)]
+Name = Annotated[str, Field(pattern=NAME, description="Letters, digits, '.', '_' and '-'.")]
+
+NameQuery = Annotated[
+    str, Query(pattern=NAME, description="Letters, digits, '.', '_' and '-'.", examples=["reviews"])
+]
+VisibilityQuery = Annotated[Visibility, Query(description="Who may see it.")]
+SharesQuery = Annotated[
+    list[User], Query(max_length=1000, description="Users who may see it, if it is shared.")
+]
+OwnerQuery = Annotated[Text | None, Query(max_length=200, description="Only this user's.")]
+Called = Annotated[Text | None, Query(alias="name", max_length=100, description="Only this name.")]
+Reference = Annotated[Text, Path(max_length=100, description="An id, or a name of your own.")]
+
+
+class Sharing(Value):
+    """Who may see it from now on; what is left out stays as it is."""
+
+    visibility: Visibility | None = None
+    shared_with: Shares | None = None
+
+
+class PromptChanges(Sharing):
+    """What is left out stays as it is."""
+
+    name: Name | None = None
+    tags: Tags | None = None
+
+
+class JobView(Value):
+    """A training job, as its owner sees it."""
+
+    id: str
+    kind: Literal["train"] = "train"
+    owner: str
+    spec: TrainingSpec
+    state: JobState
+    step: int
+    metrics: dict[str, float | None]
+    attempts: int
+    cancel_requested: bool
+    error: str | None = Field(description="Why it failed, in one line.")
+    prompt: str | None = Field(description="Its prompt's id, once it succeeded.")
+    created: datetime.datetime
+    started: datetime.datetime | None
+    finished: datetime.datetime | None
+
+
+def job_view(job: Job) -> JobView:
+    """The job without what is the service's own affair: the worker and its traceback."""
+    return JobView.model_validate({field: getattr(job, field) for field in JobView.model_fields})
+
+
+class KeyRequest(Value):
+    """An API key to be made."""
+
+    user: User
+    role: Literal["user", "admin"] = "user"
+    note: Annotated[str, Field(max_length=200)] | None = None
+
+
+class NewKey(ApiKey):
+    """An API key just made; its secret cannot be asked for again."""
+
+    secret: str = Field(description="Goes into `Authorization: Bearer …`.")
+
+
+class ModelView(Value):
+    """A frozen model. Of its weights nothing is told but their fingerprint."""
+
+    name: str
+    fingerprint: str = Field(description="Prompts of one fingerprint fit the same weights.")
+    d_model: int = Field(description="The width of its prompts.")
+    max_input_length: int = Field(description="Tokens, the end of row included.")
+    max_target_length: int = Field(description="Tokens, the end of row included.")
+    builtin: bool
+    default: bool = Field(description="Used where no model is named.")
+    ready: bool = Field(description="A worker serves it now.")

@@ -1,0 +1,98 @@
+"""Each request gets an id, is counted, and never takes the process down.
+
+What is logged of a failure is where it happened: the text of an unforeseen error may hold pieces
+of a user's rows.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import traceback
+import uuid
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ptsys.api.problems import problem
+
+logger = logging.getLogger(__name__)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SECONDS = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 5, 15, 60)
+
+
+class Metrics:
+    """What the API counts. Paths are templates: no user's names, and few of them."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "ptsys_http_requests",
+            "HTTP requests answered.",
+            ("method", "path", "status"),
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "ptsys_http_request_seconds",
+            "Time until the answer's last byte.",
+            ("path",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.rows = Counter(
+            "ptsys_rows", "Rows answered by workers.", ("kind", "model"), registry=self.registry
+        )
+
+
+class Observing:
+    """Middleware around everything else."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and watch its answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(Headers(scope=scope))
+        scope["ptsys.request_id"] = request_id
+        since = time.perf_counter()
+        status = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            _log(request_id, error)
+            if status:  # the answer has begun: all that is left is to break it off
+                raise RuntimeError("an answer broke off; the log says where") from None
+            detail = f"the service failed; tell its keeper this id: {request_id}"
+            await problem(request_id, 500, detail)(scope, receive, watched)
+        finally:
+            path = getattr(scope.get("route"), "path", "unknown")
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.requests.labels(method, path, str(status)).inc()
+            self._metrics.seconds.labels(path).observe(time.perf_counter() - since)
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex[:16]
+
+
+def _log(request_id: str, error: BaseException) -> None:
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("request %s failed with %s\n%s", request_id, type(error).__name__, frames)

@@ -1,0 +1,197 @@
+"""The bodies of `/v1/predict` and `/v1/gradients`, from the wire to what a worker takes."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, Field, ValidationError
+
+from ptsys.api.context import Context
+from ptsys.api.forms import Text
+from ptsys.api.problems import wrong_fields
+from ptsys.api.tensors import JSON, SAFETENSORS, Kind, Rows, content_type, from_rows, json_object
+from ptsys.errors import InvalidInput
+from ptsys.jobs.limits import ModelLimits
+from ptsys.prompts.check import check_prompt
+from ptsys.prompts.safetensors_format import decode, encode
+from ptsys.types.model import Value
+from ptsys.types.requests import Decoding
+
+KINDS: tuple[Kind, ...] = (JSON, SAFETENSORS)
+_METADATA = "request"
+_MOST_LABELS = 256
+
+
+class _Question(Value):
+    model: str = Field(default="tiny", description="A frozen model's name.", max_length=100)
+    prompt: Text | None = Field(
+        default=None, description="A stored prompt: its id, your own name, or owner/name."
+    )
+    tensor: Rows | None = Field(
+        default=None, description="A prompt of your own, [length, d_model]."
+    )
+    inputs: list[Text] = Field(min_length=1, examples=[["a fine film"]])
+    truncate: bool = Field(
+        default=False, description="Cut inputs that are too long, instead of refusing them."
+    )
+
+
+class PredictBody(_Question):
+    """Rows to answer with one prompt, or with none: the bare model."""
+
+    decoding: Decoding = Decoding()
+
+
+class GradientsBody(_Question):
+    """Rows to differentiate: the loss is the mean over all target tokens (nats)."""
+
+    targets: list[Text] = Field(examples=[["positive"]])
+
+
+class Gradients(BaseModel):
+    """The loss and its gradient. A float that is not finite is null."""
+
+    loss: float | None = Field(description="Mean over all target tokens, nats.")
+    tokens: int = Field(description="Target tokens in all rows.")
+    row_losses: list[float | None] = Field(description="Each row's mean over its tokens, nats.")
+    predictions: list[str] = Field(description="The likeliest token at each place of the target.")
+    gradient: list[list[float | None]] = Field(description="[length, d_model]")
+
+
+class Answer(BaseModel):
+    """One row's answer."""
+
+    prediction: str
+    score: float | None = Field(description="Log-probability, summed over tokens, nats.")
+    label_scores: dict[str, float | None] | None = None
+
+
+class Predictions(BaseModel):
+    """The answers, in the order of the inputs."""
+
+    predictions: list[Answer]
+
+
+Body = TypeVar("Body", PredictBody, GradientsBody)
+
+
+async def read_question(
+    request: Request, context: Context, kind: type[Body]
+) -> tuple[Body, bytes | None]:
+    """The question and its tensor as safetensors, checked as far as no worker is needed.
+
+    Raises Refused for a body of another kind, InvalidInput naming the field for a wrong one.
+    """
+    given = content_type(request, KINDS)
+    data = await request.body()
+    return await context.in_thread(_parse, context, data, given, kind)
+
+
+def header(body: PredictBody | GradientsBody) -> dict[str, Any]:
+    """What goes to the worker beside the tensor."""
+    return body.model_dump(mode="json", exclude={"tensor", "truncate"})
+
+
+def _parse(
+    context: Context, data: bytes, given: Kind, kind: type[Body]
+) -> tuple[Body, bytes | None]:
+    if given == JSON:
+        body = _validated(kind, json_object(data))
+        array = None if body.tensor is None else from_rows(body.tensor)
+    else:
+        array, notes = decode(data)
+        if _METADATA not in notes:
+            raise InvalidInput(
+                "the safetensors file's metadata has no 'request', the question as JSON",
+                field=_METADATA,
+            )
+        body = _validated(kind, json_object(notes[_METADATA].encode(), field=_METADATA))
+        if body.tensor is not None:
+            raise InvalidInput("the prompt's tensor is in the file already", field="tensor")
+    if array is not None and body.prompt is not None:
+        raise InvalidInput("name a stored prompt or send a tensor, not both", field="prompt")
+    if isinstance(body, GradientsBody) and array is None and body.prompt is None:
+        raise InvalidInput("name a stored prompt or send a tensor", field="prompt")
+    limits = context.limits(body.model)
+    _check_rows(context, body, limits)
+    if array is None:
+        return body, None
+    field = "tensor" if given == JSON else "prompt"
+    return body, encode(check_prompt(array, limits.d_model, model=body.model, field=field))
+
+
+def _validated(kind: type[Body], value: dict[str, Any]) -> Body:
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = wrong_fields(error.errors(include_input=False, include_url=False))[0]
+        raise InvalidInput(f"{first.field}: {first.detail}", field=first.field) from None
+
+
+def _check_rows(context: Context, body: PredictBody | GradientsBody, limits: ModelLimits) -> None:
+    settings = context.settings
+    if len(body.inputs) > settings.max_request_rows:
+        raise InvalidInput(
+            f"{len(body.inputs)} rows; send at most {settings.max_request_rows} at a time",
+            field="inputs",
+        )
+    _check_texts(body.inputs, "inputs", settings.max_row_bytes)
+    if not body.truncate:
+        _check_lengths(body.inputs, limits)
+    if isinstance(body, GradientsBody):
+        _check_targets(body, limits, settings.max_row_bytes)
+    elif body.decoding.labels is not None:
+        _check_labels(body.decoding.labels, limits)
+
+
+def _check_targets(body: GradientsBody, limits: ModelLimits, most: int) -> None:
+    if len(body.targets) != len(body.inputs):
+        raise InvalidInput(
+            f"{len(body.inputs)} inputs but {len(body.targets)} targets", field="targets"
+        )
+    _check_texts(body.targets, "targets", most)
+    for place, target in enumerate(body.targets):
+        if not target.strip():
+            raise InvalidInput("the target is empty; give the answer", field=f"targets.{place}")
+    try:
+        limits.target_tokens(body.targets)
+    except InvalidInput as error:
+        raise InvalidInput(str(error), field="targets") from None
+
+
+def _check_labels(labels: tuple[str, ...], limits: ModelLimits) -> None:
+    field = "decoding.labels"
+    if not 0 < len(labels) <= _MOST_LABELS:
+        raise InvalidInput(f"{len(labels)} labels; give 1 to {_MOST_LABELS}", field=field)
+    if len(set(labels)) < len(labels):
+        raise InvalidInput("a label stands there twice; give each once", field=field)
+    for place, label in enumerate(labels):
+        if not label.strip() or "\0" in label:
+            raise InvalidInput("the label is empty or holds a NUL", field=f"{field}.{place}")
+    try:
+        limits.target_tokens(labels)
+    except InvalidInput as error:
+        raise InvalidInput(str(error), field=field) from None
+
+
+def _check_texts(texts: list[str], field: str, most: int) -> None:
+    for place, text in enumerate(texts):
+        if len(text.encode()) > most:
+            raise InvalidInput(
+                f"the text has more than {most} bytes; shorten it", field=f"{field}.{place}"
+            )
+
+
+def _check_lengths(inputs: list[str], limits: ModelLimits) -> None:
+    most = limits.max_input_length
+    for place, text in enumerate(inputs):
+        if len(text.encode()) + 1 < most:  # no token is shorter than a byte
+            continue
+        tokens = len(limits.vocabulary.encode(text)) + 1
+        if tokens > most:
+            raise InvalidInput(
+                f"the input has {tokens} tokens, model {limits.model!r} reads {most}; shorten it, "
+                "or set truncate",
+                field=f"inputs.{place}",
+            )

@@ -1,0 +1,122 @@
+"""`/v1/jobs/{job}/events`: what happens to a job, as server-sent events or as a page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from ptsys.api.authentication import Caller
+from ptsys.api.context import Context, Shared
+from ptsys.api.pages import Page
+from ptsys.api.problems import Refused, documented
+from ptsys.api.routes.jobs import JobId
+from ptsys.api.tensors import wishes
+from ptsys.types.records import Event, JobState
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+STREAM, JSON = "text/event-stream", "application/json"
+_PAGE = 500
+_FIRST_PAUSE, _LAST_PAUSE = 0.05, 0.5  # seconds between two looks at the database
+_KEEP_ALIVE_SECONDS = 15.0
+_RETRY_MS = 2000
+_LAST = 2**31 - 1  # the most that a database's integer holds
+_EVENTS: dict[str, Any] = {
+    "description": "Events numbered from 1. The stream ends with `event: end`.",
+    "content": {
+        STREAM: {
+            "schema": {"type": "string"},
+            "example": 'id: 2\nevent: progress\ndata: {"sequence": 2, "job": "job-0e6", '
+            '"time": "2026-01-01T00:00:00Z", "kind": "progress", "data": {"step": 10, '
+            '"loss": 1.2}}\n\n',
+        },
+        JSON: {"schema": {"$ref": "#/components/schemas/Page_Event_"}},
+    },
+}
+
+
+@router.get(
+    "/{job}/events",
+    response_class=Response,
+    responses={200: _EVENTS, **documented(404, 406)},
+)
+async def get_events(
+    request: Request,
+    job: JobId,
+    caller: Caller,
+    context: Shared,
+    after: Annotated[int, Query(ge=0, le=_LAST, description="Only later ones.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Of a JSON page.")] = _PAGE,
+    last: Annotated[
+        str | None,
+        Header(
+            alias="Last-Event-ID",
+            pattern=r"^[0-9]{1,9}$",
+            description="What an EventSource sends on reconnecting: as `after`.",
+        ),
+    ] = None,
+) -> Response:
+    """Follow a job. With `Accept: application/json`, a page of what happened so far instead."""
+    after = max(after, int(last or 0))
+    if _wanted(request) == JSON:
+        return JSONResponse(await _page(context, job, caller.user, after, limit))
+    await _call(context.service.get, job, caller.user)  # a 404 must come before the stream begins
+    return StreamingResponse(
+        _stream(context, job, caller.user, after),
+        media_type=STREAM,
+        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _page(context: Context, job: str, user: str, after: int, limit: int) -> Any:
+    def found() -> list[Event]:
+        return context.service.events(job, user, after=after, limit=limit)
+
+    events = await _call(found)
+    following = str(events[-1].sequence) if len(events) == limit else None
+    return Page[Event](data=events, next=following).model_dump(mode="json")
+
+
+async def _stream(context: Context, job: str, user: str, after: int) -> AsyncIterator[str]:
+    """The events as they come. Ends when the job does, or when the reader goes."""
+    yield f"retry: {_RETRY_MS}\n\n"
+    pause, spoke = _FIRST_PAUSE, time.monotonic()
+    while True:
+        state, events = await _call(_look, context, job, user, after)
+        for event in events:
+            after = event.sequence
+            yield f"id: {after}\nevent: {event.kind}\ndata: {event.model_dump_json()}\n\n"
+        if state.final and len(events) < _PAGE:
+            yield f'event: end\ndata: {{"state": "{state.value}"}}\n\n'
+            return
+        if events:
+            pause, spoke = _FIRST_PAUSE, time.monotonic()
+        elif time.monotonic() - spoke > _KEEP_ALIVE_SECONDS:
+            spoke = time.monotonic()
+            yield ": keep-alive\n\n"
+        await anyio.sleep(pause)
+        pause = min(pause * 1.5, _LAST_PAUSE)
+
+
+def _look(context: Context, job: str, user: str, after: int) -> tuple[JobState, list[Event]]:
+    state = context.service.get(job, user).state  # first: no event follows the final one
+    return state, context.service.events(job, user, after=after, limit=_PAGE)
+
+
+async def _call(function: Any, *arguments: Any) -> Any:
+    return await anyio.to_thread.run_sync(function, *arguments)
+
+
+def _wanted(request: Request) -> str:
+    for wish in wishes(request.headers.get("accept", "*/*")) or ["*/*"]:
+        if wish in ("*/*", "text/*", STREAM):
+            return STREAM
+        if wish in (JSON, "application/*"):
+            return JSON
+    raise Refused(406, f"events come as {STREAM} or {JSON}; ask for one in Accept")

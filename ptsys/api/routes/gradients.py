@@ -1,0 +1,92 @@
+"""`/v1/gradients`: the frozen model's part in a training loop that the user keeps."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from ptsys.api.authentication import Caller
+from ptsys.api.context import Shared
+from ptsys.api.problems import documented
+from ptsys.api.questions import KINDS, Gradients, GradientsBody, header, read_question
+from ptsys.api.tensors import JSON, SAFETENSORS, Kind, accepted, content_type, number, to_rows
+from ptsys.prompts.safetensors_format import decode, encode
+
+router = APIRouter(tags=["interactive"])
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": {"$ref": "#/components/schemas/GradientsBody"},
+                "example": {
+                    "model": "tiny",
+                    "prompt": "reviews",
+                    "inputs": ["a fine film"],
+                    "targets": ["positive"],
+                },
+            },
+            SAFETENSORS: {
+                "schema": {
+                    "type": "string",
+                    "format": "binary",
+                    "description": "One tensor `prompt` [length, d_model], and in the metadata "
+                    "`request`: the JSON body without `prompt` and `tensor`.",
+                }
+            },
+        },
+    }
+}
+_ANSWER: dict[str, Any] = {
+    "description": "The loss and its gradient.",
+    "content": {
+        JSON: {"schema": {"$ref": "#/components/schemas/Gradients"}},
+        SAFETENSORS: {
+            "schema": {
+                "type": "string",
+                "format": "binary",
+                "description": "One tensor `gradient` [length, d_model] of float32, and in the "
+                "metadata `response`: the JSON answer without `gradient`.",
+            }
+        },
+    },
+}
+
+
+@router.post(
+    "/v1/gradients",
+    openapi_extra=_BODY,
+    responses={200: _ANSWER, **documented(404, 406, 408, 413, 415, 429)},
+    response_class=Response,
+)
+async def gradients(request: Request, caller: Caller, context: Shared) -> Response:
+    """Differentiate the mean loss over all target tokens (nats) of some rows by the prompt.
+
+    The optimizer stays with you: send the prompt's tensor, or name a stored prompt. Nothing of
+    the request is stored or logged. `Accept` says in which form the answer comes; without a wish,
+    in the form of the request.
+    """
+    kind = accepted(request, KINDS, default=content_type(request, KINDS))
+    body, tensor = await read_question(request, context, GradientsBody)
+    answer, data = await context.in_thread(
+        context.ask, caller.user, body.model, "gradients", header(body), tensor
+    )
+    return await context.in_thread(_response, answer, data or b"", kind)
+
+
+def _response(answer: dict[str, Any], data: bytes, kind: Kind) -> Response:
+    told = {
+        "loss": number(answer["loss"]),
+        "tokens": answer["tokens"],
+        "row_losses": [number(loss) for loss in answer["row_losses"]],
+        "predictions": answer["predictions"],
+    }
+    gradient, _ = decode(data, tensor="gradient")
+    if kind == SAFETENSORS:
+        notes = {"response": json.dumps(told, allow_nan=False)}
+        return Response(encode(gradient, notes, tensor="gradient"), media_type=SAFETENSORS)
+    return JSONResponse(Gradients(**told, gradient=to_rows(gradient)).model_dump())

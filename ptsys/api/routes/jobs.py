@@ -1,0 +1,96 @@
+"""`/v1/jobs`: training with the service's own optimizer."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Query, Response
+
+from ptsys.api.authentication import Caller
+from ptsys.api.context import Context, Shared
+from ptsys.api.forms import JobView, Text, job_view
+from ptsys.api.pages import Before, Limit, Page, page
+from ptsys.api.problems import documented
+from ptsys.errors import InvalidInput
+from ptsys.types.records import JobState
+from ptsys.types.training import TrainingSpec
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+JobId = Annotated[Text, Path(max_length=100, description="The job's id.")]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,200}$",
+        description="Sent again with the same body, it returns the job it made before.",
+    ),
+]
+
+
+@router.post("", status_code=201, responses=documented(404, 408, 409, 413, 429))
+def create_job(
+    spec: TrainingSpec,
+    response: Response,
+    caller: Caller,
+    context: Shared,
+    key: Key = None,
+) -> JobView:
+    """Queue a job that tunes one prompt on one dataset through one frozen model."""
+    known = context.service.submitted(spec, caller.user, key)
+    if known is None:
+        _check(context, spec, caller.user)
+        known = context.service.submit(
+            spec,
+            caller.user,
+            idempotency_key=key,
+            most_unfinished=context.settings.max_user_jobs,
+        )
+    response.headers["Location"] = f"/v1/jobs/{known.id}"
+    return job_view(known)
+
+
+@router.get("", responses=documented())
+def list_jobs(
+    caller: Caller,
+    context: Shared,
+    state: Annotated[JobState | None, Query(description="Only these.")] = None,
+    limit: Limit = 100,
+    before: Before = None,
+) -> Page[JobView]:
+    """Your jobs, newest first."""
+
+    def found(count: int, last: str | None) -> list[JobView]:
+        jobs = context.service.list(caller.user, state=state, limit=count, before=last)
+        return [job_view(job) for job in jobs]
+
+    return page(found, lambda job: job.id, limit, before)
+
+
+@router.get("/{job}", responses=documented(404))
+def get_job(job: JobId, caller: Caller, context: Shared) -> JobView:
+    """A job of yours: its state, step and metrics."""
+    return job_view(context.service.get(job, caller.user))
+
+
+@router.post("/{job}/cancel", responses=documented(404, 409))
+def cancel_job(job: JobId, caller: Caller, context: Shared) -> JobView:
+    """Stop a job: at once if it waits, within a step or so if it runs. Twice is no error."""
+    return job_view(context.service.cancel(job, caller.user))
+
+
+def _check(context: Context, spec: TrainingSpec, user: str) -> None:
+    """What a worker would refuse only when the job's turn has come: targets that are too long."""
+    limits = context.limits(spec.model)
+    if spec.max_input_length is not None:
+        cut = min(spec.max_input_length, limits.max_input_length)
+        limits = dataclasses.replace(limits, max_input_length=cut)
+    datasets = context.service.datasets
+    for field, reference in (("dataset", spec.dataset), ("validation", spec.validation)):
+        if reference is not None:
+            rows = datasets.read(datasets.get(reference, user).id)
+            try:
+                limits.target_tokens([row.target or "" for row in rows])
+            except InvalidInput as error:
+                raise InvalidInput(str(error), field=field) from None

@@ -1,0 +1,78 @@
+"""`/v1/keys` and `/v1/me`: who may ask, and what."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import Field
+
+from ptsys.api.authentication import Admin, Caller
+from ptsys.api.context import Shared
+from ptsys.api.forms import KeyRequest, NewKey, Text
+from ptsys.api.pages import Before, Limit, Page, page
+from ptsys.api.problems import documented
+from ptsys.types.model import Value
+from ptsys.types.records import ApiKey, Role
+
+router = APIRouter(tags=["keys"])
+
+
+class UserLimits(Value):
+    """How much the caller may ask for."""
+
+    rows_per_request: int
+    rows_per_minute: int
+    jobs: int = Field(description="Unfinished jobs at a time.")
+    body_bytes: int
+
+
+class Me(Value):
+    """Who the key belongs to."""
+
+    user: str
+    role: Role
+    key: str = Field(description="The key's id, never its secret.")
+    limits: UserLimits
+
+
+@router.get("/v1/me", responses=documented())
+def me(caller: Caller, context: Shared) -> Me:
+    """Who you are to the service."""
+    settings = context.settings
+    return Me(
+        user=caller.user,
+        role=caller.role,
+        key=caller.id,
+        limits=UserLimits(
+            rows_per_request=settings.max_request_rows,
+            rows_per_minute=settings.rows_per_minute,
+            jobs=settings.max_user_jobs,
+            body_bytes=settings.max_body_bytes,
+        ),
+    )
+
+
+@router.get("/v1/keys", responses=documented(403))
+def list_keys(
+    caller: Admin, context: Shared, limit: Limit = 100, before: Before = None
+) -> Page[ApiKey]:
+    """All keys, revoked ones too, newest first. For admins."""
+
+    def found(count: int, last: str | None) -> list[ApiKey]:
+        return context.service.keys.list(limit=count, before=last)
+
+    return page(found, lambda key: key.id, limit, before)
+
+
+@router.post("/v1/keys", status_code=201, responses=documented(403, 408, 413))
+def create_key(wanted: KeyRequest, caller: Admin, context: Shared) -> NewKey:
+    """Make a key; its secret is shown this once. For admins."""
+    key, secret = context.service.keys.create(wanted.user, role=wanted.role, note=wanted.note)
+    return NewKey(**key.model_dump(), secret=secret)
+
+
+@router.delete("/v1/keys/{key}", status_code=204, responses=documented(403, 404))
+def revoke_key(key: Annotated[Text, Path(max_length=100)], caller: Admin, context: Shared) -> None:
+    """Revoke a key: it opens nothing from now on. For admins."""
+    context.service.keys.revoke(key)

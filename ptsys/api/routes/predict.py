@@ -1,0 +1,67 @@
+"""`/v1/predict`: answers of the frozen model with a prompt before the input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from ptsys.api.authentication import Caller
+from ptsys.api.context import Shared
+from ptsys.api.problems import documented
+from ptsys.api.questions import Answer, PredictBody, Predictions, header, read_question
+from ptsys.api.tensors import JSON, SAFETENSORS, number
+
+router = APIRouter(tags=["interactive"])
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": {"$ref": "#/components/schemas/PredictBody"},
+                "example": {
+                    "model": "tiny",
+                    "prompt": None,
+                    "inputs": ["a fine film"],
+                    "decoding": {"labels": ["positive", "negative"]},
+                },
+            },
+            SAFETENSORS: {
+                "schema": {
+                    "type": "string",
+                    "format": "binary",
+                    "description": "One tensor `prompt` [length, d_model], and in the metadata "
+                    "`request`: the JSON body without `prompt` and `tensor`.",
+                }
+            },
+        },
+    }
+}
+
+
+@router.post(
+    "/v1/predict",
+    openapi_extra=_BODY,
+    responses=documented(404, 408, 413, 415, 429),
+)
+async def predict(request: Request, caller: Caller, context: Shared) -> Predictions:
+    """Answer some rows, or score the labels in `decoding.labels`.
+
+    The prompt is stored, sent along, or none: the bare model. Nothing of the request is stored or
+    logged.
+    """
+    body, tensor = await read_question(request, context, PredictBody)
+    answer, _ = await context.in_thread(
+        context.ask, caller.user, body.model, "predict", header(body), tensor
+    )
+    return Predictions(predictions=[_row(row) for row in answer["predictions"]])
+
+
+def _row(row: dict[str, Any]) -> Answer:
+    scores = row.get("label_scores")
+    return Answer(
+        prediction=row["prediction"],
+        score=number(row["score"]),
+        label_scores=scores and {label: number(score) for label, score in scores.items()},
+    )

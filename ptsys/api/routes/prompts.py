@@ -1,0 +1,198 @@
+"""`/v1/prompts`: the stored prompts, their tensors, and who may see them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from numpy.typing import NDArray
+
+from ptsys.api.authentication import Caller
+from ptsys.api.context import Context, Shared
+from ptsys.api.forms import (
+    Called,
+    NameQuery,
+    OwnerQuery,
+    PromptChanges,
+    Reference,
+    SharesQuery,
+    Tag,
+    Text,
+    VisibilityQuery,
+)
+from ptsys.api.pages import Before, Limit, Page, page
+from ptsys.api.problems import documented
+from ptsys.api.tensors import JSON, NPY, SAFETENSORS, Kind, accepted, content_type, decode, to_rows
+from ptsys.prompts import npy_format, safetensors_format
+from ptsys.prompts.check import check_prompt
+from ptsys.prompts.orbax_form import read_orbax, write_orbax
+from ptsys.store.prompts import refuse_taken_name
+from ptsys.types.records import Prompt
+
+router = APIRouter(prefix="/v1/prompts", tags=["prompts"])
+
+_KINDS: tuple[Kind, ...] = (SAFETENSORS, NPY, JSON)
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_CONTENT = {
+    SAFETENSORS: _BINARY,
+    NPY: _BINARY,
+    JSON: {
+        "schema": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["tensor"],
+            "properties": {
+                "tensor": {
+                    "type": "array",
+                    "description": "[length, d_model]",
+                    "items": {"type": "array", "items": {"type": "number"}},
+                }
+            },
+        }
+    },
+}
+_TENSOR: dict[str, Any] = {
+    "description": "The tensor `prompt` [length, d_model], float32.",
+    "content": _CONTENT,
+}
+
+
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra={"requestBody": {"required": True, "content": _CONTENT}},
+    responses=documented(408, 409, 413, 415),
+)
+async def add_prompt(
+    request: Request,
+    response: Response,
+    caller: Caller,
+    context: Shared,
+    name: NameQuery,
+    model: Annotated[Text, Query(max_length=100, description="The model it fits.")] = "tiny",
+    visibility: VisibilityQuery = "private",
+    shared_with: SharesQuery = [],  # noqa: B006  # FastAPI copies it
+    tags: Annotated[list[Tag], Query(max_length=100)] = [],  # noqa: B006
+) -> Prompt:
+    """Keep a prompt of your own. Its width must be the model's `d_model`."""
+    kind = content_type(request, _KINDS)
+    data = await request.body()
+    field = "tensor" if kind == JSON else "prompt"
+
+    def keep() -> Prompt:
+        limits = context.limits(model)
+        array = check_prompt(decode(data, kind), limits.d_model, model=model, field=field)
+        record = Prompt(
+            id=context.service.prompts.new_id(),
+            name=name,
+            owner=caller.user,
+            visibility=visibility,
+            shared_with=tuple(sorted(set(shared_with))),
+            model=model,
+            model_fingerprint=limits.fingerprint,
+            length=array.shape[0],
+            d_model=array.shape[1],
+            created=context.service.clock(),
+            tags=tuple(sorted(set(tags))),
+        )
+        return _keep(context, record, array)
+
+    stored = await context.in_thread(keep)
+    response.headers["Location"] = f"/v1/prompts/{stored.id}"
+    return stored
+
+
+@router.get("", responses=documented())
+def list_prompts(
+    caller: Caller,
+    context: Shared,
+    model: Annotated[Text | None, Query(max_length=100, description="Only this model's.")] = None,
+    owner: OwnerQuery = None,
+    name: Called = None,
+    limit: Limit = 100,
+    before: Before = None,
+) -> Page[Prompt]:
+    """The prompts you may see, newest first."""
+
+    def found(count: int, last: str | None) -> list[Prompt]:
+        return context.service.prompts.list(
+            caller.user, model=model, owner=owner, name=name, limit=count, before=last
+        )
+
+    return page(found, lambda prompt: prompt.id, limit, before)
+
+
+@router.get("/{prompt}", responses=documented(404))
+def get_prompt(prompt: Reference, caller: Caller, context: Shared) -> Prompt:
+    """What is known of a prompt: model, data, options of its training, scores."""
+    return context.service.prompts.get(prompt, caller.user)
+
+
+@router.get(
+    "/{prompt}/tensor",
+    response_class=Response,
+    responses={200: _TENSOR, **documented(404, 406)},
+)
+def get_tensor(request: Request, prompt: Reference, caller: Caller, context: Shared) -> Response:
+    """The tensor itself. `Accept` says in which form; without a wish, as safetensors."""
+    kind = accepted(request, _KINDS, default=SAFETENSORS)
+    found = context.service.prompts.get(prompt, caller.user)
+    array = read_orbax(context.service.prompts.tensor_path(found.id))
+    return _tensor(found, array, kind)
+
+
+@router.patch("/{prompt}", responses=documented(404, 408, 409, 413))
+def change_prompt(
+    prompt: Reference, changes: PromptChanges, caller: Caller, context: Shared
+) -> Prompt:
+    """Change a prompt's name or tags, or who may see it. Its tensor never changes."""
+    return context.service.prompts.update(
+        prompt,
+        caller.user,
+        name=changes.name,
+        visibility=changes.visibility,
+        shared_with=changes.shared_with,
+        tags=changes.tags,
+    )
+
+
+@router.delete("/{prompt}", status_code=204, responses=documented(404))
+def delete_prompt(prompt: Reference, caller: Caller, context: Shared) -> None:
+    """Delete a prompt of yours, for good."""
+    context.service.prompts.delete(prompt, caller.user)
+
+
+def _keep(context: Context, record: Prompt, array: NDArray[np.float32]) -> Prompt:
+    """Tensor first, then the record: a record never lacks its tensor."""
+    prompts = context.service.prompts
+    with context.service.database.reading() as session:
+        refuse_taken_name(session, record.owner, record.name)
+    tensor = prompts.tensor_path(record.id)
+    write_orbax(tensor, array)
+    try:
+        return prompts.add(record)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            tensor.rmtree()
+        raise
+
+
+def _tensor(prompt: Prompt, array: NDArray[np.float32], kind: Kind) -> Response:
+    if kind == JSON:
+        return JSONResponse({"tensor": to_rows(array)})
+    if kind == NPY:
+        data = npy_format.encode(array)
+    else:
+        notes = {
+            "name": prompt.name,
+            "model": prompt.model,
+            "model_fingerprint": prompt.model_fingerprint,
+            "steps": str(prompt.steps),
+        }
+        data = safetensors_format.encode(array, notes)
+    suffix = "npy" if kind == NPY else "safetensors"
+    shown = {"Content-Disposition": f'attachment; filename="{prompt.name}.{suffix}"'}
+    return Response(data, media_type=kind, headers=shown)

@@ -1,0 +1,122 @@
+"""Tensors in and out, as safetensors, `.npy` or JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import numpy as np
+from fastapi import Request
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from ptsys.api.problems import Refused
+from ptsys.errors import InvalidInput
+from ptsys.prompts import npy_format, safetensors_format
+from ptsys.prompts.check import check_prompt
+
+SAFETENSORS: Final = "application/x-safetensors"
+NPY: Final = "application/x-npy"
+JSON: Final = "application/json"
+Kind = Literal["application/x-safetensors", "application/x-npy", "application/json"]
+
+Rows = list[list[float]]
+_ROWS: TypeAdapter[Rows] = TypeAdapter(Rows)
+
+
+def content_type(request: Request, allowed: Sequence[Kind]) -> Kind:
+    """The kind of the request's body. Raises Refused (415) for one that is not allowed."""
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    for kind in allowed:
+        if kind == given:
+            return kind
+    raise Refused(415, f"send the body as {' or '.join(allowed)}, and say so in Content-Type")
+
+
+def accepted(request: Request, offered: Sequence[Kind], default: Kind) -> Kind:
+    """The kind of answer that the request prefers. Raises Refused (406) if it wants none of these.
+
+    Whatever is weighted 0 is not wanted; `*/*`, or no wish at all, means the default.
+    """
+    wanted = wishes(request.headers.get("accept", "*/*"))
+    if not wanted:
+        return default
+    for wish in wanted:
+        if wish in ("*/*", "application/*"):
+            return default
+        for kind in offered:
+            if kind == wish:
+                return kind
+    raise Refused(406, f"the answer comes as {' or '.join(offered)}; ask for one in Accept")
+
+
+def wishes(header: str) -> list[str]:
+    """The media ranges of an Accept header, the most wanted first."""
+    ranked = []
+    for place, part in enumerate(header.split(",")):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    weight = float(parameter[2:])
+                except ValueError:
+                    weight = 0.0
+        if name and weight > 0:
+            ranked.append((-weight, place, name))
+    return [name for _, _, name in sorted(ranked)]
+
+
+def from_rows(rows: Rows | None, *, field: str = "tensor") -> NDArray[np.float32]:
+    """The prompt [P, D] written as lists. Raises InvalidInput if it is none."""
+    rows = rows or []
+    widths = {len(row) for row in rows}
+    if len(widths) > 1:
+        raise InvalidInput(f"the rows have several lengths: {sorted(widths)[:4]}", field=field)
+    array = np.array(rows, np.float64).reshape(len(rows), widths.pop() if widths else 0)
+    return check_prompt(array, None, field=field)
+
+
+def to_rows(array: NDArray[np.float32]) -> list[list[float | None]]:
+    """The array as lists; JSON has no NaN, so what is not finite becomes null."""
+    rows: list[list[float | None]] = array.astype(np.float64).tolist()
+    if np.isfinite(array).all():
+        return rows
+    return [[number(value) for value in row] for row in rows]
+
+
+def number(value: float | None) -> float | None:
+    """The number, or null if JSON has none for it."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def decode(data: bytes, kind: Kind) -> NDArray[Any]:
+    """The array in a body of that kind. Raises InvalidInput."""
+    if kind == NPY:
+        return npy_format.decode(data)
+    if kind == SAFETENSORS:
+        return safetensors_format.decode(data)[0]
+    body = json_object(data)
+    for key in body:
+        if key != "tensor":
+            raise InvalidInput("the body holds `tensor` alone", field=str(key)[:60])
+    try:
+        return from_rows(_ROWS.validate_python(body.get("tensor")))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in ("tensor", *first["loc"]))
+        raise InvalidInput(str(first["msg"]), field=where) from None
+
+
+def json_object(data: bytes, *, field: str | None = None) -> dict[str, Any]:
+    """The JSON object in these bytes. Raises InvalidInput for anything else."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8, or too deep"
+        raise InvalidInput(f"this is not JSON: {reason}", field=field) from None
+    if not isinstance(value, dict):
+        raise InvalidInput("a JSON object is wanted here", field=field)
+    return value

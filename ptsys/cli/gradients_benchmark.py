@@ -1,0 +1,251 @@
+"""`ptsys bench gradients`: the whole path of a gradient request, against the compiled pass alone.
+
+HTTP, the API's process, Redis, Celery's wake-up, a worker's engine and back, all real and all on
+this machine, loaded by clients that send one row each and wait for its gradient. The same rows
+sent straight to the compiled pass in one process say what the path costs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ptsys.cli.http_load import Load, http_load
+from ptsys.cli.output import messages, note, results
+from ptsys.cli.ports import free_port
+from ptsys.cli.stack import Stack
+from ptsys.config import Settings
+from ptsys.jobs.presence import workers
+from ptsys.jobs.service import Service
+from ptsys.prompts.safetensors_format import encode
+from ptsys.store.keys import ApiKeys
+
+if TYPE_CHECKING:
+    from ptsys.engine.model import ServedModel
+
+Which = Literal["tiny", "small"]
+PATH, TENSORS = "/v1/gradients", "application/x-safetensors"
+INPUT, TARGET = "red, green, blue, small, large", "green"
+PRESENCE_SECONDS = 3.0  # a worker's counts are told every so often
+STRAIGHT_SECONDS = 3.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One number of clients; latencies in milliseconds."""
+
+    model: str
+    clients: int
+    requests_per_second: float
+    p50_ms: float
+    p99_ms: float
+    rows_per_batch: float
+    straight_rows_per_second: float
+    straight_ms: float
+
+    @property
+    def ratio(self) -> float:
+        """Rows a second through the whole path, for one straight to the pass."""
+        return self.requests_per_second / self.straight_rows_per_second
+
+
+def main(model: Which, clients: Sequence[int], length: int, seconds: float, as_json: bool) -> None:
+    """Measure and print a table, or one JSON list."""
+    with tempfile.TemporaryDirectory(prefix="ptsys-bench-") as folder:
+        found = measure(Path(folder), model, clients, length, seconds)
+    if as_json:
+        rows = [{**dataclasses.asdict(one), "ratio": one.ratio} for one in found]
+        results().print_json(json.dumps(rows))
+        return
+    _show(found, model, length)
+
+
+def measure(
+    root: Path, model: Which, clients: Sequence[int], length: int, seconds: float
+) -> list[Measurement]:
+    """The benchmark in a folder of its own."""
+    settings = Settings(
+        data_dir=root,
+        redis_url=None,
+        database_url=None,
+        model=model,
+        api_port=free_port("127.0.0.1", 0, 0),
+        rows_per_minute=10**9,
+    )
+    with messages().status("the compiled pass alone"):
+        served = _model(root, model)
+        prompt = np.random.default_rng(0).normal(0, 0.1, (length, served.frozen.config.d_model))
+        straight = {count: _straight(served, prompt.astype(np.float32), count) for count in clients}
+    with Service(settings) as service:
+        if model != "tiny":
+            _import(service, root, model)
+        _, key = ApiKeys(service.database).create("bench")
+        with Stack(settings, model=model, api_port=settings.api_port) as stack:
+            with messages().status("starting") as status:
+                stack.wait_until_ready(lambda text: status.update(text))
+            request = {"model": model, "inputs": [INPUT], "targets": [TARGET]}
+            body = encode(prompt.astype(np.float32), {"request": json.dumps(request)})
+            headers = {"Authorization": f"Bearer {key}", "Content-Type": TENSORS}
+            return [
+                _loaded(stack, settings, model, count, straight[count], headers, body, seconds)
+                for count in clients
+            ]
+
+
+def _loaded(
+    stack: Stack,
+    settings: Settings,
+    model: str,
+    clients: int,
+    straight: float,
+    headers: dict[str, str],
+    body: bytes,
+    seconds: float,
+) -> Measurement:
+    def load(duration: float) -> Load:
+        return http_load(
+            settings.api_host,
+            settings.api_port,
+            PATH,
+            headers,
+            body,
+            clients=clients,
+            seconds=duration,
+        )
+
+    with messages().status(f"{clients} clients: warming up"):
+        load(seconds)  # shapes are compiled as they are met
+        load(seconds / 2)
+    before = _counts(stack)
+    with messages().status(f"{clients} clients"):
+        found = load(seconds)
+    steps, rows = (b - a for a, b in zip(before, _counts(stack), strict=True))
+    return Measurement(
+        model=model,
+        clients=clients,
+        requests_per_second=found.rate,
+        p50_ms=found.percentile(0.5) * 1000,
+        p99_ms=found.percentile(0.99) * 1000,
+        rows_per_batch=rows / max(steps, 1),
+        straight_rows_per_second=clients / straight,
+        straight_ms=straight * 1000,
+    )
+
+
+def _counts(stack: Stack) -> tuple[int, int]:
+    """Interactive steps and rows of the worker so far."""
+    time.sleep(PRESENCE_SECONDS + 1)
+    [worker] = [one for one in workers(stack.address) if one.model is not None]
+    return worker.interactive_steps, worker.interactive_rows
+
+
+def _straight(served: ServedModel, prompt: np.ndarray, count: int) -> float:
+    """Seconds of the compiled pass over `count` users' rows, one each, in this process."""
+    import jax
+
+    from ptsys.data.features import encode_inputs, encode_targets, pad
+    from ptsys.engine.buckets import INPUT_LENGTHS, PROMPT_LENGTHS, ROWS, TARGET_LENGTHS, fit
+    from ptsys.passes.batch import Prompts, Rows
+    from ptsys.passes.gradients import gradients
+    from ptsys.sharding.mesh import shards_of
+
+    config, shards = served.frozen.config, shards_of(served.frozen.mesh)
+    inputs = encode_inputs(served.vocabulary, [INPUT], config.max_input_length)
+    targets = encode_targets(served.vocabulary, [TARGET], config.max_target_length)
+    width = fit(len(prompt), PROMPT_LENGTHS, "prompt")
+    rows = shards * fit(-(-count // shards), ROWS, "rows")
+    values = np.zeros((count, width, config.d_model), np.float32)
+    values[:, width - len(prompt) :] = prompt
+    turn, shard = np.divmod(np.arange(count), shards)
+    where = shard * (rows // shards) + turn
+    slot = np.full(rows, count, np.int32)
+    slot[where] = np.arange(count)
+    x = np.zeros((rows, fit(len(inputs[0]), INPUT_LENGTHS, "input")), np.int32)
+    y = np.zeros((rows, fit(len(targets[0]), TARGET_LENGTHS, "target")), np.int32)
+    x[where] = pad(inputs, x.shape[1], 1)
+    y[where] = pad(targets, y.shape[1], 1)
+    arguments = (
+        served.frozen,
+        Prompts(jax.numpy.asarray(values), jax.numpy.full((count,), len(prompt))),
+        Rows(*(jax.numpy.asarray(part) for part in (x, y, slot))),
+    )
+    jax.block_until_ready(gradients(*arguments))
+    times: list[float] = []
+    while sum(times) < STRAIGHT_SECONDS or len(times) < 3:
+        since = time.perf_counter()
+        np.asarray(gradients(*arguments).values)
+        times.append(time.perf_counter() - since)
+    return sorted(times)[len(times) // 2]
+
+
+def _model(root: Path, model: Which) -> ServedModel:
+    """The built-in model, or the shape of T5 1.1 small with random weights, which is written to
+    a folder as well, for the worker to load."""
+    from ptsys.engine.model import serve
+    from ptsys.models.registry import load_builtin
+    from ptsys.sharding.mesh import use_every_core
+
+    use_every_core()
+    builtin = load_builtin("tiny")
+    if model == "tiny":
+        return serve(builtin)
+    from ptsys.models.builtin_format import read_builtin, write_builtin
+    from ptsys.models.config import T5Config
+    from ptsys.models.t5 import create
+
+    config = T5Config(
+        vocab_size=32128,
+        d_model=512,
+        num_heads=6,
+        head_dim=64,
+        d_ff=1024,
+        encoder_layers=8,
+        decoder_layers=8,
+    )
+    assert builtin.vocabulary_path is not None
+    vocabulary = builtin.vocabulary_path.read_bytes()
+    write_builtin(create(config), root / "random", vocabulary=vocabulary, source="random weights")
+    return serve(read_builtin(root / "random", model))
+
+
+def _import(service: Service, root: Path, model: str) -> None:
+    from ptsys.models.registry import Registry
+
+    service.models.add(Registry(service.settings.root).import_model(root / "random", model))
+
+
+def _show(found: Sequence[Measurement], model: str, length: int) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"gradients of one row a request: model {model}, prompt length {length}")
+    for heading in (
+        "clients",
+        "requests/s",
+        "p50 ms",
+        "p99 ms",
+        "rows a batch",
+        "straight rows/s",
+        "ratio",
+    ):
+        table.add_column(heading, justify="right")
+    for one in found:
+        table.add_row(
+            str(one.clients),
+            f"{one.requests_per_second:.0f}",
+            f"{one.p50_ms:.1f}",
+            f"{one.p99_ms:.1f}",
+            f"{one.rows_per_batch:.1f}",
+            f"{one.straight_rows_per_second:.0f}",
+            f"{one.ratio:.2f}",
+        )
+    results().print(table)
+    first = found[0]
+    if first.clients == 1:
+        note(f"the path of one client adds {first.p50_ms - first.straight_ms:.1f} ms (p50)")

@@ -1,0 +1,33 @@
+"""The Python client: httpx, numpy and safetensors, and never an accelerator stack."""
+
+from ptsys.client.asking import Gradients
+from ptsys.client.client import Client
+from ptsys.client.jobs import JobHandle
+from ptsys.client.models import ServedModel
+from ptsys.client.multitask import Affine, SplitGradient, combine, split_gradient
+from ptsys.client.retries import Retries
+from ptsys.client.rows import read_rows
+from ptsys.data.order import BatchOrder
+from ptsys.types.example import Example
+from ptsys.types.requests import Decoding, Prediction
+from ptsys.types.training import Initialization, Optimizer, TrainingSpec
+
+__all__ = [
+    "Affine",
+    "BatchOrder",
+    "Client",
+    "Decoding",
+    "Example",
+    "Gradients",
+    "Initialization",
+    "JobHandle",
+    "Optimizer",
+    "Prediction",
+    "Retries",
+    "ServedModel",
+    "SplitGradient",
+    "TrainingSpec",
+    "combine",
+    "read_rows",
+    "split_gradient",
+]

@@ -1,0 +1,141 @@
+"""Predictions and gradients: how a request is put, and its answer read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ptsys.client.connection import Connection, decoded, value
+from ptsys.client.prompts import SAFETENSORS, prompt_array
+from ptsys.errors import InvalidInput, Unavailable
+from ptsys.prompts.safetensors_format import decode, encode
+from ptsys.types.example import Example
+from ptsys.types.records import Prompt
+from ptsys.types.requests import Decoding, Prediction
+
+PromptLike = str | Prompt | ArrayLike
+"""A stored prompt's name, id, "owner/name" or record; or the prompt itself [length, d_model]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradients:
+    """What the frozen model says of a prompt on some rows.
+
+    `loss` is the mean over all `tokens` target tokens (nats) and `gradient` [length, d_model] is
+    its gradient; `row_losses` are each row's mean over its own tokens, and `predictions` the
+    likeliest token at each place of its target, given the target before it.
+    """
+
+    loss: float
+    tokens: int
+    gradient: NDArray[np.float32]
+    row_losses: tuple[float, ...]
+    predictions: tuple[str, ...]
+
+
+def gradients(
+    connection: Connection,
+    prompt: PromptLike,
+    model: str | None,
+    rows: Sequence[Example],
+    *,
+    truncate: bool,
+) -> Gradients:
+    """The gradient of one request's rows."""
+    request: dict[str, Any] = {
+        "inputs": [row.input for row in rows],
+        "targets": [row.target for row in rows],
+        "truncate": truncate,
+    }
+    body = _body(request, prompt, model)
+    answer = connection.ask("POST", "/v1/gradients", **body, **_accepting(body, SAFETENSORS))
+    array, notes = decode(answer.content, tensor="gradient")
+    try:
+        told = json.loads(notes["response"])
+        return Gradients(
+            loss=_number(told["loss"]),
+            tokens=int(told["tokens"]),
+            gradient=array.astype(np.float32),
+            row_losses=tuple(_number(x) for x in told["row_losses"]),
+            predictions=tuple(told["predictions"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unavailable(
+            f"the service's answer lacks what belongs to a gradient ({error!r}); run one version "
+            "of ptsys on both sides"
+        ) from None
+
+
+def joined(parts: Sequence[Gradients]) -> Gradients:
+    """The gradient of all rows of several requests: each part counts by its tokens."""
+    if len(parts) == 1:
+        return parts[0]
+    tokens = sum(part.tokens for part in parts)
+    total = sum(part.gradient.astype(np.float64) * (part.tokens / tokens) for part in parts)
+    return Gradients(
+        loss=sum(part.loss * part.tokens for part in parts) / tokens,
+        tokens=tokens,
+        gradient=np.asarray(total, np.float32),
+        row_losses=tuple(x for part in parts for x in part.row_losses),
+        predictions=tuple(x for part in parts for x in part.predictions),
+    )
+
+
+def predict(
+    connection: Connection,
+    prompt: PromptLike | None,
+    model: str | None,
+    inputs: Sequence[str],
+    decoding: Decoding,
+    *,
+    truncate: bool,
+) -> list[Prediction]:
+    """The answers to one request's inputs."""
+    request = {
+        "inputs": list(inputs),
+        "decoding": decoding.model_dump(mode="json"),
+        "truncate": truncate,
+    }
+    body = _body(request, prompt, model)
+    answer = connection.ask("POST", "/v1/predict", **body, **_accepting(body, "application/json"))
+    rows = decoded(answer).get("predictions")
+    if not isinstance(rows, list) or len(rows) != len(inputs):
+        raise Unavailable("the service did not answer every row; run one version on both sides")
+    return [value(Prediction, row) for row in rows]
+
+
+def _body(request: dict[str, Any], prompt: PromptLike | None, model: str | None) -> dict[str, Any]:
+    """A request's content: JSON, or safetensors where it carries a prompt."""
+    if isinstance(prompt, Prompt):
+        if model not in (None, prompt.model):
+            raise InvalidInput(
+                f"prompt {prompt.name!r} belongs to model {prompt.model!r}, not {model!r}",
+                field="model",
+            )
+        request, prompt = request | {"model": prompt.model}, prompt.id
+    elif model is not None:
+        request = request | {"model": model}
+    if prompt is None:
+        return {"json": request}
+    if isinstance(prompt, str):
+        return {"json": request | {"prompt": prompt}}
+    text = json.dumps(request, ensure_ascii=True, separators=(",", ":"))
+    return {"content": encode(prompt_array(prompt), {"request": text})}
+
+
+def _accepting(body: dict[str, Any], accept: str) -> dict[str, Any]:
+    headers = {"Accept": accept}
+    if "content" in body:
+        headers["Content-Type"] = SAFETENSORS
+    return {"headers": headers}
+
+
+def _number(told: Any) -> float:
+    """A loss as it was told: null is one that is not finite."""
+    return math.nan if told is None else float(told)

@@ -1,0 +1,238 @@
+"""The client of a ptsys service."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from ptsys.client import asking
+from ptsys.client.asking import Gradients, PromptLike
+from ptsys.client.connection import Connection, decoded
+from ptsys.client.datasets import Datasets
+from ptsys.client.jobs import JobHandle, Jobs
+from ptsys.client.models import Models
+from ptsys.client.prompts import Prompts
+from ptsys.client.references import reference
+from ptsys.client.retries import Retries
+from ptsys.client.rows import Row, batches, examples
+from ptsys.data.metrics import summarize
+from ptsys.errors import InvalidInput
+from ptsys.types.model import Value
+from ptsys.types.records import Dataset
+from ptsys.types.requests import Decoding, Prediction
+from ptsys.types.training import TrainingSpec
+
+TIMEOUT = 180.0
+"""Seconds to wait for an answer: the shape of a first request may have to be compiled."""
+_MOST_ROWS = 256  # rows a request, where the service would take more
+
+Rows = Iterable[Row]
+_V = TypeVar("_V", bound=Value)
+
+
+class Client:
+    """A service's models, datasets, prompts and jobs; predictions and gradients.
+
+        client = ptsys.Client()
+        job = client.train("reviews", "reviews.jsonl", steps=300)
+        job.wait()
+        client.predict("reviews", ["a fine film"])
+
+    The address and the key come from the arguments, else from PTSYS_URL and PTSYS_API_KEY.
+    Requests are repeated with growing pauses when the connection breaks or the service is busy
+    or away (see `Retries`); nothing is made twice. Every error is a `ptsys.errors.PtsysError`.
+    May be shared between threads; close it, or use it in a `with`.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        retries: Retries | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """Nothing is sent yet. `transport` replaces the network, as in tests.
+
+        Raises InvalidInput without a key, or for an address that is no URL.
+        """
+        self._connection = Connection(
+            url, key, timeout=timeout, retries=retries or Retries(), transport=transport
+        )
+        self.models = Models(self._connection)
+        self.datasets = Datasets(self._connection)
+        self.prompts = Prompts(self._connection)
+        self.jobs = Jobs(self._connection)
+        self._rows: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<ptsys.Client {self._connection.url}>"
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all sockets."""
+        self._connection.close()
+
+    def me(self) -> dict[str, Any]:
+        """Who the key belongs to, and its limits."""
+        return decoded(self._connection.ask("GET", "/v1/me"))
+
+    # ---- with the user's own optimizer ----------------------------------------------------
+
+    def gradients(
+        self,
+        prompt: PromptLike,
+        rows: Rows,
+        *,
+        model: str | None = None,
+        truncate: bool = False,
+    ) -> Gradients:
+        """The loss of a prompt on rows, and its gradient [length, d_model].
+
+        The loss is the mean over all target tokens of the rows (nats). Nothing of it is stored.
+        Inputs longer than the model reads are refused, or cut where `truncate` says so, as jobs
+        do. More rows than a request may hold are sent in parts and joined. Raises InvalidInput
+        naming the field, NotFound for a prompt that is not there.
+        """
+        parts = [
+            asking.gradients(self._connection, prompt, model, part, truncate=truncate)
+            for part in batches(examples(rows), self._rows_a_request())
+        ]
+        return asking.joined(parts)
+
+    def predict(
+        self,
+        prompt: PromptLike | None,
+        inputs: Iterable[str],
+        *,
+        model: str | None = None,
+        labels: Sequence[str] | None = None,
+        decoding: Decoding | None = None,
+        truncate: bool = False,
+        **options: Any,
+    ) -> list[Prediction]:
+        """The model's answers under a prompt (None: the bare model), in order.
+
+        `labels` are scored instead of generating. `options` are the fields of `Decoding`, such as
+        `method="beam"` or `max_tokens=8`; or give a whole `Decoding`.
+        """
+        if isinstance(inputs, str):
+            raise InvalidInput("inputs is one text; give a list of texts", field="inputs")
+        chosen = _decoding(decoding, labels, options)
+        return [
+            answer
+            for part in batches(inputs, self._rows_a_request())
+            for answer in asking.predict(
+                self._connection, prompt, model, part, chosen, truncate=truncate
+            )
+        ]
+
+    def evaluate(
+        self,
+        prompt: PromptLike | None,
+        data: str | Dataset | Rows,
+        *,
+        model: str | None = None,
+        labels: Sequence[str] | None = None,
+        decoding: Decoding | None = None,
+        truncate: bool = False,
+        **options: Any,
+    ) -> dict[str, float]:
+        """`accuracy` (exact match) and `token_f1` of the answers, as jobs record them; from 0 to 1.
+
+        `data` are rows with targets, or a stored dataset. Other arguments as in `predict`.
+        """
+        stored = isinstance(data, str | Dataset)
+        rows = examples(self.datasets.rows(data) if stored else data)  # type: ignore[arg-type]
+        answers = self.predict(
+            prompt,
+            [row.input for row in rows],
+            model=model,
+            labels=labels,
+            decoding=decoding,
+            truncate=truncate,
+            **options,
+        )
+        return summarize([x.prediction for x in answers], [row.target or "" for row in rows])
+
+    # ---- with the service's optimizer -----------------------------------------------------
+
+    def train(
+        self,
+        name: str,
+        data: Dataset | str | os.PathLike[str] | Rows,
+        *,
+        validation: Dataset | str | os.PathLike[str] | Rows | None = None,
+        idempotency_key: str | None = None,
+        **settings: Any,
+    ) -> JobHandle:
+        """Queue a job that tunes a prompt; `.wait()` for it, then use the prompt by its name.
+
+        `data` and `validation` are stored datasets (record, id, name), or else are stored first,
+        as `<name>-train` and `<name>-validation`: a `Path` or a text that ends in `.jsonl`, or
+        rows. `settings` are the other fields of `TrainingSpec`: model, steps, length, batch_size,
+        optimizer (`{"kind": "adamw", "learning_rate": 0.1}`), initialization, seed and so on.
+
+        Raises InvalidInput naming the field, Conflict if the name is taken.
+        """
+        spec = {"name": name, "dataset": "", **settings}
+        _spec(spec)  # before anything is stored
+        spec["dataset"] = self._stored(f"{name}-train", data)
+        if validation is not None:
+            spec["validation"] = self._stored(f"{name}-validation", validation)
+        return self.jobs.submit(_spec(spec), idempotency_key=idempotency_key)
+
+    def _stored(self, name: str, data: Dataset | str | os.PathLike[str] | Rows) -> str:
+        if isinstance(data, Dataset):
+            return reference(data)
+        if isinstance(data, str) and not data.endswith(".jsonl"):
+            return data
+        return self.datasets.ensure(name, data).id
+
+    def _rows_a_request(self) -> int:
+        """Rows that one request may hold; asked once."""
+        if self._rows is None:
+            told = self.me().get("limits")
+            most = told.get("rows_per_request") if isinstance(told, Mapping) else None
+            self._rows = max(1, min(_MOST_ROWS, int(most or _MOST_ROWS)))
+        return self._rows
+
+
+def _decoding(
+    decoding: Decoding | None, labels: Sequence[str] | None, options: Mapping[str, Any]
+) -> Decoding:
+    given = dict(options) | ({} if labels is None else {"labels": tuple(labels)})
+    if decoding is None:
+        return _valid(Decoding, given)
+    if given:
+        raise InvalidInput(f"give a whole decoding or {sorted(given)}, not both", field="decoding")
+    return decoding
+
+
+def _spec(settings: Mapping[str, Any]) -> TrainingSpec:
+    return _valid(TrainingSpec, settings)
+
+
+def _valid(kind: type[_V], fields: Mapping[str, Any]) -> _V:
+    try:
+        return kind.model_validate(dict(fields))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InvalidInput(f"{place}: {first['msg']}", field=place or None) from None

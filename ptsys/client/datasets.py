@@ -1,0 +1,105 @@
+"""`client.datasets`: the user's examples, stored with the service for training jobs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+from ptsys.client.connection import Connection, compressed, decoded, value
+from ptsys.client.idempotency import new_key
+from ptsys.client.references import path
+from ptsys.client.rows import Row, jsonl, parse
+from ptsys.errors import InvalidInput, NotFound
+from ptsys.types.example import Example, digest
+from ptsys.types.records import Dataset, Visibility
+
+
+class Datasets:
+    """Stored examples. A dataset is named by its record, its id or a name of your own."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(
+        self,
+        name: str,
+        data: str | os.PathLike[str] | Iterable[Row],
+        *,
+        description: str | None = None,
+        visibility: Visibility = "private",
+        shared_with: Sequence[str] = (),
+    ) -> Dataset:
+        """Store the rows, or those of a JSONL file, under a name.
+
+        Raises Conflict if the name is taken, InvalidInput naming the first wrong row.
+        """
+        lines = jsonl(data)
+        body, headers = compressed(lines)
+        query = {
+            "name": name,
+            "description": description,
+            "visibility": visibility,
+            "shared_with": list(shared_with),
+        }
+        return self._connection.create(
+            "/v1/datasets",
+            lambda: self._same(name, lines),
+            Dataset,
+            query=query,
+            headers={
+                "Content-Type": "application/x-ndjson",
+                "Idempotency-Key": new_key(),
+                **headers,
+            },
+            content=body,
+        )
+
+    def ensure(self, name: str, data: str | os.PathLike[str] | Iterable[Row]) -> Dataset:
+        """The dataset of that name if it holds these very rows, or a new one.
+
+        Raises Conflict if the name is taken by other rows.
+        """
+        lines = jsonl(data)
+        known = self._same(name, lines)
+        return known if known is not None else self.add(name, parse(lines))
+
+    def get(self, dataset: str | Dataset) -> Dataset:
+        """Its record as it is now. Raises NotFound."""
+        return value(Dataset, decoded(self._connection.ask("GET", path("datasets", dataset))))
+
+    def list(self, *, owner: str | None = None, name: str | None = None) -> Iterator[Dataset]:
+        """The datasets you may see, newest first."""
+        return self._connection.pages(Dataset, "/v1/datasets", owner=owner, name=name)
+
+    def rows(self, dataset: str | Dataset) -> Sequence[Example]:
+        """All its rows in order. Raises NotFound."""
+        response = self._connection.ask("GET", path("datasets", dataset, "rows"))
+        return parse(response.content)
+
+    def update(
+        self,
+        dataset: str | Dataset,
+        *,
+        visibility: Visibility | None = None,
+        shared_with: Sequence[str] | None = None,
+    ) -> Dataset:
+        """Change who may see it. Raises NotFound."""
+        changes: dict[str, object] = {}
+        if visibility is not None:
+            changes["visibility"] = visibility
+        if shared_with is not None:
+            changes["shared_with"] = list(shared_with)
+        answer = self._connection.ask("PATCH", path("datasets", dataset), json=changes)
+        return value(Dataset, decoded(answer))
+
+    def delete(self, dataset: str | Dataset) -> None:
+        """Delete it. Raises NotFound, or Conflict while a job uses it."""
+        self._connection.delete(path("datasets", dataset))
+
+    def _same(self, name: str, lines: bytes) -> Dataset | None:
+        """The user's dataset of that name, if it holds these rows."""
+        try:
+            known = self.get(name)
+            return known if known.digest == digest(parse(lines)) else None
+        except (NotFound, InvalidInput):  # no such dataset, or no rows
+            return None

@@ -1,0 +1,114 @@
+"""`client.prompts`: stored prompts, their metadata and their tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ptsys.client.connection import Connection, decoded, value
+from ptsys.client.idempotency import new_key
+from ptsys.client.references import path
+from ptsys.errors import NotFound
+from ptsys.prompts.check import check_prompt
+from ptsys.prompts.safetensors_format import decode, encode
+from ptsys.types.records import Prompt, Visibility
+
+SAFETENSORS = "application/x-safetensors"
+
+
+class Prompts:
+    """Stored prompts. A prompt is named by its record, its id or a name of your own."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(
+        self,
+        name: str,
+        tensor: ArrayLike,
+        *,
+        model: str | None = None,
+        visibility: Visibility = "private",
+        shared_with: Sequence[str] = (),
+        tags: Sequence[str] = (),
+    ) -> Prompt:
+        """Store a prompt [length, d_model] under a name; kept as float32.
+
+        Raises InvalidInput for an array that is no prompt of the model, Conflict if the name is
+        taken.
+        """
+        array = prompt_array(tensor)
+        query = {
+            "name": name,
+            "model": model,
+            "visibility": visibility,
+            "shared_with": list(shared_with),
+            "tags": list(tags),
+        }
+        return self._connection.create(
+            "/v1/prompts",
+            lambda: self._same(name, array),
+            Prompt,
+            query=query,
+            headers={"Content-Type": SAFETENSORS, "Idempotency-Key": new_key()},
+            content=encode(array),
+        )
+
+    def get(self, prompt: str | Prompt) -> Prompt:
+        """Its record as it is now. Raises NotFound."""
+        return value(Prompt, decoded(self._connection.ask("GET", path("prompts", prompt))))
+
+    def tensor(self, prompt: str | Prompt) -> NDArray[np.float32]:
+        """The prompt itself, float32 [length, d_model]. Raises NotFound."""
+        response = self._connection.ask(
+            "GET", path("prompts", prompt, "tensor"), headers={"Accept": SAFETENSORS}
+        )
+        array, _ = decode(response.content)
+        return array.astype(np.float32)
+
+    def list(
+        self, *, model: str | None = None, owner: str | None = None, name: str | None = None
+    ) -> Iterator[Prompt]:
+        """The prompts you may see, newest first."""
+        return self._connection.pages(Prompt, "/v1/prompts", model=model, owner=owner, name=name)
+
+    def update(
+        self,
+        prompt: str | Prompt,
+        *,
+        name: str | None = None,
+        visibility: Visibility | None = None,
+        shared_with: Sequence[str] | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> Prompt:
+        """Rename it, or change who may see it or its tags. Raises NotFound, Conflict."""
+        changes: dict[str, Any] = {
+            "name": name,
+            "visibility": visibility,
+            "shared_with": None if shared_with is None else list(shared_with),
+            "tags": None if tags is None else list(tags),
+        }
+        given = {field: change for field, change in changes.items() if change is not None}
+        answer = self._connection.ask("PATCH", path("prompts", prompt), json=given)
+        return value(Prompt, decoded(answer))
+
+    def delete(self, prompt: str | Prompt) -> None:
+        """Delete it. Raises NotFound."""
+        self._connection.delete(path("prompts", prompt))
+
+    def _same(self, name: str, array: NDArray[np.float32]) -> Prompt | None:
+        """The user's prompt of that name, if it is this very one."""
+        try:
+            known = self.get(name)
+            return known if np.array_equal(self.tensor(known), array) else None
+        except NotFound:
+            return None
+
+
+def prompt_array(tensor: ArrayLike) -> NDArray[np.float32]:
+    """The prompt as float32 [P, D]: from numpy, jax, a torch tensor on the CPU without a graph, or
+    nested lists. Raises InvalidInput for what is none (`ptsys.prompts.check`)."""
+    return check_prompt(np.asarray(tensor), None)

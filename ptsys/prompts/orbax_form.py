@@ -1,0 +1,111 @@
+"""A stored prompt's Orbax checkpoint, read and written without Orbax.
+
+`ptsys.prompts.storage` is how the accelerator side does the same; a test reads each with the other.
+Orbax keeps arrays as zarr in an OCDBT database of TensorStore, and beside it two JSON files. So
+the web process needs TensorStore alone, and no accelerator stack.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import uuid
+from typing import Any
+
+import numpy as np
+from etils import epath
+from numpy.typing import NDArray
+
+from ptsys.errors import Conflict, NotFound, Unavailable
+from ptsys.prompts.check import check_prompt
+
+_KEY = "prompt"
+_HANDLER = "orbax.checkpoint._src.handlers.standard_checkpoint_handler.StandardCheckpointHandler"
+_TREE = {
+    "tree_metadata": {
+        f"('{_KEY}',)": {
+            "key_metadata": [{"key": _KEY, "key_type": 2}],
+            "value_metadata": {"value_type": "np.ndarray", "skip_deserialize": False},
+        }
+    },
+    "use_ocdbt": True,
+    "use_zarr3": False,
+    "store_array_data_equal_to_fill_value": True,
+    "custom_metadata": None,
+}
+
+
+def write_orbax(path: epath.PathLike, array: NDArray[Any]) -> None:
+    """Write a prompt [P, D] as `save_tensor` does: it appears whole or not at all.
+
+    Raises Conflict if something is there already, InvalidInput if the array is no prompt,
+    Unavailable if the place cannot be written.
+    """
+    prompt = check_prompt(array, None)
+    target = epath.Path(path)
+    if target.exists():
+        raise Conflict(f"a tensor is already stored at {target.name}")
+    draft = target.parent / f"{target.name}.orbax-checkpoint-tmp-{uuid.uuid4().hex[:8]}"
+    try:
+        draft.mkdir(parents=True)
+        _write(draft, prompt)
+        draft.rename(target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            draft.rmtree()
+        if isinstance(error, OSError | ValueError):
+            raise Unavailable(f"tensor {target.name} cannot be written ({error})") from error
+        raise
+
+
+def read_orbax(path: epath.PathLike) -> NDArray[np.float32]:
+    """The prompt [P, D] stored at `path`, in host memory.
+
+    Raises NotFound if there is none, Unavailable if what is there is damaged.
+    """
+    import tensorstore
+
+    source = epath.Path(path)
+    if not source.exists():
+        raise NotFound(f"no tensor is stored for {source.name}")
+    try:
+        stored = tensorstore.open(_spec(source), open=True).result()
+        return check_prompt(np.asarray(stored.read().result()), None)
+    except ValueError as error:
+        reason = str(error).split("\n")[0]
+        raise Unavailable(f"the tensor of {source.name} is damaged: {reason}") from error
+
+
+def _write(folder: epath.Path, prompt: NDArray[np.float32]) -> None:
+    import tensorstore
+
+    began = time.time_ns()
+    stored = tensorstore.open(
+        _spec(folder)
+        | {
+            "metadata": {
+                "shape": prompt.shape,
+                "chunks": prompt.shape,
+                "dtype": "<f4",
+                "compressor": {"id": "zstd", "level": 1},
+            }
+        },
+        create=True,
+    ).result()
+    stored.write(prompt).result()
+    (folder / "_METADATA").write_text(json.dumps(_TREE))
+    times = {"init_timestamp_nsecs": began, "commit_timestamp_nsecs": time.time_ns()}
+    notes = {"item_handlers": _HANDLER, "metrics": {}, "performance_metrics": {}, **times}
+    (folder / "_CHECKPOINT_METADATA").write_text(json.dumps(notes | {"custom_metadata": {}}))
+    # Where folders cannot be renamed at once, as in a bucket, this file says that all is there.
+    (folder / "commit_success.txt").write_text(f"Checkpoint commit was successful to {folder}")
+
+
+def _spec(folder: epath.Path) -> dict[str, Any]:
+    where = str(folder)
+    base = where if "://" in where else f"file://{where}"
+    return {
+        "driver": "zarr",
+        "kvstore": {"driver": "ocdbt", "base": f"{base.rstrip('/')}/", "path": f"{_KEY}/"},
+    }

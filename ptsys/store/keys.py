@@ -1,0 +1,121 @@
+"""API keys: made, shown once, found by their hash, revoked."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+
+from sqlalchemy import select, update
+
+from ptsys.errors import InvalidInput, NotFound, Unauthenticated
+from ptsys.store.clock import Clock, utc_now
+from ptsys.store.database import Database, changed
+from ptsys.store.identifiers import new_id
+from ptsys.store.tables import ApiKeyRow
+from ptsys.types.records import ApiKey, Role
+
+PREFIX = "ptsys_"
+USER = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}"
+_SECRET_BYTES = 32
+_SECRET = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
+_LONGEST_NOTE = 200
+
+
+class ApiKeys:
+    """The API keys of a deployment.
+
+    A secret has 256 random bits, so its plain SHA-256 cannot be searched backwards: a slow hash,
+    as passwords need, would only make each request slow.
+    """
+
+    def __init__(self, database: Database, clock: Clock = utc_now) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create(
+        self, user: str, *, role: Role = "user", note: str | None = None
+    ) -> tuple[ApiKey, str]:
+        """A new key for that user, and its secret, which nobody can ask for again.
+
+        Raises InvalidInput for a user or a note that cannot be kept.
+        """
+        check_user(user)
+        if note is not None and (len(note) > _LONGEST_NOTE or not note.isprintable()):
+            raise InvalidInput(
+                f"a note is one line of at most {_LONGEST_NOTE} characters", field="note"
+            )
+        secret = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+        row = ApiKeyRow(
+            id=new_id("key"),
+            hash=_hash(secret),
+            user=user,
+            role=role,
+            note=note,
+            created=self._clock(),
+        )
+        with self._database.session() as session:
+            session.add(row)
+            session.flush()
+            return _key(row), secret
+
+    def authenticate(self, secret: str) -> ApiKey:
+        """Whose key this is. Raises Unauthenticated for an unknown or revoked one: the two are
+        not told apart."""
+        row = None
+        if _SECRET.fullmatch(secret):
+            query = select(ApiKeyRow).where(ApiKeyRow.hash == _hash(secret))
+            with self._database.reading() as session:
+                row = session.scalar(query.where(ApiKeyRow.revoked.is_(None)))
+        if row is None:
+            raise Unauthenticated(
+                "this API key is unknown or was revoked; `ptsys keys create` makes one"
+            )
+        return _key(row)
+
+    def list(
+        self, *, user: str | None = None, limit: int = 100, before: str | None = None
+    ) -> list[ApiKey]:
+        """The keys, revoked ones too, newest first; `before` is the last id of the page before."""
+        query = select(ApiKeyRow)
+        if user is not None:
+            query = query.where(ApiKeyRow.user == user)
+        if before is not None:
+            query = query.where(ApiKeyRow.id < before)
+        with self._database.reading() as session:
+            rows = session.scalars(query.order_by(ApiKeyRow.id.desc()).limit(limit))
+            return [_key(row) for row in rows]
+
+    def revoke(self, identifier: str) -> ApiKey:
+        """Let that key open nothing any longer; twice is no error. Raises NotFound."""
+        with self._database.session() as session:
+            changed(
+                session,
+                update(ApiKeyRow)
+                .where(ApiKeyRow.id == identifier, ApiKeyRow.revoked.is_(None))
+                .values(revoked=self._clock()),
+            )
+            row = session.get(ApiKeyRow, identifier)
+            if row is None:
+                raise NotFound(
+                    f"there is no API key {identifier!r}; `ptsys keys list` shows those there are"
+                )
+            return _key(row)
+
+
+def check_user(user: str, *, field: str = "user") -> None:
+    """Raise InvalidInput unless `user` can stand in a reference `user/name`."""
+    if not re.fullmatch(USER, user):
+        raise InvalidInput(
+            f"{user[:120]!r} names no user: use 1 to 100 letters, digits, '.', '_', '@' and '-', "
+            "beginning with a letter or digit",
+            field=field,
+        )
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _key(row: ApiKeyRow) -> ApiKey:
+    return ApiKey.model_validate({field: getattr(row, field) for field in ApiKey.model_fields})

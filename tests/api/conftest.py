@@ -1,0 +1,74 @@
+"""The real application in process, on a real database, Redis and, where asked for, worker."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "workers"))
+
+import tiny_model
+from http_clients import MODEL, WIDTH, Connect, InProcess
+from worker_deployment import Deployment
+
+from ptsys.api.app import create_app
+from ptsys.types.records import Role
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Redis, database and a tiny random model; no worker yet."""
+    template = tmp_path_factory.mktemp("template")
+    tiny_model.write_tiny_model(template)
+    (template / "compilations").mkdir()
+    deployment = Deployment(template, tmp_path_factory.mktemp("api") / "data")
+    yield deployment
+    deployment.close()
+
+
+@pytest.fixture(scope="session")
+def worker(deployment: Deployment) -> Deployment:
+    """The same deployment, once a worker process is ready."""
+    deployment.start_worker().ready()
+    return deployment
+
+
+@pytest.fixture
+def connect(deployment: Deployment) -> Iterator[Connect]:
+    """Clients of users on an application; settings may be changed for it."""
+    opened: list[Any] = []
+
+    def make(user: str = "ann", *, role: Role = "user", **changes: Any) -> httpx.Client:
+        settings = deployment.settings.model_copy(update={"model": MODEL, **changes})
+        app = create_app(settings)
+        _, secret = deployment.service.keys.create(user, role=role)
+        client = httpx.Client(
+            transport=InProcess(app),
+            base_url="http://ptsys",
+            headers={"Authorization": f"Bearer {secret}"},
+        )
+        opened.extend([client, app.state.context])
+        return client
+
+    yield make
+    for thing in opened:
+        thing.close()
+
+
+@pytest.fixture
+def ann(connect: Connect) -> httpx.Client:
+    return connect("ann")
+
+
+@pytest.fixture
+def bob(connect: Connect) -> httpx.Client:
+    return connect("bob")
+
+
+@pytest.fixture
+def prompt() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(6, WIDTH)).astype(np.float32)

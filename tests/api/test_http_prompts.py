@@ -1,0 +1,204 @@
+import io
+import json
+import struct
+
+import httpx
+import numpy as np
+import pytest
+from http_clients import MODEL, SAFETENSORS, WIDTH, Connect, refused, upload
+from worker_deployment import Deployment
+
+from ptsys.prompts.npy_format import encode as encode_npy
+from ptsys.prompts.safetensors_format import decode, encode
+from ptsys.prompts.storage import load_tensor
+
+NPY = "application/x-npy"
+FINE = np.ones((2, WIDTH), np.float32)
+
+
+@pytest.mark.parametrize("kind", [SAFETENSORS, NPY, "application/json"])
+def test_a_tensor_comes_back_as_it_went_in(
+    ann: httpx.Client, deployment: Deployment, prompt: np.ndarray, kind: str
+) -> None:
+    name = f"back-{kind[-3:]}"
+    body = {
+        SAFETENSORS: encode(prompt),
+        NPY: encode_npy(prompt),
+        "application/json": json.dumps({"tensor": prompt.tolist()}).encode(),
+    }[kind]
+    made = ann.post(
+        "/v1/prompts",
+        params={"name": name, "model": MODEL, "tags": ["b", "a"]},
+        content=body,
+        headers={"Content-Type": kind},
+    )
+    assert made.status_code == 201, made.text
+    record = made.json()
+    assert (record["length"], record["d_model"], record["tags"]) == (6, WIDTH, ["a", "b"])
+    stored = load_tensor(deployment.service.prompts.tensor_path(record["id"]))
+    np.testing.assert_array_equal(stored, prompt)
+    path = f"/v1/prompts/{name}/tensor"
+    binary = ann.get(path)
+    assert binary.headers["content-type"] == SAFETENSORS
+    array, notes = decode(binary.content)
+    np.testing.assert_array_equal(array, prompt)
+    assert notes["model"] == MODEL
+    npy = ann.get(path, headers={"Accept": NPY})
+    np.testing.assert_array_equal(np.load(io.BytesIO(npy.content)), prompt)
+    rows = ann.get(path, headers={"Accept": "text/html;q=0.5, application/json"}).json()["tensor"]
+    np.testing.assert_array_equal(np.array(rows, np.float32), prompt)
+    refused(ann.get(path, headers={"Accept": "text/html"}), 406)
+
+
+def test_metadata_may_change(ann: httpx.Client) -> None:
+    first = upload(ann, "old", FINE).json()
+    changed = ann.patch(
+        "/v1/prompts/old", json={"name": "new", "visibility": "public", "tags": ["x"]}
+    ).json()
+    assert changed == first | {"name": "new", "visibility": "public", "tags": ["x"]}
+    refused(ann.get("/v1/prompts/old"), 404)
+    upload(ann, "third", FINE)
+    refused(ann.patch("/v1/prompts/third", json={"name": "new"}), 409)
+    refused(ann.patch("/v1/prompts/new", json={"owner": "bob"}), 422, "owner")
+    refused(ann.patch("/v1/prompts/new", json={"name": "../x"}), 422, "name")
+
+
+def test_who_may_see_it(ann: httpx.Client, bob: httpx.Client, connect: Connect) -> None:
+    eve = connect("eve")
+    identifier = upload(ann, "mine", FINE).json()["id"]
+    for other in (bob, eve):
+        for path in ("", "/tensor"):
+            refused(other.get(f"/v1/prompts/{identifier}{path}"), 404)
+        refused(other.patch(f"/v1/prompts/{identifier}", json={"tags": []}), 404)
+        refused(other.delete(f"/v1/prompts/{identifier}"), 404)
+        owned = other.get("/v1/prompts", params={"owner": "ann"}).json()["data"]
+        assert identifier not in [found["id"] for found in owned]
+    ann.patch("/v1/prompts/mine", json={"visibility": "shared", "shared_with": ["bob"]})
+    assert bob.get(f"/v1/prompts/{identifier}/tensor").status_code == 200
+    refused(eve.get(f"/v1/prompts/{identifier}/tensor"), 404)
+    [found] = bob.get("/v1/prompts", params={"owner": "ann", "name": "mine"}).json()["data"]
+    assert found["id"] == identifier
+    assert ann.delete("/v1/prompts/mine").status_code == 204
+    refused(bob.get(f"/v1/prompts/{identifier}"), 404)
+
+
+def _lying(header: bytes, data: bytes = b"") -> bytes:
+    return struct.pack("<Q", len(header)) + header + data
+
+
+HOSTILE = {
+    "nothing": b"",
+    "short": b"\x01",
+    "text": b"hello, this is no tensor",
+    "header longer than the file": struct.pack("<Q", 2**62) + b"{}",
+    "data that is not there": _lying(
+        b'{"prompt":{"dtype":"F32","shape":[1000,1000],"data_offsets":[0,4000000]}}'
+    ),
+    "offsets that overlap": _lying(
+        b'{"prompt":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]},'
+        b'"b":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]}}',
+        b"\0" * 4,
+    ),
+    "offsets that go backwards": _lying(
+        b'{"prompt":{"dtype":"F32","shape":[1,1],"data_offsets":[4,0]}}', b"\0" * 4
+    ),
+    "shape of another size": _lying(
+        b'{"prompt":{"dtype":"F32","shape":[9,9],"data_offsets":[0,4]}}', b"\0" * 4
+    ),
+    "shape that overflows": _lying(
+        b'{"prompt":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}}',
+        b"\0" * 4,
+    ),
+    "deep header": _lying(b"[" * 50_000),
+    "header that is not UTF-8": _lying(b"\xff\xfe{}"),
+    "another tensor": encode(FINE, tensor="weights"),
+    "integers": _lying(b'{"prompt":{"dtype":"I32","shape":[1,1],"data_offsets":[0,4]}}', b"\0" * 4),
+    "one axis": _lying(b'{"prompt":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', b"\0" * 4),
+    "three axes": _lying(
+        b'{"prompt":{"dtype":"F32","shape":[1,1,1],"data_offsets":[0,4]}}', b"\0" * 4
+    ),
+    "no rows": encode(np.zeros((0, WIDTH), np.float32)),
+    "no columns": encode(np.zeros((3, 0), np.float32)),
+    "another width": encode(np.zeros((3, WIDTH + 1), np.float32)),
+    "too long": encode(np.zeros((1025, WIDTH), np.float32)),
+    "NaN": encode(np.full((3, WIDTH), np.nan, np.float32)),
+    "infinity": encode(np.full((3, WIDTH), np.inf, np.float32)),
+}
+
+
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_tensors_are_refused(
+    ann: httpx.Client, deployment: Deployment, body: bytes
+) -> None:
+    folder = deployment.root / "prompts"
+    before = sorted(folder.iterdir()) if folder.exists() else []
+    response = ann.post(
+        "/v1/prompts",
+        params={"name": "hostile", "model": MODEL},
+        content=body,
+        headers={"Content-Type": SAFETENSORS},
+    )
+    refused(response, 422, "prompt")
+    assert (sorted(folder.iterdir()) if folder.exists() else []) == before
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"tensor": null}',
+        b'{"tensor": []}',
+        b'{"tensor": [[]]}',
+        b'{"tensor": [1, 2]}',
+        b'{"tensor": [["a"]]}',
+        b'{"tensor": [[1], [1, 2]]}',
+        b'{"tensor": [[NaN]]}',
+        b'{"tensor": [[1e400]]}',
+        b'{"tensor": [[1]], "more": 1}',
+        b'{"tensor": ' + b"[" * 100_000,
+        b'{"tensor": [[' + b"9" * 5000 + b"]]}",
+        b"\xff\xfe",
+    ],
+)
+def test_hostile_json_is_refused(ann: httpx.Client, body: bytes) -> None:
+    response = ann.post(
+        "/v1/prompts",
+        params={"name": "hostile", "model": MODEL},
+        content=body,
+        headers={"Content-Type": "application/json"},
+    )
+    refused(response, 422)
+
+
+def test_pickled_arrays_are_not_read(ann: httpx.Client) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([[object()]]), allow_pickle=True)
+    response = ann.post(
+        "/v1/prompts",
+        params={"name": "pickle", "model": MODEL},
+        content=buffer.getvalue(),
+        headers={"Content-Type": NPY},
+    )
+    refused(response, 422, "prompt")
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "a/b", "", "..", "a\0", "Robert'); DROP TABLE prompts"]
+)
+def test_names_that_are_none_are_refused(ann: httpx.Client, name: str) -> None:
+    refused(upload(ann, name, FINE), 422, "name")
+
+
+@pytest.mark.parametrize("model", ["none", "../../etc", "", "a\0b", "mini/../mini"])
+def test_unknown_models_are_refused(ann: httpx.Client, model: str) -> None:
+    refused(upload(ann, "model", FINE, model=model), 422, "model")
+
+
+@pytest.mark.parametrize("reference", ["..%2F..%2Fetc", "%00", "none", "' OR '1'='1", "%ff%fe"])
+def test_references_that_lead_nowhere(ann: httpx.Client, reference: str) -> None:
+    for path in (f"/v1/prompts/{reference}", f"/v1/datasets/{reference}", f"/v1/jobs/{reference}"):
+        response = ann.get(path)
+        assert response.status_code in (404, 422), response.text
+        assert response.headers["content-type"] == "application/problem+json"

@@ -1,0 +1,168 @@
+"""The client, over a real socket, against the real application, queue and worker."""
+
+import importlib.util
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import tiny_model
+import uvicorn
+from worker_deployment import Deployment
+
+from ptsys.api.app import create_app
+from ptsys.client import Client, Optimizer
+from ptsys.errors import JobFailed
+from ptsys.store.keys import ApiKeys
+
+pytestmark = pytest.mark.device
+MODEL = tiny_model.NAME
+ROWS = tiny_model.rows()
+LENGTH, BATCH, STEPS, SEED = 8, 16, 50, 5
+
+
+@pytest.fixture(scope="module")
+def address(served: Deployment) -> Iterator[str]:
+    """The application on a loopback port."""
+    app = create_app(served.settings, served.service)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(30)
+    app.state.context.close()
+
+
+@pytest.fixture(scope="module")
+def ann(served: Deployment, address: str) -> Iterator[Client]:
+    _, secret = ApiKeys(served.service.database).create("ann")
+    with Client(address, secret) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def start() -> np.ndarray:
+    draw = np.random.default_rng(0)
+    return draw.normal(scale=0.5, size=(LENGTH, tiny_model.D_MODEL)).astype(np.float32)
+
+
+def example(repository: Path, name: str) -> ModuleType:
+    """A script of `examples/`, as a module."""
+    spec = importlib.util.spec_from_file_location(name, repository / "examples" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_a_loop_with_optax_is_the_services_own_job(
+    ann: Client, start: np.ndarray, repository: Path
+) -> None:
+    """The same seed, batches and start: the same losses along the way, and the same prompt."""
+    prompt, losses = example(repository, "optax_loop").tune(
+        ann, start, ROWS, STEPS, batch_size=BATCH, seed=SEED, model=MODEL
+    )
+    ann.prompts.add("start", start, model=MODEL)
+    told: dict[int, float] = {}
+    for steps in range(5, STEPS + 1, 5):  # a job tells its last loss, and some on its way
+        job = ann.train(
+            f"job-{steps}",
+            ann.datasets.ensure("rows", ROWS),
+            model=MODEL,
+            steps=steps,
+            length=LENGTH,
+            batch_size=BATCH,
+            seed=SEED,
+            optimizer=Optimizer(kind="adafactor", learning_rate=0.3),
+            initialization={"kind": "prompt", "prompt": "start"},
+        )
+        for event in job.events(timeout=240):
+            if event.kind == "progress":
+                told[event.data["step"]] = event.data["loss"]
+        told[steps] = job.wait().metrics["loss"]
+    assert losses[-1] < 0.8 * losses[0]
+    steps_told = sorted(told)
+    assert len(steps_told) >= STEPS // 5
+    np.testing.assert_allclose(
+        [losses[step - 1] for step in steps_told], [told[step] for step in steps_told], rtol=1e-4
+    )
+    np.testing.assert_allclose(prompt, job.tensor(), rtol=1e-3, atol=1e-3)
+
+
+def test_a_loop_in_plain_numpy_learns(ann: Client, start: np.ndarray, repository: Path) -> None:
+    loop = example(repository, "numpy_loop")
+    prompt, losses = loop.tune(ann, start, ROWS, 60, model=MODEL)
+    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
+    assert prompt.dtype == np.float32
+
+
+def test_a_loop_in_torch_learns(ann: Client, start: np.ndarray, repository: Path) -> None:
+    torch = pytest.importorskip("torch")
+    loop = example(repository, "torch_loop")
+    _, losses = loop.tune(ann, torch.from_numpy(start), ROWS, 60, model=MODEL)
+    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
+
+
+def test_a_general_and_two_task_specific_prompts_learn_together(
+    ann: Client, start: np.ndarray, repository: Path
+) -> None:
+    """The second task asks for the opposite answers: no one prompt could do both."""
+    swapped = [
+        type(row)(row.input, {"red": "blue", "blue": "red"}[row.target or ""]) for row in ROWS
+    ]
+    loop = example(repository, "multitask_loop")
+    general, specific, losses = loop.tune(
+        ann, start[:6], [start[6:], start[6:]], [ROWS, swapped], 60, model=MODEL
+    )
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    assert general.shape == (6, tiny_model.D_MODEL)
+    assert not np.allclose(specific[0], specific[1])
+
+
+def test_gradients_in_parts_are_the_gradient_of_the_whole(
+    ann: Client, start: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows with unlike numbers of tokens: the parts do not weigh the same."""
+    rows = [type(row)(row.input, "red blue red" if n % 3 else "red") for n, row in enumerate(ROWS)]
+    whole = ann.gradients(start, rows[:16], model=MODEL)
+    monkeypatch.setattr(ann, "_rows", 9)
+    parts = ann.gradients(start, rows[:16], model=MODEL)
+    assert (parts.tokens, parts.predictions) == (whole.tokens, whole.predictions)
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-5)
+    np.testing.assert_allclose(parts.row_losses, whole.row_losses, rtol=1e-4)
+    np.testing.assert_allclose(parts.gradient, whole.gradient, rtol=1e-3, atol=1e-5)
+    (alone,) = ann.gradients(start, rows[:1], model=MODEL).row_losses
+    assert alone == pytest.approx(whole.row_losses[0], rel=1e-4)
+
+
+def test_a_job_from_rows_to_answers(ann: Client) -> None:
+    job = ann.train(
+        "reviews", ROWS, validation=tiny_model.rows(12, seed=9), model=MODEL, length=8, steps=60
+    )
+    ended = job.wait(timeout=240, progress=True)
+    assert ended.prompt == ann.prompts.get("reviews").id
+    assert ann.prompts.tensor("reviews").shape == (8, tiny_model.D_MODEL)
+    inputs = [row.input for row in ROWS[:5]]
+    by_record = ann.predict(ann.prompts.get("reviews"), inputs, labels=["red", "blue"])
+    by_tensor = ann.predict(job.tensor(), inputs, model=MODEL, labels=["red", "blue"])
+    assert [x.prediction for x in by_record] == [x.prediction for x in by_tensor]
+    assert set(by_record[0].label_scores or {}) == {"red", "blue"}
+    assert set(ann.evaluate("reviews", "reviews-train", model=MODEL)) == {"accuracy", "token_f1"}
+
+
+def test_a_job_that_fails_says_why(ann: Client) -> None:
+    diverging = Optimizer(kind="sgd", learning_rate=1000, weight_decay=0.9)
+    job = ann.train("doomed", ROWS, model=MODEL, length=8, steps=60, optimizer=diverging)
+    with pytest.raises(JobFailed, match="no longer finite"):
+        job.wait(timeout=240)

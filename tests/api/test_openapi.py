@@ -21,7 +21,7 @@ from ptsys.api.app import create_app
 from ptsys.api.context import Context
 from ptsys.config import Settings
 
-EXAMPLES = 8
+EXAMPLES = 6
 
 
 APP = create_app(Settings(data_dir=Path("/nowhere")))

@@ -45,7 +45,7 @@ def test_every_command_shows_an_example(words: list[str]) -> None:
 def test_nothing_but_what_works_is_offered() -> None:
     ended = call("--help")
     assert ended.code == 0
-    for later in ("augment", "search", "meta", "plan", "api"):
+    for later in ("augment", "search", "meta", "plan"):
         assert f" {later} " not in ended.out
 
 

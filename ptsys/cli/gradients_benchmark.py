@@ -7,6 +7,7 @@ sent straight to the compiled pass in one process say what the path costs.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import tempfile
@@ -83,7 +84,7 @@ def measure(
         served = _model(root, model)
         prompt = np.random.default_rng(0).normal(0, 0.1, (length, served.frozen.config.d_model))
         straight = {count: _straight(served, prompt.astype(np.float32), count) for count in clients}
-    with Service(settings) as service:
+    with contextlib.closing(Service(settings)) as service:
         if model != "tiny":
             _import(service, root, model)
         _, key = ApiKeys(service.database).create("bench")

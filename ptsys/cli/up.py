@@ -111,7 +111,7 @@ def api(
     ] = None,
 ) -> None:
     """Run the HTTP API alone, in the foreground. It finds Redis and the database by PTSYS_*."""
-    from ptsys.api.server import serve
+    from ptsys.cli.worker_process import api_command, environment
 
     where = deployment.of(context, data)
     with where.service():  # makes the folder and the tables, and says what is wrong with them
@@ -120,7 +120,8 @@ def api(
     listening = settings.api_port if port is None else port
     address = host or settings.api_host
     note(f"the API listens on http://{address}:{listening}; Ctrl-C stops it")
-    serve(settings, address, listening)
+    command = api_command(address, listening)
+    os.execve(command[0], command, environment(settings))
 
 
 def _say_api(host: str, port: int, key: LocalKey) -> None:

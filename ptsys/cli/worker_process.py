@@ -21,10 +21,15 @@ def worker_process(settings: Settings, model: str, number: int) -> ChildProcess:
 
 def api_process(settings: Settings, port: int) -> ChildProcess:
     """The HTTP API on that port, not started yet."""
-    command = [sys.executable, "-m", "ptsys.api", "--host", settings.api_host, "--port", str(port)]
+    command = api_command(settings.api_host, port)
     return ChildProcess(
         "the API", command, settings.root / "logs" / "api.log", environment(settings)
     )
+
+
+def api_command(host: str, port: int) -> list[str]:
+    """The command line of the API that listens there."""
+    return [sys.executable, "-m", "ptsys.api", "--host", host, "--port", str(port)]
 
 
 def worker_command(model: str) -> list[str]:

@@ -30,11 +30,13 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     deployment.close()
 
 
-@pytest.fixture(scope="session")
-def worker(deployment: Deployment) -> Deployment:
-    """The same deployment, once a worker process is ready."""
-    deployment.start_worker().ready()
-    return deployment
+@pytest.fixture(scope="module")
+def worker(deployment: Deployment) -> Iterator[Deployment]:
+    """The same deployment while a worker process is ready: until the module ends, as tests of
+    other modules count on jobs that wait."""
+    process = deployment.start_worker().ready()
+    yield deployment
+    process.terminate()
 
 
 @pytest.fixture

@@ -161,20 +161,21 @@ def _straight(served: ServedModel, prompt: np.ndarray, count: int) -> float:
     inputs = encode_inputs(served.vocabulary, [INPUT], config.max_input_length)
     targets = encode_targets(served.vocabulary, [TARGET], config.max_target_length)
     width = fit(len(prompt), PROMPT_LENGTHS, "prompt")
-    rows = shards * fit(-(-count // shards), ROWS, "rows")
-    values = np.zeros((count, width, config.d_model), np.float32)
-    values[:, width - len(prompt) :] = prompt
+    each = fit(-(-count // shards), ROWS, "rows")  # rows of a shard, each with its own prompt
+    rows = shards * each
     turn, shard = np.divmod(np.arange(count), shards)
-    where = shard * (rows // shards) + turn
-    slot = np.full(rows, count, np.int32)
-    slot[where] = np.arange(count)
+    where = shard * each + turn
+    values = np.zeros((rows, width, config.d_model), np.float32)
+    values[where, width - len(prompt) :] = prompt
+    slot = np.full(rows, each, np.int32)
+    slot[where] = turn
     x = np.zeros((rows, fit(len(inputs[0]), INPUT_LENGTHS, "input")), np.int32)
     y = np.zeros((rows, fit(len(targets[0]), TARGET_LENGTHS, "target")), np.int32)
     x[where] = pad(inputs, x.shape[1], 1)
     y[where] = pad(targets, y.shape[1], 1)
     arguments = (
         served.frozen,
-        Prompts(jax.numpy.asarray(values), jax.numpy.full((count,), len(prompt))),
+        Prompts(jax.numpy.asarray(values), jax.numpy.full((rows,), len(prompt))),
         Rows(*(jax.numpy.asarray(part) for part in (x, y, slot))),
     )
     jax.block_until_ready(gradients(*arguments))

@@ -124,6 +124,7 @@ def test_a_redis_lost_with_all_its_messages_is_told_again(
     deployment.redis.start()
     helper = deployment.start_worker("--cpu-only").ready()  # reconciles, and serves no model
     until(lambda: deployment.service.queue().depth(tiny_model.NAME) == 1, 60)
+    until(lambda: "sent=(" in helper.said, 10)  # it writes after it has sent
     assert f"sent=('{job.id}',)" in helper.said
     assert deployment.job(job).state is JobState.QUEUED
     deployment.start_worker()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from ptsys.data.vocabulary import Vocabulary
 from ptsys.engine.calls import Placement
 from ptsys.engine.groups import Group
+from ptsys.engine.joining import joined
 from ptsys.types.requests import Prediction
 
 
@@ -75,26 +75,12 @@ def join_predictions(
     parts: Sequence[concurrent.futures.Future[Any]], labels: Sequence[str] = ()
 ) -> concurrent.futures.Future[list[Prediction]]:
     """One future for a request that was split; with labels, scores become answers."""
-    joined: concurrent.futures.Future[list[Prediction]] = concurrent.futures.Future()
-    left = len(parts)
-    lock = threading.Lock()
 
-    def finished(_: concurrent.futures.Future[Any]) -> None:
-        nonlocal left
-        with lock:
-            left -= 1
-            if left:
-                return
-        errors = [part.exception() for part in parts if part.exception()]
-        if errors:
-            joined.set_exception(errors[0])
-            return
-        rows = [row for part in parts for row in part.result()]
-        joined.set_result(_choose(rows, labels) if labels else rows)
+    def whole(found: list[Any]) -> list[Prediction]:
+        rows = [row for part in found for row in part]
+        return _choose(rows, labels) if labels else rows
 
-    for part in parts:
-        part.add_done_callback(finished)
-    return joined
+    return joined(parts, whole)
 
 
 def _choose(scores: Sequence[float], labels: Sequence[str]) -> list[Prediction]:

@@ -52,73 +52,74 @@ class Placement:
 
 
 @dataclasses.dataclass(frozen=True)
+class Laid:
+    """A call's rows, each on a `shard` and there in `turn`, and its prompt's `slot`."""
+
+    call: Call
+    shard: NDArray[np.int64]
+    turn: NDArray[np.int64]
+    slot: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Layout:
-    """Calls laid over the data shards; padding lies behind a shard's rows. `slots` and `rows` are
-    what the fullest shard needs.
+    """Calls laid over the data shards; padding lies behind a shard's rows.
 
     Where only rows come back (`apart` false), rows are dealt to the shards in turn and every
     shard has all prompts. Where something comes back for a whole prompt, its gradient, a call
     lies on one shard, and a shard has only its own prompts.
     """
 
-    calls: list[Call]
+    laid: list[Laid]
     apart: bool
     shards: int
-    shard: list[NDArray[np.int64]]
-    turn: list[NDArray[np.int64]]
-    slot: list[int]
 
     @property
     def slots(self) -> int:
         """Prompts of the fullest shard."""
-        return max(self.slot) + 1
+        return max(laid.slot for laid in self.laid) + 1
 
     @property
     def rows(self) -> int:
         """Rows of the fullest shard."""
-        return int(max(turn.max() for turn in self.turn)) + 1
+        return int(max(laid.turn.max() for laid in self.laid)) + 1
 
     def placed(self, shape: Shape) -> list[Placement]:
         """The places in a batch of that shape."""
         return [
             Placement(
-                call,
-                shard * shape.rows + turn,
-                slot,
-                int(shard[0]) * shape.slots + slot if self.apart else slot,
+                laid.call,
+                laid.shard * shape.rows + laid.turn,
+                laid.slot,
+                int(laid.shard[0]) * shape.slots + laid.slot if self.apart else laid.slot,
             )
-            for call, shard, turn, slot in zip(
-                self.calls, self.shard, self.turn, self.slot, strict=True
-            )
+            for laid in self.laid
         ]
 
 
 def lay_in_turn(calls: Sequence[Call], shards: int) -> Layout:
     """Deal the rows to the shards in turn; equal share keys get one slot."""
     slots: dict[Hashable, int] = {}
-    layout = Layout(list(calls), False, shards, [], [], [])
+    laid = []
     start = 0
     for call in calls:
         turn, shard = np.divmod(np.arange(start, start + call.rows), shards)
-        layout.shard.append(shard)
-        layout.turn.append(turn)
-        layout.slot.append(slots.setdefault(call.share, len(slots)))
+        laid.append(Laid(call, shard, turn, slots.setdefault(call.share, len(slots))))
         start += call.rows
-    return layout
+    return Layout(laid, False, shards)
 
 
 def lay_apart(calls: Sequence[Call], shards: int) -> Layout:
     """Put each call, the largest first, on the shard with the fewest rows so far."""
-    layout = Layout(sorted(calls, key=lambda call: -call.rows), True, shards, [], [], [])
     filled, members = [0] * shards, [0] * shards
-    for call in layout.calls:
+    laid = []
+    for call in sorted(calls, key=lambda call: -call.rows):
         shard = min(range(shards), key=lambda number: (filled[number], members[number]))
-        layout.shard.append(np.full(call.rows, shard))
-        layout.turn.append(np.arange(filled[shard], filled[shard] + call.rows))
-        layout.slot.append(members[shard])
+        turn = np.arange(filled[shard], filled[shard] + call.rows)
+        laid.append(Laid(call, np.full(call.rows, shard), turn, members[shard]))
         filled[shard] += call.rows
         members[shard] += 1
-    return layout
+    return Layout(laid, True, shards)
 
 
 def prompts_of(

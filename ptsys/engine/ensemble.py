@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import threading
 from collections.abc import Sequence
 
+from ptsys.engine.joining import joined
 from ptsys.types.requests import Ensemble, Prediction
 
 Answers = list[Prediction]
@@ -22,26 +22,8 @@ def join_ensemble(
 ) -> concurrent.futures.Future[Answers]:
     """One future for the members' answers; fails if one of them does. `score` is the mean of the
     scores that members gave to the answer."""
-    joined: concurrent.futures.Future[Answers] = concurrent.futures.Future()
-    left = len(members)
-    lock = threading.Lock()
-
-    def finished(_: concurrent.futures.Future[Answers]) -> None:
-        nonlocal left
-        with lock:
-            left -= 1
-            if left:
-                return
-        try:
-            answers = [member.result() for member in members]
-            combine = vote if ensemble == "vote" else mean
-            joined.set_result([combine(row) for row in zip(*answers, strict=True)])
-        except Exception as error:
-            joined.set_exception(error)
-
-    for member in members:
-        member.add_done_callback(finished)
-    return joined
+    combine = vote if ensemble == "vote" else mean
+    return joined(members, lambda answers: [combine(row) for row in zip(*answers, strict=True)])
 
 
 def vote(row: Sequence[Prediction]) -> Prediction:

@@ -78,11 +78,12 @@ class Shapes:
         """The shape for what waits. Requests spread evenly over the shards; residents lie where
         their slots do, at worst all on one."""
         rows = min(rows, self._max_rows // group.beams)
+        items = min(items, rows, SLOTS[-1])  # an item has a row at least
         if group.kind != "train":
             rows = -(-rows // self._shards)
         if group.kind == "gradients":
             items = -(-items // self._shards)
-        return _smallest(group, min(items, SLOTS[-1]), rows)
+        return _smallest(group, items, rows)
 
     def _room(self, shape: Shape) -> Limits:
         """What surely fits."""

@@ -41,6 +41,14 @@ class _Chunk(NamedTuple):
     predicted: Int[Array, "b T"]
 
 
+class _Filled(NamedTuple):
+    """Losses and predictions of all rows, and the sum of their gradients by slot."""
+
+    loss: Float[Array, "B"]
+    predicted: Int[Array, "B T"]
+    sums: Float[Array, "U P D"]
+
+
 def slot_gradients(
     frozen: Frozen,
     prompts: Prompts,
@@ -62,12 +70,12 @@ def slot_gradients(
         weight = 1 / jnp.maximum(take_slots(total, part.slot, 1), 1)
         return _chunk(model, Prompts(values, prompts.length), part, weight, z_loss)
 
-    found, sums = _every_chunk(chunk, rows, values)
+    found = _every_chunk(chunk, rows, values)
     losses = _add(jnp.zeros((slots,), found.loss.dtype), rows.slot, found.loss)
     return Gradients(
         loss=losses / jnp.maximum(total, 1),
         tokens=total,
-        values=jnp.where(mask[:, :, None], sums, 0),
+        values=jnp.where(mask[:, :, None], found.sums, 0),
         row_loss=found.loss / jnp.maximum(jnp.sum(rows.targets > 0, axis=1), 1),
         predicted=found.predicted,
     )
@@ -103,9 +111,9 @@ def _chunk(
 
 def _every_chunk(
     chunk: Callable[[Rows], _Chunk], rows: Rows, values: Float[Array, "U P D"]
-) -> tuple[_Chunk, Float[Array, "U P D"]]:
-    """Losses and predictions of all rows, and the sum of their gradients by slot. Chunks after
-    the last real row are skipped, so padding belongs at the end."""
+) -> _Filled:
+    """All rows, a chunk at a time. Chunks after the last real row are skipped, so padding belongs
+    at the end."""
     count, slots = rows.slot.shape[0], values.shape[0]
     size = min(count, chunk_rows(values.shape[1] + rows.inputs.shape[1]))
     spare = -count % size
@@ -114,24 +122,26 @@ def _every_chunk(
         rows = rows._replace(slot=rows.slot.at[count:].set(slots))
     used = jnp.max(jnp.where(real_rows(rows.slot, slots), jnp.arange(count + spare) + 1, 0))
 
-    def step(i: Int[Array, ""], done: tuple[_Chunk, jax.Array]) -> tuple[_Chunk, jax.Array]:
-        so_far, sums = done
+    def step(i: Int[Array, ""], done: _Filled) -> _Filled:
         part = Rows(*(jax.lax.dynamic_slice_in_dim(x, i * size, size) for x in rows))
         found = chunk(part)
-        loss = jax.lax.dynamic_update_slice_in_dim(so_far.loss, found.loss, i * size, 0)
-        predicted = jax.lax.dynamic_update_slice_in_dim(
-            so_far.predicted, found.predicted, i * size, 0
-        )
-        return _Chunk(loss, so_far.values, predicted), _add(sums, part.slot, found.values)
 
-    nothing = _Chunk(
+        def put(all_rows: jax.Array, own: jax.Array) -> jax.Array:
+            return jax.lax.dynamic_update_slice_in_dim(all_rows, own, i * size, 0)
+
+        return _Filled(
+            put(done.loss, found.loss),
+            put(done.predicted, found.predicted),
+            _add(done.sums, part.slot, found.values),
+        )
+
+    empty = _Filled(
         jnp.zeros((count + spare,), values.dtype),
-        jnp.zeros((0,), values.dtype),
         jnp.zeros(rows.targets.shape, jnp.int32),
+        jnp.zeros_like(values),
     )
-    chunks = (used + size - 1) // size
-    found, sums = jax.lax.fori_loop(0, chunks, step, (nothing, jnp.zeros_like(values)))
-    return _Chunk(found.loss[:count], found.values, found.predicted[:count]), sums
+    filled: _Filled = jax.lax.fori_loop(0, (used + size - 1) // size, step, empty)
+    return filled._replace(loss=filled.loss[:count], predicted=filled.predicted[:count])
 
 
 def _add(

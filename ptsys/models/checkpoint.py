@@ -38,6 +38,7 @@ from ptsys.models.parameters import (
     parameter_count,
 )
 from ptsys.models.t5 import T5
+from ptsys.store.checkpoints import checkpointer
 
 WEIGHTS = "weights"
 
@@ -60,8 +61,8 @@ def save_model(
         sentinels=sentinels,
     )
     with atomic_folder(path) as folder:
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-            checkpointer.save(folder / WEIGHTS, args=ocp.args.StandardSave(flat_parameters(model)))
+        with checkpointer() as orbax:
+            orbax.save(folder / WEIGHTS, args=ocp.args.StandardSave(flat_parameters(model)))
         write_companions(folder, model.config, vocabulary, initialization)
         write_description(folder, description)
     return description
@@ -116,14 +117,14 @@ def _restore(
             f"{folder.parent} has no Orbax weights; import the model again", field="source"
         )
     try:
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-            stored = checkpointer.metadata(folder).item_metadata.tree
+        with checkpointer() as orbax:
+            stored = orbax.metadata(folder).item_metadata.tree
             check_shapes(expected, {key: tuple(leaf.shape) for key, leaf in stored.items()})
             target = {
                 key: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype), sharding=shardings[key])
                 for key, shape in expected.items()
             }
-            restored: dict[str, jax.Array] = checkpointer.restore(
+            restored: dict[str, jax.Array] = orbax.restore(
                 folder, args=ocp.args.StandardRestore(target)
             )
             return restored

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.prompts.check import check_prompt
+from ptsys.store.checkpoints import checkpointer
 
 _KEY = "prompt"
 
@@ -28,8 +29,8 @@ def save_tensor(path: epath.PathLike, array: NDArray[Any]) -> None:
     prompt = check_prompt(array, None)
     target = epath.Path(path)
     try:
-        with _checkpointer() as checkpointer:
-            checkpointer.save(target, args=ocp.args.StandardSave({_KEY: prompt}))
+        with checkpointer() as orbax:
+            orbax.save(target, args=ocp.args.StandardSave({_KEY: prompt}))
     except ValueError as error:
         if target.exists():
             raise Conflict(f"a tensor is already stored at {target}") from error
@@ -45,16 +46,10 @@ def load_tensor(path: epath.PathLike) -> NDArray[np.float32]:
     if not source.exists():
         raise NotFound(f"no tensor is stored at {source}")
     try:
-        with _checkpointer() as checkpointer:
-            restored = checkpointer.restore(source)
+        with checkpointer() as orbax:
+            restored = orbax.restore(source)
         tensor = np.asarray(restored[_KEY])
     except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
         reason = str(error).split("\n")[0]
         raise InvalidInput(f"the tensor stored at {source} is damaged: {reason}") from error
     return check_prompt(tensor, None)
-
-
-def _checkpointer() -> ocp.Checkpointer:
-    """Standard checkpoints, written synchronously: Orbax's asynchronous `StandardCheckpointer`
-    takes its operation ids from the whole process and hangs when several threads save at once."""
-    return ocp.Checkpointer(ocp.StandardCheckpointHandler())

@@ -13,6 +13,13 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 
+def checkpointer() -> ocp.Checkpointer:
+    """For one checkpoint on its own, written synchronously: Orbax's asynchronous
+    `StandardCheckpointer` takes its operation ids from the whole process and hangs when several
+    threads save at once."""
+    return ocp.Checkpointer(ocp.StandardCheckpointHandler())
+
+
 class Checkpoints:
     """The checkpoints under one folder (local or bucket). One writer at a time."""
 

@@ -36,7 +36,7 @@ class RowQuota:
         """Connects lazily."""
         self._address = address
         self._per_minute = per_minute
-        self._redis = address.client(timeout=5.0, max_connections=10_000)
+        self._redis = address.client(timeout=5.0)
         self._take = self._redis.register_script(_TAKE)
 
     def take(self, user: str, rows: int) -> None:

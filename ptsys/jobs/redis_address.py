@@ -11,6 +11,7 @@ import redis
 
 from ptsys.errors import InvalidInput, Unavailable
 
+_CONNECTIONS = 10_000  # one a waiting thread; redis-py refuses the 101st unless told otherwise
 _FIX = "write redis://host:6379/0, rediss://user:password@host:6380/0 or unix:///path/to/redis.sock"
 
 
@@ -70,7 +71,11 @@ class RedisAddress:
     def client(self, *, timeout: float = 5.0, **options: Any) -> redis.Redis:
         """A client of its own, thread-safe; commands give up after `timeout` seconds."""
         return redis.Redis.from_url(
-            self.redis_url, socket_timeout=timeout, socket_connect_timeout=timeout, **options
+            self.redis_url,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            max_connections=_CONNECTIONS,
+            **options,
         )
 
     def check(self) -> None:

@@ -28,7 +28,6 @@ WAKE_SECONDS = 5.0
 
 _SLICE_SECONDS = 1.0  # a waiting client looks this often whether a worker still listens
 _PENDING_SECONDS = 3600.0  # a list of ids alone: those of dead clients are dropped on taking
-_CONNECTIONS = 10_000  # one a waiting client; redis-py refuses the 101st unless told otherwise
 _SOCKET_SECONDS = 30.0  # longer than any blocking command below
 
 # KEYS: payload, result; ARGV: the answer. Answers once, and only while the client still waits.
@@ -68,7 +67,7 @@ class RequestChannel:
         """Connect lazily; `queue` is where wake-up messages go, by default on the same Redis."""
         self._address = address
         self._queue = queue or Queue(address)
-        self._redis = address.client(timeout=_SOCKET_SECONDS, max_connections=_CONNECTIONS)
+        self._redis = address.client(timeout=_SOCKET_SECONDS)
         self._reply = self._redis.register_script(_REPLY)
         self._retire = self._redis.register_script(_RETIRE)
 

@@ -22,7 +22,7 @@ from ptsys.store.visibility import (
     find_visible,
     set_shares,
     shared_with,
-    visible_to,
+    visible_page,
 )
 from ptsys.types.example import Example, digest
 from ptsys.types.records import Dataset, Visibility
@@ -114,16 +114,9 @@ class Datasets:
         before: str | None = None,
     ) -> list[Dataset]:
         """What the user may see, newest first; `before` is the last id of the page before."""
-        query = select(DatasetRow).where(visible_to(DatasetRow, user))
-        if owner is not None:
-            query = query.where(DatasetRow.owner == owner)
-        if name is not None:
-            query = query.where(DatasetRow.name == name)
-        if before is not None:
-            query = query.where(DatasetRow.id < before)
+        query = visible_page(DatasetRow, user, owner=owner, name=name, limit=limit, before=before)
         with self._database.reading() as session:
-            rows = session.scalars(query.order_by(DatasetRow.id.desc()).limit(limit))
-            return [_dataset(session, row, user) for row in rows]
+            return [_dataset(session, row, user) for row in session.scalars(query)]
 
     def share(
         self,

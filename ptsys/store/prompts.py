@@ -20,7 +20,7 @@ from ptsys.store.visibility import (
     find_visible,
     set_shares,
     shared_with,
-    visible_to,
+    visible_page,
 )
 from ptsys.types.records import Prompt, Visibility
 
@@ -76,18 +76,11 @@ class Prompts:
         before: str | None = None,
     ) -> list[Prompt]:
         """What the user may see, newest first; `before` is the last id of the page before."""
-        query = select(PromptRow).where(visible_to(PromptRow, user))
+        query = visible_page(PromptRow, user, owner=owner, name=name, limit=limit, before=before)
         if model is not None:
             query = query.where(PromptRow.model == model)
-        if owner is not None:
-            query = query.where(PromptRow.owner == owner)
-        if name is not None:
-            query = query.where(PromptRow.name == name)
-        if before is not None:
-            query = query.where(PromptRow.id < before)
         with self._database.reading() as session:
-            rows = session.scalars(query.order_by(PromptRow.id.desc()).limit(limit))
-            return [_prompt(session, row, user) for row in rows]
+            return [_prompt(session, row, user) for row in session.scalars(query)]
 
     def update(
         self,

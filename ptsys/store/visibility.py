@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, delete, or_, select
+from sqlalchemy import ColumnElement, Select, delete, or_, select
 from sqlalchemy.orm import Session
 
 from ptsys.errors import InvalidInput, NotFound
@@ -25,6 +25,26 @@ def visible_to(table: type[OwnedRow], user: str) -> ColumnElement[bool]:
         table.visibility == "public",
         (table.visibility == "shared") & table.id.in_(shared),
     )
+
+
+def visible_page(
+    table: type[Owned],
+    user: str,
+    *,
+    owner: str | None,
+    name: str | None,
+    limit: int,
+    before: str | None,
+) -> Select[Owned]:
+    """The rows that `user` may see, newest first; `before` is the last id of the page before."""
+    query = select(table).where(visible_to(table, user))
+    if owner is not None:
+        query = query.where(table.owner == owner)
+    if name is not None:
+        query = query.where(table.name == name)
+    if before is not None:
+        query = query.where(table.id < before)
+    return query.order_by(table.id.desc()).limit(limit)
 
 
 def find_visible(session: Session, table: type[Owned], reference: str, user: str) -> Owned:

@@ -13,20 +13,20 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ptsys.cli.http_load import Load, http_load
-from ptsys.cli.output import messages, note, results
+from ptsys.cli.output import messages, note, print_json, print_table
 from ptsys.cli.ports import free_port
 from ptsys.cli.stack import Stack
 from ptsys.config import Settings
 from ptsys.jobs.presence import workers
 from ptsys.jobs.service import Service
 from ptsys.prompts.safetensors_format import encode
-from ptsys.store.keys import ApiKeys
 
 if TYPE_CHECKING:
     from ptsys.engine.model import ServedModel
@@ -63,7 +63,7 @@ def main(model: Which, clients: Sequence[int], length: int, seconds: float, as_j
         found = measure(Path(folder), model, clients, length, seconds)
     if as_json:
         rows = [{**dataclasses.asdict(one), "ratio": one.ratio} for one in found]
-        results().print_json(json.dumps(rows))
+        print_json(rows)
         return
     _show(found, model, length)
 
@@ -87,7 +87,7 @@ def measure(
     with contextlib.closing(Service(settings)) as service:
         if model != "tiny":
             _import(service, root, model)
-        _, key = ApiKeys(service.database).create("bench")
+        _, key = service.keys.create("bench")
         with Stack(settings, model=model, api_port=settings.api_port) as stack:
             with messages().status("starting") as status:
                 stack.wait_until_ready(lambda text: status.update(text))
@@ -151,33 +151,36 @@ def _straight(served: ServedModel, prompt: np.ndarray, count: int) -> float:
     """Seconds of the compiled pass over `count` users' rows, one each, in this process."""
     import jax
 
-    from ptsys.data.features import encode_inputs, encode_targets, pad
+    from ptsys.data.features import encode_inputs, encode_targets
     from ptsys.engine.buckets import INPUT_LENGTHS, PROMPT_LENGTHS, ROWS, TARGET_LENGTHS, fit
-    from ptsys.passes.batch import Prompts, Rows
+    from ptsys.engine.calls import Call, lay_apart, prompts_of, rows_of
+    from ptsys.engine.groups import Group, Shape
     from ptsys.passes.gradients import gradients
     from ptsys.sharding.mesh import shards_of
+    from ptsys.types.requests import Decoding
 
     config, shards = served.frozen.config, shards_of(served.frozen.mesh)
     inputs = encode_inputs(served.vocabulary, [INPUT], config.max_input_length)
     targets = encode_targets(served.vocabulary, [TARGET], config.max_target_length)
-    width = fit(len(prompt), PROMPT_LENGTHS, "prompt")
-    each = fit(-(-count // shards), ROWS, "rows")  # rows of a shard, each with its own prompt
-    rows = shards * each
-    turn, shard = np.divmod(np.arange(count), shards)
-    where = shard * each + turn
-    values = np.zeros((rows, width, config.d_model), np.float32)
-    values[where, width - len(prompt) :] = prompt
-    slot = np.full(rows, each, np.int32)
-    slot[where] = turn
-    x = np.zeros((rows, fit(len(inputs[0]), INPUT_LENGTHS, "input")), np.int32)
-    y = np.zeros((rows, fit(len(targets[0]), TARGET_LENGTHS, "target")), np.int32)
-    x[where] = pad(inputs, x.shape[1], 1)
-    y[where] = pad(targets, y.shape[1], 1)
-    arguments = (
-        served.frozen,
-        Prompts(jax.numpy.asarray(values), jax.numpy.full((rows,), len(prompt))),
-        Rows(*(jax.numpy.asarray(part) for part in (x, y, slot))),
+    group = Group(
+        "gradients",
+        fit(len(prompt), PROMPT_LENGTHS, "prompt"),
+        fit(len(inputs[0]), INPUT_LENGTHS, "input"),
+        fit(len(targets[0]), TARGET_LENGTHS, "target"),
     )
+    calls = [
+        Call(key, "bench", group, prompt, key, inputs, targets, Decoding(), 0, Future())
+        for key in range(count)
+    ]
+    layout = lay_apart(calls, shards)
+    each = fit(layout.rows, ROWS, "rows")  # rows of a shard, each with its own prompt
+    shape = Shape(group, each, each)
+    placements = layout.placed(shape)
+    batch = (
+        prompts_of(placements, layout, shape, config.d_model),
+        rows_of(placements, shape, shards),
+    )
+    arguments = (served.frozen, *jax.tree.map(jax.numpy.asarray, batch))
     jax.block_until_ready(gradients(*arguments))
     times: list[float] = []
     while sum(times) < STRAIGHT_SECONDS or len(times) < 3:
@@ -199,18 +202,11 @@ def _model(root: Path, model: Which) -> ServedModel:
     if model == "tiny":
         return serve(builtin)
     from ptsys.models.builtin_format import read_builtin, write_builtin
-    from ptsys.models.config import T5Config
+    from ptsys.models.gin_bindings import config_from_gin
     from ptsys.models.t5 import create
+    from ptsys.runs.gin_bindings import REPOSITORY
 
-    config = T5Config(
-        vocab_size=32128,
-        d_model=512,
-        num_heads=6,
-        head_dim=64,
-        d_ff=1024,
-        encoder_layers=8,
-        decoder_layers=8,
-    )
+    config = config_from_gin([REPOSITORY / "gin/models/small.gin"])
     assert builtin.vocabulary_path is not None
     vocabulary = builtin.vocabulary_path.read_bytes()
     write_builtin(create(config), root / "random", vocabulary=vocabulary, source="random weights")
@@ -224,30 +220,23 @@ def _import(service: Service, root: Path, model: str) -> None:
 
 
 def _show(found: Sequence[Measurement], model: str, length: int) -> None:
-    from rich.table import Table
-
-    table = Table(title=f"gradients of one row a request: model {model}, prompt length {length}")
-    for heading in (
-        "clients",
-        "requests/s",
-        "p50 ms",
-        "p99 ms",
-        "rows a batch",
-        "straight rows/s",
-        "ratio",
-    ):
-        table.add_column(heading, justify="right")
-    for one in found:
-        table.add_row(
-            str(one.clients),
-            f"{one.requests_per_second:.0f}",
-            f"{one.p50_ms:.1f}",
-            f"{one.p99_ms:.1f}",
-            f"{one.rows_per_batch:.1f}",
-            f"{one.straight_rows_per_second:.0f}",
-            f"{one.ratio:.2f}",
-        )
-    results().print(table)
+    note(f"gradients of one row a request: model {model}, prompt length {length}")
+    print_table(
+        ("clients", "requests/s", "p50 ms", "p99 ms", "rows a batch", "straight rows/s", "ratio"),
+        (
+            (
+                one.clients,
+                f"{one.requests_per_second:.0f}",
+                f"{one.p50_ms:.1f}",
+                f"{one.p99_ms:.1f}",
+                f"{one.rows_per_batch:.1f}",
+                f"{one.straight_rows_per_second:.0f}",
+                f"{one.ratio:.2f}",
+            )
+            for one in found
+        ),
+        empty="nothing was measured",
+    )
     first = found[0]
     if first.clients == 1:
         note(f"the path of one client adds {first.p50_ms - first.straight_ms:.1f} ms (p50)")

@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 from fastapi import Path, Query
 from pydantic import AfterValidator, Field
 
+from ptsys.store.keys import USER
 from ptsys.types.model import Value
-from ptsys.types.records import ApiKey, Job, JobState, Visibility
-from ptsys.types.training import NAME, TrainingSpec
+from ptsys.types.records import ApiKey, Job, JobState, Role, Visibility
+from ptsys.types.training import NAME, Name, TrainingSpec
 
 
 def _no_nul(text: str) -> str:
@@ -20,11 +21,10 @@ def _no_nul(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_no_nul)]
-User = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}$")]
+User = Annotated[str, Field(pattern=f"^{USER}$")]
 Shares = Annotated[list[User], Field(max_length=1000)]
 Tag = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_nul)]
 Tags = Annotated[list[Tag], Field(max_length=100)]
-Name = Annotated[str, Field(pattern=NAME, description="Letters, digits, '.', '_' and '-'.")]
 
 NameQuery = Annotated[
     str, Query(pattern=NAME, description="Letters, digits, '.', '_' and '-'.", examples=["reviews"])
@@ -80,7 +80,7 @@ class KeyRequest(Value):
     """An API key to be made."""
 
     user: User
-    role: Literal["user", "admin"] = "user"
+    role: Role = "user"
     note: Annotated[str, Field(max_length=200)] | None = None
 
 

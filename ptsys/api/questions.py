@@ -88,6 +88,19 @@ async def read_question(
     return await context.in_thread(_parse, context, data, given, kind)
 
 
+def documented_body(name: str, example: dict[str, Any]) -> dict[str, Any]:
+    """What OpenAPI says of a question's body, whose JSON form is the schema `name`."""
+    binary = {
+        "type": "string",
+        "format": "binary",
+        "description": "One tensor `prompt` [length, d_model], and in the metadata `request`: the "
+        "JSON body without `prompt` and `tensor`.",
+    }
+    schema = {"$ref": f"#/components/schemas/{name}"}
+    content = {JSON: {"schema": schema, "example": example}, SAFETENSORS: {"schema": binary}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def header(body: PredictBody | GradientsBody) -> dict[str, Any]:
     """What goes to the worker beside the tensor."""
     return body.model_dump(mode="json", exclude={"tensor", "truncate"})
@@ -154,10 +167,7 @@ def _check_targets(body: GradientsBody, limits: ModelLimits, most: int) -> None:
     for place, target in enumerate(body.targets):
         if not target.strip():
             raise InvalidInput("the target is empty; give the answer", field=f"targets.{place}")
-    try:
-        limits.target_tokens(body.targets)
-    except InvalidInput as error:
-        raise InvalidInput(str(error), field="targets") from None
+    limits.target_tokens(body.targets, field="targets")
 
 
 def _check_labels(labels: tuple[str, ...], limits: ModelLimits) -> None:
@@ -169,10 +179,7 @@ def _check_labels(labels: tuple[str, ...], limits: ModelLimits) -> None:
     for place, label in enumerate(labels):
         if not label.strip() or "\0" in label:
             raise InvalidInput("the label is empty or holds a NUL", field=f"{field}.{place}")
-    try:
-        limits.target_tokens(labels)
-    except InvalidInput as error:
-        raise InvalidInput(str(error), field=field) from None
+    limits.target_tokens(labels, field=field)
 
 
 def _check_texts(texts: list[str], field: str, most: int) -> None:

@@ -28,11 +28,16 @@ _ROWS: TypeAdapter[Rows] = TypeAdapter(Rows)
 
 def content_type(request: Request, allowed: Sequence[Kind]) -> Kind:
     """The kind of the request's body. Raises Refused (415) for one that is not allowed."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    given = media_type(request)
     for kind in allowed:
         if kind == given:
             return kind
     raise Refused(415, f"send the body as {' or '.join(allowed)}, and say so in Content-Type")
+
+
+def media_type(request: Request) -> str:
+    """What the request says its body is, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def accepted(request: Request, offered: Sequence[Kind], default: Kind) -> Kind:

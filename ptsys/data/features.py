@@ -60,7 +60,9 @@ def encode_inputs(vocabulary: Vocabulary, texts: Sequence[str], limit: int) -> l
     return [_ended(vocabulary.encode(text), limit) for text in texts]
 
 
-def encode_targets(vocabulary: Vocabulary, texts: Sequence[str], limit: int) -> list[list[int]]:
+def encode_targets(
+    vocabulary: Vocabulary, texts: Sequence[str], limit: int, *, field: str = "target"
+) -> list[list[int]]:
     """Ids of each text, then EOS.
 
     A target is never cut, since a model trained on half an answer gives half an answer: raises
@@ -74,7 +76,7 @@ def encode_targets(vocabulary: Vocabulary, texts: Sequence[str], limit: int) -> 
             raise InvalidInput(
                 f"row {row}: 'target' has {len(ids)} tokens with its end, at most {limit} are "
                 "allowed; shorten it or remove the row",
-                field="target",
+                field=field,
             )
         rows.append(ids)
     return rows

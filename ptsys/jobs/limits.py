@@ -34,10 +34,11 @@ class ModelLimits:
     max_target_length: int
     vocabulary: Vocabulary
 
-    def target_tokens(self, targets: Sequence[str]) -> int:
+    def target_tokens(self, targets: Sequence[str], *, field: str = "target") -> int:
         """The length of the longest target. Raises InvalidInput, naming the row, if one is longer
         than the model's limit."""
-        return max(map(len, encode_targets(self.vocabulary, targets, self.max_target_length)))
+        most = self.max_target_length
+        return max(map(len, encode_targets(self.vocabulary, targets, most, field=field)))
 
     def cut_inputs(self, inputs: Sequence[str]) -> int:
         """How many inputs are longer than the limit, and so are cut."""

@@ -22,6 +22,7 @@ from ptsys.api.forms import (
 )
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import Refused, documented
+from ptsys.api.tensors import media_type
 from ptsys.data.examples import read_examples
 from ptsys.types.example import Example
 from ptsys.types.records import Dataset
@@ -53,8 +54,7 @@ async def add_dataset(
     shared_with: SharesQuery = [],  # noqa: B006  # FastAPI copies it
 ) -> Dataset:
     """Store rows, one `{"input": …, "target": …}` a line. A dataset never changes afterwards."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in _KINDS:
+    if media_type(request) not in _KINDS:
         raise Refused(415, f"send the rows as {JSONL}, and say so in Content-Type")
     data = await request.body()
 

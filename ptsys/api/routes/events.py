@@ -16,12 +16,12 @@ from ptsys.api.context import Context, Shared
 from ptsys.api.pages import Page
 from ptsys.api.problems import Refused, documented
 from ptsys.api.routes.jobs import JobId
-from ptsys.api.tensors import wishes
+from ptsys.api.tensors import JSON, wishes
 from ptsys.types.records import Event, JobState
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-STREAM, JSON = "text/event-stream", "application/json"
+STREAM = "text/event-stream"
 _PAGE = 500
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 0.5  # seconds between two looks at the database
 _KEEP_ALIVE_SECONDS = 15.0

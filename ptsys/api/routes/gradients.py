@@ -11,36 +11,28 @@ from fastapi.responses import JSONResponse, Response
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Shared
 from ptsys.api.problems import documented
-from ptsys.api.questions import KINDS, Gradients, GradientsBody, header, read_question
+from ptsys.api.questions import (
+    KINDS,
+    Gradients,
+    GradientsBody,
+    documented_body,
+    header,
+    read_question,
+)
 from ptsys.api.tensors import JSON, SAFETENSORS, Kind, accepted, content_type, number, to_rows
 from ptsys.prompts.safetensors_format import decode, encode
 
 router = APIRouter(tags=["interactive"])
 
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            JSON: {
-                "schema": {"$ref": "#/components/schemas/GradientsBody"},
-                "example": {
-                    "model": "tiny",
-                    "prompt": "reviews",
-                    "inputs": ["a fine film"],
-                    "targets": ["positive"],
-                },
-            },
-            SAFETENSORS: {
-                "schema": {
-                    "type": "string",
-                    "format": "binary",
-                    "description": "One tensor `prompt` [length, d_model], and in the metadata "
-                    "`request`: the JSON body without `prompt` and `tensor`.",
-                }
-            },
-        },
-    }
-}
+_BODY = documented_body(
+    "GradientsBody",
+    {
+        "model": "tiny",
+        "prompt": "reviews",
+        "inputs": ["a fine film"],
+        "targets": ["positive"],
+    },
+)
 _ANSWER: dict[str, Any] = {
     "description": "The loss and its gradient.",
     "content": {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Response
@@ -12,7 +11,6 @@ from ptsys.api.context import Context, Shared
 from ptsys.api.forms import JobView, Text, job_view
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import documented
-from ptsys.errors import InvalidInput
 from ptsys.types.records import JobState
 from ptsys.types.training import TrainingSpec
 
@@ -83,14 +81,8 @@ def cancel_job(job: JobId, caller: Caller, context: Shared) -> JobView:
 def _check(context: Context, spec: TrainingSpec, user: str) -> None:
     """What a worker would refuse only when the job's turn has come: targets that are too long."""
     limits = context.limits(spec.model)
-    if spec.max_input_length is not None:
-        cut = min(spec.max_input_length, limits.max_input_length)
-        limits = dataclasses.replace(limits, max_input_length=cut)
     datasets = context.service.datasets
     for field, reference in (("dataset", spec.dataset), ("validation", spec.validation)):
         if reference is not None:
             rows = datasets.read(datasets.get(reference, user).id)
-            try:
-                limits.target_tokens([row.target or "" for row in rows])
-            except InvalidInput as error:
-                raise InvalidInput(str(error), field=field) from None
+            limits.target_tokens([row.target or "" for row in rows], field=field)

@@ -9,35 +9,27 @@ from fastapi import APIRouter, Request
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Shared
 from ptsys.api.problems import documented
-from ptsys.api.questions import Answer, PredictBody, Predictions, header, read_question
-from ptsys.api.tensors import JSON, SAFETENSORS, number
+from ptsys.api.questions import (
+    Answer,
+    PredictBody,
+    Predictions,
+    documented_body,
+    header,
+    read_question,
+)
+from ptsys.api.tensors import number
 
 router = APIRouter(tags=["interactive"])
 
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            JSON: {
-                "schema": {"$ref": "#/components/schemas/PredictBody"},
-                "example": {
-                    "model": "tiny",
-                    "prompt": None,
-                    "inputs": ["a fine film"],
-                    "decoding": {"labels": ["positive", "negative"]},
-                },
-            },
-            SAFETENSORS: {
-                "schema": {
-                    "type": "string",
-                    "format": "binary",
-                    "description": "One tensor `prompt` [length, d_model], and in the metadata "
-                    "`request`: the JSON body without `prompt` and `tensor`.",
-                }
-            },
-        },
-    }
-}
+_BODY = documented_body(
+    "PredictBody",
+    {
+        "model": "tiny",
+        "prompt": None,
+        "inputs": ["a fine film"],
+        "decoding": {"labels": ["positive", "negative"]},
+    },
+)
 
 
 @router.post(

@@ -1,5 +1,6 @@
 """The API as a process of its own, on a real socket."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -75,9 +76,11 @@ def test_what_is_no_request_harms_nothing(
 ) -> None:
     port, process = server
     with socket.create_connection((HOST, port), timeout=20) as wrong:
-        wrong.sendall(sent)
-        wrong.shutdown(socket.SHUT_WR)
-        answer = wrong.recv(65536)
+        answer = b""
+        with contextlib.suppress(OSError):  # the server may have hung up before all was sent
+            wrong.sendall(sent)
+            wrong.shutdown(socket.SHUT_WR)
+            answer = wrong.recv(65536)
     assert answer == b"" or answer.split(b" ")[1].startswith(b"4")
     assert httpx.get(f"http://{HOST}:{port}/healthz").status_code == 200
     assert process.poll() is None

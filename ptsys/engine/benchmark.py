@@ -47,20 +47,17 @@ WORDS = [
 
 @dataclasses.dataclass(frozen=True)
 class ResidentsResult:
-    """Examples a second, together and one after another, for a number of users."""
+    """Examples a second, together and one after another, for a number of users; `ratio` is how
+    many times faster together."""
 
     users: int
     batch_size: int
     steps: int
     together: float
     one_after_another: float
+    ratio: float
     late_joiner_ms: float
     step_ms: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times faster together."""
-        return self.together / self.one_after_another
 
 
 def rows(user: int) -> list[Example]:
@@ -142,9 +139,10 @@ def residents(
     *,
     steps: int = 20,
     batch_size: int = 8,
-    repeats: int = 3,
+    repeats: int = 5,
 ) -> list[ResidentsResult]:
-    """The benchmark, for each number of users; the best of `repeats` turns of each way."""
+    """The benchmark, for each number of users: medians of `repeats` turns, each of both ways one
+    right after the other, so that the ratio stands though the machine's own speed changes."""
     results = []
     for count in users:
         engine = Engine(model, EngineOptions(max_residents=max(count, 1))).start()
@@ -158,9 +156,9 @@ def residents(
             late, step = late_joiner(engine, count, steps, batch_size)
         finally:
             engine.close()
-        results.append(
-            ResidentsResult(count, batch_size, steps, max(together), max(alone), late, step)
-        )
+        ratio = statistics.median(x / y for x, y in zip(together, alone, strict=True))
+        speeds = statistics.median(together), statistics.median(alone)
+        results.append(ResidentsResult(count, batch_size, steps, *speeds, ratio, late, step))
     return results
 
 
@@ -169,8 +167,7 @@ def main(users: Sequence[int], steps: int, json: bool) -> None:
     use_every_core()
     results = residents(serve(load_builtin("tiny")), users, steps=steps)
     if json:
-        rows = [{**dataclasses.asdict(result), "ratio": result.ratio} for result in results]
-        json_module.dump(rows, sys.stdout)
+        json_module.dump([dataclasses.asdict(result) for result in results], sys.stdout)
         sys.stdout.write("\n")
         return
     table = Table(title=f"residents: batch {results[0].batch_size} a user, {steps} steps")

@@ -22,13 +22,12 @@ from ptsys.engine.engine import Engine
 from ptsys.engine.ensemble import join_ensemble
 from ptsys.engine.model import ServedModel
 from ptsys.errors import InvalidInput
-from ptsys.jobs.requests import Request
+from ptsys.jobs.requests import Answer, Request
 from ptsys.prompts.safetensors_format import decode, encode
 from ptsys.prompts.storage import load_tensor
 from ptsys.store.prompts import Prompts
 from ptsys.types.requests import GradientsRequest, Prediction, PredictRequest
 
-Reply = tuple[dict[str, Any], bytes | None]
 Body = TypeVar("Body", bound=BaseModel)
 
 _CACHED_PROMPTS = 256  # tensors of stored prompts kept on the host
@@ -39,7 +38,7 @@ class Pending:
     """A request in the engine, and how its result is put into a reply."""
 
     result: concurrent.futures.Future[Any]
-    reply: Callable[[Any], Reply]
+    reply: Callable[[Any], Answer]
 
 
 class Interactive:
@@ -50,6 +49,10 @@ class Interactive:
         self._served = served
         self._prompts = prompts
         self._tensor = functools.lru_cache(maxsize=_CACHED_PROMPTS)(self._load)
+
+    def reads(self, request: Request) -> bool:
+        """Whether this request names stored prompts, for which the database has to be asked."""
+        return any(request.header.get(name) for name in ("prompt", "prompts"))
 
     def begin(self, request: Request) -> Pending:
         """Hand a request to the engine.
@@ -144,11 +147,11 @@ def _body(kind: type[Body], header: dict[str, Any]) -> Body:
         raise InvalidInput(f"{where or 'the request'}: {first['msg']}", field=where) from None
 
 
-def _predictions(answers: list[Prediction]) -> Reply:
+def _predictions(answers: list[Prediction]) -> Answer:
     return {"predictions": [answer.model_dump(mode="json") for answer in answers]}, None
 
 
-def _gradient(result: GradientsResult) -> Reply:
+def _gradient(result: GradientsResult) -> Answer:
     header = {
         "loss": result.loss,
         "tokens": result.tokens,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
 from ptsys.errors import PtsysError, Unavailable
-from ptsys.jobs.requests import Request, RequestChannel
+from ptsys.jobs.requests import Answer, Request, RequestChannel
 from workers.interactive import Interactive, Pending
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,7 @@ IDLE_SECONDS = 60.0
 _MOST_AT_ONCE = 1024  # requests taken and not yet answered
 _BLOCK_SECONDS = 0.5
 _THREADS = 4
+_ANSWERS_AT_ONCE = 64
 
 
 class ServeLoop:
@@ -38,12 +39,14 @@ class ServeLoop:
         self._busy = 0
         self._changed = threading.Condition()
         self._beginners = concurrent.futures.ThreadPoolExecutor(_THREADS, "begin")
-        self._repliers = concurrent.futures.ThreadPoolExecutor(_THREADS, "reply")
+        self._answers: queue.SimpleQueue[tuple[Request, Pending | Exception]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="serve", daemon=True)
+        self._replier = threading.Thread(target=self._run_replies, name="reply", daemon=True)
 
     def start(self) -> None:
         """Begin to take requests."""
         self._thread.start()
+        self._replier.start()
 
     def wake(self) -> None:
         """Requests wait."""
@@ -86,9 +89,16 @@ class ServeLoop:
             return True
         requests = self._channel.take(self._model, block_seconds=_BLOCK_SECONDS)
         for request in requests:
-            self._count(1)
-            self._beginners.submit(self._begin, request)
+            self._welcome(request)
         return bool(requests) or self._busy > 0
+
+    def _welcome(self, request: Request) -> None:
+        """Begin with a request: at once, unless a stored prompt has to be read first."""
+        self._count(1)
+        if self._interactive.reads(request):
+            self._beginners.submit(self._begin, request)
+        else:
+            self._begin(request)
 
     def _sleep(self) -> None:
         """Stop listening, unless a request came in this moment."""
@@ -103,51 +113,56 @@ class ServeLoop:
                 if self._channel.retire(self._model):
                     return
                 for request in self._channel.take(self._model, block_seconds=0.01):
-                    self._count(1)
-                    self._beginners.submit(self._begin, request)
+                    self._welcome(request)
         except Unavailable:
             return  # then its word that it listens ends by itself
-
-    # ---- one request, on the pools' threads -------------------------------------------------
 
     def _begin(self, request: Request) -> None:
         try:
             pending = self._interactive.begin(request)
         except Exception as error:
-            self._finish(request, self._refusal(request, error))
-            return
-        pending.result.add_done_callback(
-            lambda _: self._repliers.submit(self._answer, request, pending)
-        )
+            self._answers.put((request, error))
+        else:
+            pending.result.add_done_callback(lambda _: self._answers.put((request, pending)))
 
-    def _answer(self, request: Request, pending: Pending) -> None:
-        def send() -> None:
-            try:
-                header, tensors = pending.reply(pending.result.result())
-            except Exception as error:
-                self._refusal(request, error)()
-            else:
-                self._channel.reply(request, header, tensors)
+    # ---- answers, on a thread of their own ----------------------------------------------------
 
-        self._finish(request, send)
+    def _run_replies(self) -> None:
+        while True:
+            ready = [self._answers.get()]
+            while len(ready) < _ANSWERS_AT_ONCE:
+                try:
+                    ready.append(self._answers.get_nowait())
+                except queue.Empty:
+                    break
+            self._reply(ready)
 
-    def _refusal(self, request: Request, error: Exception) -> Callable[[], Any]:
-        if not isinstance(error, PtsysError):
-            logger.error("a %s request failed: %s", request.kind, _where(error))
-        return lambda: self._channel.reply_error(request, error)
-
-    def _finish(self, request: Request, send: Callable[[], Any]) -> None:
+    def _reply(self, ready: Sequence[tuple[Request, Pending | Exception]]) -> None:
+        """Answers that are ready at the same time go together."""
         try:
-            send()
+            self._channel.reply([(request, _answer(request, end)) for request, end in ready])
         except Exception as error:
-            logger.warning("an answer was not sent: %s", type(error).__name__)
+            logger.warning("%d answers were not sent: %s", len(ready), type(error).__name__)
         finally:
-            self._count(-1)
+            self._count(-len(ready))
 
     def _count(self, change: int) -> None:
         with self._changed:
             self._busy += change
             self._changed.notify_all()
+
+
+def _answer(request: Request, end: Pending | Exception) -> Answer | Exception:
+    """What to send of a request's end."""
+    try:
+        if isinstance(end, Exception):
+            raise end
+        return end.reply(end.result.result())
+    except PtsysError as error:
+        return error
+    except Exception as error:
+        logger.error("a %s request failed: %s", request.kind, _where(error))
+        return error
 
 
 def _where(error: BaseException) -> str:

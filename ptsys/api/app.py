@@ -75,7 +75,7 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
-    app.state.context.close()
+    await app.state.context.aclose()
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

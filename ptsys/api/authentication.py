@@ -19,18 +19,22 @@ _bearer = HTTPBearer(
 )
 
 
-def _caller(
+async def _caller(
     context: Shared, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> ApiKey:
     if given is None:
         raise Unauthenticated("send `Authorization: Bearer ptsys_…`; `ptsys keys create` makes one")
-    return context.service.keys.authenticate(given.credentials)
+    known = context.keys.get(given.credentials)
+    if known is None:
+        known = await context.in_thread(context.service.keys.authenticate, given.credentials)
+        context.keys.put(given.credentials, known)
+    return known
 
 
 Caller = Annotated[ApiKey, Depends(_caller)]
 
 
-def _admin(caller: Caller) -> ApiKey:
+async def _admin(caller: Caller) -> ApiKey:
     if caller.role != "admin":
         raise Forbidden("this is for keys of role 'admin'")
     return caller

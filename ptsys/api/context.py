@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import asyncio
 import functools
 import threading
 import time
@@ -14,14 +14,16 @@ import anyio.to_thread
 from fastapi import Depends, Request
 
 from ptsys.api.observing import Metrics
+from ptsys.api.recent_keys import RecentKeys
 from ptsys.config import Settings
 from ptsys.errors import Unavailable
+from ptsys.jobs.asking import Asker
 from ptsys.jobs.limits import ModelLimits, read_limits
 from ptsys.jobs.presence import Presence, workers
 from ptsys.jobs.quotas import RowQuota
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.redis_server import locate
-from ptsys.jobs.requests import Kind, RequestChannel
+from ptsys.jobs.requests import Answer, Kind, RequestChannel
 from ptsys.jobs.service import Service
 
 T = TypeVar("T")
@@ -30,13 +32,29 @@ _PRESENCE_SECONDS = 1.0  # so long is it believed which workers are there
 _MODELS = 32
 
 
-@dataclasses.dataclass(frozen=True)
 class _Link:
-    address: RedisAddress
-    channel: RequestChannel
-    quota: RowQuota
+    """The connections to one Redis."""
+
+    def __init__(self, address: RedisAddress, rows_per_minute: int) -> None:
+        self.address = address
+        self.channel = RequestChannel(address)
+        self.quota = RowQuota(address, rows_per_minute)
+        self._asker: Asker | None = None
+
+    def asker(self) -> Asker:
+        """The way to workers, of the event loop that runs here."""
+        if self._asker is None or self._asker.loop is not asyncio.get_running_loop():
+            self._asker = Asker(self.address)
+        return self._asker
+
+    async def aclose(self) -> None:
+        """Close the connections of the event loop."""
+        asker, self._asker = self._asker, None
+        if asker is not None:
+            await asker.close()
 
     def close(self) -> None:
+        """Close the others."""
         self.channel.close()
         self.quota.close()
 
@@ -48,6 +66,7 @@ class Context:
     def __init__(self, settings: Settings, service: Service | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.keys = RecentKeys()
         self._given = service
         self._link: _Link | None = None
         self._lock = threading.Lock()
@@ -78,11 +97,16 @@ class Context:
 
     def present(self) -> list[Presence]:
         """The workers that are there, as of a second ago. Raises Unavailable."""
-        now = time.monotonic()
+        return self._fresh() or self._look()
+
+    def _fresh(self) -> list[Presence]:
+        """What was seen within the last second; none if nobody was, or nobody looked."""
         since, found = self._seen
-        if now - since > _PRESENCE_SECONDS or not found:
-            found = workers(self.link().address)
-            self._seen = (now, found)
+        return found if time.monotonic() - since <= _PRESENCE_SECONDS else []
+
+    def _look(self) -> list[Presence]:
+        found = workers(self.link().address)
+        self._seen = (time.monotonic(), found)
         return found
 
     def ready_models(self) -> list[str]:
@@ -97,25 +121,27 @@ class Context:
         address = locate(self.settings)
         with self._lock:
             if self._link is None or self._link.address != address:
-                channel = RequestChannel(address)
-                quota = RowQuota(address, self.settings.rows_per_minute)
-                self._link = _Link(address, channel, quota)
+                self._link = _Link(address, self.settings.rows_per_minute)
             return self._link
 
-    def ask(
+    async def ask(
         self, user: str, model: str, kind: Kind, header: dict[str, Any], tensor: bytes | None
-    ) -> tuple[dict[str, Any], bytes | None]:
+    ) -> Answer:
         """A worker's answer to these rows, which count against the user's quota.
 
-        Blocks. Raises QuotaExceeded, Unavailable if no worker is there or none answers in time,
-        and whatever the worker finds wrong.
+        Raises QuotaExceeded, Unavailable if no worker is there or none answers in time, and
+        whatever the worker finds wrong.
         """
-        if not any(worker.model == model for worker in self.present()):
+        present = self._fresh() or await self.in_thread(self._look)
+        if not any(worker.model == model for worker in present):
             raise Unavailable(f"no worker serves model {model!r} now; try again soon")
-        link = self.link()
+        link = self._link
+        if link is None:
+            link = await self.in_thread(self.link)
         rows = len(header["inputs"])
-        link.quota.take(user, rows)
-        answer = link.channel.call(
+        if not link.quota.covers(user, rows):
+            await self.in_thread(link.quota.take, user, rows)
+        answer = await link.asker().call(
             model, kind, header | {"user": user}, tensor, timeout=self.settings.request_seconds
         )
         self.metrics.rows.labels(kind, model).inc(rows)
@@ -125,8 +151,14 @@ class Context:
         """Run what blocks for long, apart from the short work of the other endpoints."""
         return await anyio.to_thread.run_sync(function, *arguments, limiter=self._limiter)
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Close what this context opened."""
+        if self._link is not None:
+            await self._link.aclose()
+        await self.in_thread(self.close)
+
+    def close(self) -> None:
+        """Close what this context opened outside the event loop."""
         with self._lock:
             link, self._link = self._link, None
         if link is not None:

@@ -62,7 +62,8 @@ class _Body:
         if self._whole:  # what comes now is the disconnect, for which a stream may wait long
             return await self._receive()
         try:
-            message = await asyncio.wait_for(self._receive(), self._patience)
+            async with asyncio.timeout(self._patience):
+                message = await self._receive()
         except TimeoutError:
             raise Refused(
                 408, f"no byte of the body came within {self._patience:g} s; send it at once"

@@ -15,7 +15,7 @@ from ptsys.cli.failures import naming
 from ptsys.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from ptsys.jobs.requests import RequestChannel
+    from ptsys.jobs.asking import BlockingAsker
     from ptsys.types.example import Example
     from ptsys.types.requests import Decoding, GradientsRequest, Prediction, PredictRequest
 
@@ -92,7 +92,7 @@ def _in_file(where: Deployment, reference: str, model: str) -> Asked:
 
 
 def predict(
-    channel: RequestChannel,
+    asker: BlockingAsker,
     asked: Asked,
     inputs: Iterable[str],
     decoding: Decoding,
@@ -106,7 +106,7 @@ def predict(
         request = PredictRequest(
             model=asked.model, prompt=asked.prompt, inputs=batch, decoding=decoding
         )
-        header, _ = channel.call(
+        header, _ = asker.call(
             asked.model, "predict", _header(asked, request), asked.tensor, timeout=timeout
         )
         return [Prediction.model_validate(row) for row in header["predictions"]]
@@ -115,7 +115,7 @@ def predict(
 
 
 def gradients(
-    channel: RequestChannel,
+    asker: BlockingAsker,
     asked: Asked,
     rows: Sequence[Example],
     *,
@@ -132,7 +132,7 @@ def gradients(
             inputs=tuple(row.input for row in batch),
             targets=tuple(row.target or "" for row in batch),
         )
-        header, tensors = channel.call(
+        header, tensors = asker.call(
             asked.model, "gradients", _header(asked, request), asked.tensor, timeout=timeout
         )
         array, _ = decode(tensors or b"", tensor="gradient")

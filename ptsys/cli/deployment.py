@@ -13,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from ptsys.config import Settings
-    from ptsys.jobs.requests import RequestChannel
+    from ptsys.jobs.asking import BlockingAsker
     from ptsys.jobs.service import Service
 
 
@@ -63,22 +63,22 @@ class Deployment:
             service.close()
 
     @contextlib.contextmanager
-    def channel(self, model: str) -> Iterator[RequestChannel]:
+    def asker(self, model: str) -> Iterator[BlockingAsker]:
         """The way to workers of a model. Raises Unavailable at once if there is none."""
         from ptsys.errors import Unavailable
+        from ptsys.jobs.asking import BlockingAsker
         from ptsys.jobs.redis_server import locate
-        from ptsys.jobs.requests import RequestChannel
 
         address = locate(self.settings)
         if not self.serving(model):
             raise Unavailable(
                 f"no worker serves model {model!r}; start one: {start_command(model)}"
             )
-        channel = RequestChannel(address)
+        asker = BlockingAsker(address)
         try:
-            yield channel
+            yield asker
         finally:
-            channel.close()
+            asker.close()
 
     def serving(self, model: str) -> bool:
         """Whether a worker of this model runs, ready or still on its way."""

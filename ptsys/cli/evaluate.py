@@ -51,9 +51,9 @@ def evaluate(
     targets = [row.target or "" for row in known]
     how = Decoding(max_tokens=limits.target_tokens(targets), labels=label_list(labels))
     answers: list[str] = []
-    with where.channel(asked.model) as channel, row_progress("evaluating", len(known)) as done:
+    with where.asker(asked.model) as asker, row_progress("evaluating", len(known)) as done:
         for part in asking.predict(
-            channel, asked, (row.input for row in known), how, timeout=timeout
+            asker, asked, (row.input for row in known), how, timeout=timeout
         ):
             answers.extend(answer.prediction for answer in part)
             done(len(part))

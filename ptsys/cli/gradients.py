@@ -50,8 +50,8 @@ def gradients(
     asked = asking.find(where, prompt, model)
     rows.check(data, known, read_limits(where.settings.root, asked.model), "data")
     parts = []
-    with where.channel(asked.model) as channel, row_progress("differentiating", len(known)) as done:
-        for number, part in enumerate(asking.gradients(channel, asked, known, timeout=timeout)):
+    with where.asker(asked.model) as asker, row_progress("differentiating", len(known)) as done:
+        for number, part in enumerate(asking.gradients(asker, asked, known, timeout=timeout)):
             parts.append(part)
             done(min(asking.BATCH_ROWS, len(known) - number * asking.BATCH_ROWS))
     whole = asking.joined(parts)

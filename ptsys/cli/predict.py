@@ -77,8 +77,8 @@ def predict(
     asked = asking.find(where, prompt, model)
     lines: list[str] = []
     emit: Callable[[str], None] = print if output is None else lines.append
-    with where.channel(asked.model) as channel, row_progress("predicting", len(texts)) as done:
-        for answers in asking.predict(channel, asked, texts, how, timeout=timeout):
+    with where.asker(asked.model) as asker, row_progress("predicting", len(texts)) as done:
+        for answers in asking.predict(asker, asked, texts, how, timeout=timeout):
             for answer in answers:
                 row = answer.model_dump(mode="json", exclude_none=True)
                 emit(json.dumps(row, ensure_ascii=False))

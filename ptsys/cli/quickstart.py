@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ptsys.cli.quickstart_tasks import QuickstartTask
     from ptsys.cli.stack import Stack
     from ptsys.config import Settings
-    from ptsys.jobs.requests import RequestChannel
+    from ptsys.jobs.asking import BlockingAsker
     from ptsys.jobs.service import Service
     from ptsys.types.records import Job
 
@@ -110,7 +110,7 @@ class _Story:
         """Submit all jobs, show them learn, and judge their prompts."""
         from ptsys.cli.train import check_succeeded
         from ptsys.cli.watching import Watched, watch
-        from ptsys.jobs.requests import RequestChannel
+        from ptsys.jobs.asking import BlockingAsker
 
         jobs = [self._submit(task) for task in self._tasks]
         titles = [f"{task.user}: {task.name}" for task in self._tasks]
@@ -118,15 +118,15 @@ class _Story:
         ended = watch(self._service, watched, self._stack.tend)
         for job in ended:
             check_succeeded(job)
-        channel = RequestChannel(self._stack.address)
+        asker = BlockingAsker(self._stack.address)
         try:
             with messages().status("comparing with the commonest answer and the bare model"):
                 return [
-                    self._judge(channel, task, job)
+                    self._judge(asker, task, job)
                     for task, job in zip(self._tasks, ended, strict=True)
                 ]
         finally:
-            channel.close()
+            asker.close()
 
     def _submit(self, task: QuickstartTask) -> Job:
         from ptsys.types.training import TrainingSpec
@@ -153,13 +153,13 @@ class _Story:
                 name = f"{task.name}-{attempt}"
         raise Conflict(f"too many quickstarts ran in {self._settings.root}; choose another folder")
 
-    def _judge(self, channel: RequestChannel, task: QuickstartTask, job: Job) -> Outcome:
+    def _judge(self, asker: BlockingAsker, task: QuickstartTask, job: Job) -> Outcome:
         from ptsys.data.metrics import exact_match, majority
 
         targets = [row.target or "" for row in task.test]
-        answers = self._answers(channel, task, job.prompt)
+        answers = self._answers(asker, task, job.prompt)
         tuned, fresh = answers[: len(targets)], answers[len(targets) :]
-        bare = self._answers(channel, task, None)[: len(targets)]
+        bare = self._answers(asker, task, None)[: len(targets)]
         _, commonest = majority([row.target or "" for row in task.train], targets)
         return Outcome(
             task=task.name,
@@ -175,15 +175,13 @@ class _Story:
             ),
         )
 
-    def _answers(
-        self, channel: RequestChannel, task: QuickstartTask, prompt: str | None
-    ) -> list[str]:
+    def _answers(self, asker: BlockingAsker, task: QuickstartTask, prompt: str | None) -> list[str]:
         from ptsys.cli import asking
         from ptsys.types.requests import Decoding
 
         asked = asking.Asked(task.user, self._settings.model, prompt)
         inputs = [row.input for row in (*task.test, *task.fresh)]
-        parts = asking.predict(channel, asked, inputs, Decoding())
+        parts = asking.predict(asker, asked, inputs, Decoding())
         return [answer.prediction for part in parts for answer in part]
 
 

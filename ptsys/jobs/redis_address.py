@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import redis
+import redis.asyncio
 
 from ptsys.errors import InvalidInput, Unavailable
 
@@ -76,6 +77,12 @@ class RedisAddress:
             socket_connect_timeout=timeout,
             max_connections=_CONNECTIONS,
             **options,
+        )
+
+    def async_client(self) -> redis.asyncio.Redis:
+        """The same for an event loop; a command may block for as long as it likes."""
+        return redis.asyncio.Redis.from_url(
+            self.redis_url, socket_timeout=None, socket_connect_timeout=5.0
         )
 
     def check(self) -> None:

@@ -1,7 +1,11 @@
+import time
+
 import httpx
 import pytest
 from http_clients import Connect, refused
 from worker_deployment import Deployment
+
+from ptsys.api.recent_keys import RECENT_SECONDS
 
 
 def test_a_key_says_who_asks(ann: httpx.Client) -> None:
@@ -29,11 +33,23 @@ def test_keeping_needs_no_key(ann: httpx.Client) -> None:
         assert ann.get(path).status_code == 200
 
 
-def test_a_revoked_key_opens_nothing_at_once(connect: Connect, deployment: Deployment) -> None:
+def test_a_key_revoked_elsewhere_opens_nothing_a_second_later(
+    connect: Connect, deployment: Deployment
+) -> None:
     client = connect("eve")
     assert client.get("/v1/me").status_code == 200
     deployment.service.keys.revoke(client.get("/v1/me").json()["key"])
+    time.sleep(RECENT_SECONDS)
     refused(client.get("/v1/me"), 401)
+
+
+def test_a_key_revoked_here_opens_nothing_at_once(connect: Connect) -> None:
+    admin = connect("root", role="admin")
+    made = admin.post("/v1/keys", json={"user": "eve"}).json()
+    secret = {"Authorization": f"Bearer {made['secret']}"}
+    assert admin.get("/v1/me", headers=secret).json()["user"] == "eve"
+    assert admin.delete(f"/v1/keys/{made['id']}").status_code == 204
+    refused(admin.get("/v1/me", headers=secret), 401)
 
 
 def test_an_admin_makes_and_revokes_keys(connect: Connect) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from ptsys import errors
 from ptsys.errors import Conflict, InvalidInput, NotFound, PtsysError, Unavailable
 from ptsys.jobs import requests as requests_module
+from ptsys.jobs.asking import BlockingAsker
 from ptsys.jobs.queue import Queue
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.requests import Request, RequestChannel
@@ -21,10 +23,17 @@ TENSORS = os.urandom(1_600_000)
 
 
 @pytest.fixture
-def channel(address: RedisAddress, queue: Queue) -> Iterator[RequestChannel]:
-    channel = RequestChannel(address, queue)
+def channel(address: RedisAddress) -> Iterator[RequestChannel]:
+    channel = RequestChannel(address)
     yield channel
     channel.close()
+
+
+@pytest.fixture
+def asker(address: RedisAddress, queue: Queue) -> Iterator[BlockingAsker]:
+    asker = BlockingAsker(address, queue)
+    yield asker
+    asker.close()
 
 
 class Answering:
@@ -55,28 +64,30 @@ class Answering:
         self._thread.join()
 
 
-def test_rows_go_and_answers_come_back(channel: RequestChannel, address: RedisAddress) -> None:
+def test_rows_go_and_answers_come_back(
+    channel: RequestChannel, asker: BlockingAsker, address: RedisAddress
+) -> None:
     def answer(request: Request) -> None:
         assert request.kind == "gradients"
         assert request.tensors == TENSORS
-        channel.reply(request, {**request.header, "loss": 0.5}, TENSORS[::-1])
+        reply(channel, request, {**request.header, "loss": 0.5}, TENSORS[::-1])
 
     with Answering(channel, answer):
         header = {"inputs": ["Größe ✓"], "prompt": None, "length": 3}
-        got = channel.call("tiny", "gradients", header, TENSORS, timeout=20)
+        got = asker.call("tiny", "gradients", header, TENSORS, timeout=20)
     assert got == ({**header, "loss": 0.5}, TENSORS[::-1])
     assert channel.retire("tiny")
     with address.client() as client:
         assert [key for key in client.keys("ptsys:*") if b"pending" not in key] == []
 
 
-def test_32_users_each_get_their_own_answer(channel: RequestChannel) -> None:
+def test_32_users_each_get_their_own_answer(channel: RequestChannel, asker: BlockingAsker) -> None:
     def answer(request: Request) -> None:
-        channel.reply(request, {"user": request.header["user"]}, request.tensors)
+        reply(channel, request, {"user": request.header["user"]}, request.tensors)
 
     def user(number: int) -> bool:
         sent = str(number).encode() * 1000
-        header, tensors = channel.call("tiny", "predict", {"user": number}, sent, timeout=20)
+        header, tensors = asker.call("tiny", "predict", {"user": number}, sent, timeout=20)
         return header["user"] == number and tensors == sent
 
     with Answering(channel, answer), ThreadPoolExecutor(32) as pool:
@@ -92,31 +103,35 @@ def test_32_users_each_get_their_own_answer(channel: RequestChannel) -> None:
         Unavailable("draining"),
     ],
 )
-def test_an_error_arrives_as_what_it_is(channel: RequestChannel, error: PtsysError) -> None:
+def test_an_error_arrives_as_what_it_is(
+    channel: RequestChannel, asker: BlockingAsker, error: PtsysError
+) -> None:
     with (
-        Answering(channel, lambda request: void(channel.reply_error(request, error))),
+        Answering(channel, lambda request: void(reply_error(channel, request, error))),
         pytest.raises(type(error)) as caught,
     ):
-        channel.call("tiny", "predict", {}, timeout=20)
+        asker.call("tiny", "predict", {}, timeout=20)
     assert str(caught.value) == str(error)
     assert getattr(caught.value, "field", None) == getattr(error, "field", None)
 
 
-def test_an_accident_tells_its_kind_but_no_rows(channel: RequestChannel) -> None:
+def test_an_accident_tells_its_kind_but_no_rows(
+    channel: RequestChannel, asker: BlockingAsker
+) -> None:
     accident = ValueError("cannot parse 'my secret diary'")
     with (
-        Answering(channel, lambda request: void(channel.reply_error(request, accident))),
+        Answering(channel, lambda request: void(reply_error(channel, request, accident))),
         pytest.raises(PtsysError, match="ValueError") as caught,
     ):
-        channel.call("tiny", "predict", {}, timeout=20)
+        asker.call("tiny", "predict", {}, timeout=20)
     assert "diary" not in str(caught.value)
 
 
 def test_without_a_worker_the_way_out_is_told_and_nothing_remains(
-    channel: RequestChannel, queue: Queue, address: RedisAddress
+    channel: RequestChannel, asker: BlockingAsker, queue: Queue, address: RedisAddress
 ) -> None:
     with pytest.raises(Unavailable, match="ptsys worker"):
-        channel.call("tiny", "predict", {"inputs": ["secret"]}, timeout=0.3)
+        asker.call("tiny", "predict", {"inputs": ["secret"]}, timeout=0.3)
     assert queue.depth("tiny") == 1  # one call for help
     assert channel.take("tiny", block_seconds=0.1) == []  # nobody waits any longer
     with address.client() as client:
@@ -124,10 +139,12 @@ def test_without_a_worker_the_way_out_is_told_and_nothing_remains(
         assert all(client.ttl(key) > 0 for key in client.keys("ptsys:*:*"))
 
 
-def test_every_key_ends_by_itself(channel: RequestChannel, address: RedisAddress) -> None:
+def test_every_key_ends_by_itself(
+    channel: RequestChannel, asker: BlockingAsker, address: RedisAddress
+) -> None:
     def call() -> None:
         with contextlib.suppress(Unavailable):
-            channel.call("tiny", "predict", {}, timeout=1.5)
+            asker.call("tiny", "predict", {}, timeout=1.5)
 
     caller = threading.Thread(target=call)
     caller.start()
@@ -141,74 +158,78 @@ def test_every_key_ends_by_itself(channel: RequestChannel, address: RedisAddress
     caller.join()
 
 
-def test_a_listening_worker_is_not_called(channel: RequestChannel, queue: Queue) -> None:
+def test_a_listening_worker_is_not_called(
+    channel: RequestChannel, asker: BlockingAsker, queue: Queue
+) -> None:
     channel.keep_awake("tiny")
-    with Answering(channel, lambda request: void(channel.reply(request, {}))):
+    with Answering(channel, lambda request: void(reply(channel, request, {}))):
         for _ in range(5):
-            channel.call("tiny", "predict", {}, timeout=20)
+            asker.call("tiny", "predict", {}, timeout=20)
     assert queue.depth("tiny") == 0
     assert channel.retire("tiny")
     with pytest.raises(Unavailable):
-        channel.call("tiny", "predict", {}, timeout=0.2)
+        asker.call("tiny", "predict", {}, timeout=0.2)
     assert queue.depth("tiny") == 1
 
 
-def test_a_worker_does_not_retire_over_a_waiting_request(channel: RequestChannel) -> None:
+def test_a_worker_does_not_retire_over_a_waiting_request(
+    channel: RequestChannel, asker: BlockingAsker
+) -> None:
     channel.keep_awake("tiny")
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(channel.call, "tiny", "predict", {"n": 1}, timeout=20)
+        answer = pool.submit(asker.call, "tiny", "predict", {"n": 1}, timeout=20)
         while channel.pending("tiny") == 0:
             time.sleep(0.01)
         assert channel.retire("tiny") is False
         (request,) = channel.take("tiny")
-        assert channel.reply(request, {"n": 2})
+        assert reply(channel, request, {"n": 2})
         assert answer.result() == ({"n": 2}, None)
     assert channel.retire("tiny") is True
 
 
-def test_a_request_is_answered_once(channel: RequestChannel) -> None:
+def test_a_request_is_answered_once(channel: RequestChannel, asker: BlockingAsker) -> None:
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(channel.call, "tiny", "predict", {}, timeout=20)
+        answer = pool.submit(asker.call, "tiny", "predict", {}, timeout=20)
         (request,) = channel.take("tiny", block_seconds=5)
-        assert channel.reply(request, {"n": 1}) is True
-        assert channel.reply(request, {"n": 2}) is False
+        assert reply(channel, request, {"n": 1}) is True
+        assert reply(channel, request, {"n": 2}) is False
         assert answer.result() == ({"n": 1}, None)
-        assert channel.reply_error(request, NotFound("late")) is False
+        assert reply_error(channel, request, NotFound("late")) is False
 
 
 def test_a_request_outlives_the_worker_that_took_it(
-    channel: RequestChannel, queue: Queue, monkeypatch: pytest.MonkeyPatch
+    channel: RequestChannel, asker: BlockingAsker, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requests_module, "WAKE_SECONDS", 0.5)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(channel.call, "tiny", "predict", {"n": 1}, timeout=20)
+        answer = pool.submit(asker.call, "tiny", "predict", {"n": 1}, timeout=20)
         (lost,) = channel.take("tiny", block_seconds=5)
         # that worker is gone now: it neither answers nor listens
         (again,) = channel.take("tiny", block_seconds=10)
         assert (again.id, again.header) == (lost.id, lost.header)
-        channel.reply(again, {"n": 2})
+        reply(channel, again, {"n": 2})
         assert answer.result() == ({"n": 2}, None)
 
 
 def test_a_foreign_payload_spoils_only_itself(
-    channel: RequestChannel, address: RedisAddress
+    channel: RequestChannel, asker: BlockingAsker, address: RedisAddress
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(channel.call, "tiny", "predict", {}, timeout=20)
+        answer = pool.submit(asker.call, "tiny", "predict", {}, timeout=20)
         while channel.pending("tiny") == 0:
             time.sleep(0.01)
         with address.client() as client:
             client.set("ptsys:request:foreign", b"\xc1", ex=20)
             client.rpush("ptsys:pending:tiny", "foreign")
         (request,) = channel.take("tiny")
-        channel.reply(request, {})
+        reply(channel, request, {})
         assert answer.result() == ({}, None)
 
 
-def test_take_says_how_long_someone_waits(channel: RequestChannel) -> None:
+def test_take_says_how_long_someone_waits(channel: RequestChannel, asker: BlockingAsker) -> None:
     with ThreadPoolExecutor(4) as pool:
         answers = [
-            pool.submit(channel.call, "tiny", "predict", {"n": n}, timeout=20) for n in range(4)
+            pool.submit(asker.call, "tiny", "predict", {"n": n}, timeout=20) for n in range(4)
         ]
         while channel.pending("tiny") < 4:
             time.sleep(0.01)
@@ -216,7 +237,7 @@ def test_take_says_how_long_someone_waits(channel: RequestChannel) -> None:
         assert len(batch) == 3
         assert all(0 < request.deadline - time.monotonic() <= 20 for request in batch)
         for request in batch + channel.take("tiny"):
-            channel.reply(request, request.header)
+            reply(channel, request, request.header)
         assert sorted(answer.result()[0]["n"] for answer in answers) == [0, 1, 2, 3]
 
 
@@ -226,17 +247,19 @@ def test_rows_are_not_in_the_repr(channel: RequestChannel) -> None:
 
 
 def test_too_long_a_message_is_refused(
-    channel: RequestChannel, monkeypatch: pytest.MonkeyPatch
+    channel: RequestChannel, asker: BlockingAsker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ptsys.jobs.wire.LONGEST_MESSAGE", 1000)
     with pytest.raises(InvalidInput, match="fewer rows"):
-        channel.call("tiny", "predict", {}, b"x" * 2000)
+        asker.call("tiny", "predict", {}, b"x" * 2000)
 
 
 def test_a_missing_redis_is_unavailable() -> None:
-    channel = RequestChannel(RedisAddress("unix:///nowhere/redis.sock"))
+    nowhere = RedisAddress("unix:///nowhere/redis.sock")
+    channel, asker = RequestChannel(nowhere), BlockingAsker(nowhere)
     with pytest.raises(Unavailable, match="PTSYS_REDIS_URL"):
-        channel.call("tiny", "predict", {})
+        asker.call("tiny", "predict", {})
+    asker.close()
     with pytest.raises(Unavailable):
         channel.take("tiny")
 
@@ -273,6 +296,16 @@ def test_every_error_has_a_way_over_the_wire() -> None:
         assert type(back) is kind
         assert str(back) == "why"
     assert type(error_from_wire({"type": "Unheard", "message": "m"})) is PtsysError
+
+
+def reply(
+    channel: RequestChannel, request: Request, header: dict[str, Any], tensors: bytes | None = None
+) -> bool:
+    return channel.reply([(request, (header, tensors))])[0]
+
+
+def reply_error(channel: RequestChannel, request: Request, error: Exception) -> bool:
+    return channel.reply([(request, error)])[0]
 
 
 def void(_: object) -> None:

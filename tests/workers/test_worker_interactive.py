@@ -14,8 +14,8 @@ from worker_deployment import Deployment, until
 
 from ptsys.engine.engine import Engine
 from ptsys.errors import InvalidInput, NotFound, PtsysError
+from ptsys.jobs.asking import BlockingAsker
 from ptsys.jobs.queue import QUEUE_CPU, device_queue
-from ptsys.jobs.requests import RequestChannel
 from ptsys.prompts.safetensors_format import decode, encode
 from ptsys.types.records import Job
 from ptsys.types.requests import Decoding, GradientsRequest, PredictRequest
@@ -41,22 +41,22 @@ def engine(served: Deployment) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
-def channel(served: Deployment) -> RequestChannel:
-    return served.channel()
+def asker(served: Deployment) -> BlockingAsker:
+    return served.asker()
 
 
-def ask(channel: RequestChannel, user: str, tensors: bytes | None = None, **fields: Any) -> Any:
+def ask(asker: BlockingAsker, user: str, tensors: bytes | None = None, **fields: Any) -> Any:
     request = PredictRequest(model=MODEL, inputs=INPUTS, **fields)
     header = request.model_dump(mode="json") | {"user": user}
-    return channel.call(MODEL, "predict", header, tensors, timeout=WAIT)[0]["predictions"]
+    return asker.call(MODEL, "predict", header, tensors, timeout=WAIT)[0]["predictions"]
 
 
 def differentiate(
-    channel: RequestChannel, user: str, tensors: bytes | None = None, **fields: Any
+    asker: BlockingAsker, user: str, tensors: bytes | None = None, **fields: Any
 ) -> tuple[dict[str, Any], bytes | None]:
     request = GradientsRequest(model=MODEL, inputs=INPUTS, targets=TARGETS, **fields)
     header = request.model_dump(mode="json") | {"user": user}
-    return channel.call(MODEL, "gradients", header, tensors, timeout=WAIT)
+    return asker.call(MODEL, "gradients", header, tensors, timeout=WAIT)
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def differentiate(
     ids=["greedy", "labels"],
 )
 def test_answers_are_the_engines(
-    served: Deployment, channel: RequestChannel, engine: Engine, job: Job, decoding: Decoding
+    served: Deployment, asker: BlockingAsker, engine: Engine, job: Job, decoding: Decoding
 ) -> None:
     wanted = engine.predict(INPUTS, served.tensor(job), decoding).result(WAIT)
-    stored = ask(channel, "ann", prompt="mine", decoding=decoding)
-    brought = ask(channel, "bob", encode(served.tensor(job)), decoding=decoding)
+    stored = ask(asker, "ann", prompt="mine", decoding=decoding)
+    brought = ask(asker, "bob", encode(served.tensor(job)), decoding=decoding)
     for answers in (stored, brought):
         assert [row["prediction"] for row in answers] == [row.prediction for row in wanted]
         scores = [row["score"] for row in answers]
@@ -79,15 +79,15 @@ def test_answers_are_the_engines(
 
 
 def test_an_ensemble_answers_as_its_members_do_together(
-    served: Deployment, channel: RequestChannel, job: Job
+    served: Deployment, asker: BlockingAsker, job: Job
 ) -> None:
     names = ["mine"]
     for seed in (1, 2):
         served.wait(served.submit(f"mine-{seed}", seed=seed, steps=5 * seed))
         names.append(f"mine-{seed}")
     labels = Decoding(labels=("red", "blue", "green"))
-    alone = [ask(channel, "ann", prompt=name, decoding=labels) for name in names]
-    together = ask(channel, "ann", prompts=names, ensemble="mean", decoding=labels)
+    alone = [ask(asker, "ann", prompt=name, decoding=labels) for name in names]
+    together = ask(asker, "ann", prompts=names, ensemble="mean", decoding=labels)
     for row, answer in enumerate(together):
         scores = {
             label: np.mean([member[row]["label_scores"][label] for member in alone])
@@ -95,27 +95,27 @@ def test_an_ensemble_answers_as_its_members_do_together(
         }
         assert answer["label_scores"] == pytest.approx(scores, abs=1e-4)
         assert answer["prediction"] == max(scores, key=scores.__getitem__)
-    voted = ask(channel, "ann", prompts=["mine", "mine", "mine-1"], decoding=Decoding(max_tokens=4))
-    mine = ask(channel, "ann", prompt="mine", decoding=Decoding(max_tokens=4))
+    voted = ask(asker, "ann", prompts=["mine", "mine", "mine-1"], decoding=Decoding(max_tokens=4))
+    mine = ask(asker, "ann", prompt="mine", decoding=Decoding(max_tokens=4))
     assert [row["prediction"] for row in voted] == [row["prediction"] for row in mine]
     with pytest.raises(NotFound, match="ann/mine"):
-        ask(channel, "bob", prompts=["ann/mine"])
+        ask(asker, "bob", prompts=["ann/mine"])
 
 
-def test_the_bare_model_answers_too(channel: RequestChannel, engine: Engine) -> None:
+def test_the_bare_model_answers_too(asker: BlockingAsker, engine: Engine) -> None:
     decoding = Decoding(max_tokens=4)
     wanted = engine.predict(INPUTS, None, decoding).result(WAIT)
-    answers = ask(channel, "ann", decoding=decoding)
+    answers = ask(asker, "ann", decoding=decoding)
     assert [row["prediction"] for row in answers] == [row.prediction for row in wanted]
 
 
 def test_gradients_are_the_engines(
-    served: Deployment, channel: RequestChannel, engine: Engine, job: Job
+    served: Deployment, asker: BlockingAsker, engine: Engine, job: Job
 ) -> None:
     wanted = engine.gradients(INPUTS, TARGETS, served.tensor(job)).result(WAIT)
     for header, tensors in (
-        differentiate(channel, "ann", prompt=job.prompt),
-        differentiate(channel, "bob", encode(served.tensor(job))),
+        differentiate(asker, "ann", prompt=job.prompt),
+        differentiate(asker, "bob", encode(served.tensor(job))),
     ):
         assert header["loss"] == pytest.approx(wanted.loss, abs=1e-5)
         assert header["tokens"] == wanted.tokens
@@ -127,13 +127,13 @@ def test_gradients_are_the_engines(
 
 
 def test_many_users_are_answered_together(
-    served: Deployment, channel: RequestChannel, job: Job
+    served: Deployment, asker: BlockingAsker, job: Job
 ) -> None:
     tensor = encode(served.tensor(job))
-    alone = ask(channel, "ann", tensor, decoding=Decoding(max_tokens=4))
+    alone = ask(asker, "ann", tensor, decoding=Decoding(max_tokens=4))
     with ThreadPoolExecutor(16) as pool:
         found = [
-            pool.submit(ask, channel, f"user-{n}", tensor, decoding=Decoding(max_tokens=4))
+            pool.submit(ask, asker, f"user-{n}", tensor, decoding=Decoding(max_tokens=4))
             for n in range(32)
         ]
         answers = [future.result() for future in found]
@@ -152,7 +152,7 @@ def test_many_users_are_answered_together(
     ],
 )
 def test_what_is_wrong_is_told(
-    channel: RequestChannel,
+    asker: BlockingAsker,
     job: Job,
     user: str,
     fields: dict[str, Any],
@@ -162,34 +162,34 @@ def test_what_is_wrong_is_told(
 ) -> None:
     tensors = None if width is None else encode(np.zeros((4, width), np.float32))
     with pytest.raises(error, match=text):
-        ask(channel, user, tensors, **fields)
+        ask(asker, user, tensors, **fields)
 
 
 def test_a_private_prompt_hides_by_its_id_too_until_it_is_shared(
-    served: Deployment, channel: RequestChannel, job: Job
+    served: Deployment, asker: BlockingAsker, job: Job
 ) -> None:
     with pytest.raises(NotFound):
-        differentiate(channel, "eve", prompt=job.prompt)
+        differentiate(asker, "eve", prompt=job.prompt)
     served.service.prompts.update("mine", "ann", visibility="shared", shared_with=["eve"])
-    differentiate(channel, "eve", prompt=job.prompt)
+    differentiate(asker, "eve", prompt=job.prompt)
     served.service.prompts.update("mine", "ann", visibility="private")
     with pytest.raises(NotFound):  # although its tensor is in the worker's memory
-        differentiate(channel, "eve", prompt=job.prompt)
+        differentiate(asker, "eve", prompt=job.prompt)
 
 
 def test_a_prompt_of_other_weights_is_refused(
-    served: Deployment, channel: RequestChannel, job: Job
+    served: Deployment, asker: BlockingAsker, job: Job
 ) -> None:
     mine = served.service.prompts.read(job.prompt or "")
     changes = {"id": "pr-other", "name": "other", "model_fingerprint": "0" * 16}
     served.service.prompts.add(mine.model_copy(update=changes))
     with pytest.raises(InvalidInput, match="fingerprint") as caught:
-        ask(channel, "ann", prompt="other")
+        ask(asker, "ann", prompt="other")
     assert caught.value.field == "prompt"
 
 
 def test_malformed_requests_are_refused_and_harm_nobody(
-    channel: RequestChannel, served: Deployment
+    asker: BlockingAsker, served: Deployment
 ) -> None:
     good = PredictRequest(model=MODEL, inputs=INPUTS).model_dump(mode="json") | {"user": "ann"}
     for header, tensors, field in (
@@ -200,15 +200,15 @@ def test_malformed_requests_are_refused_and_harm_nobody(
         (good, b"no safetensors", "prompt"),
     ):
         with pytest.raises(InvalidInput) as caught:
-            channel.call(MODEL, "predict", header, tensors, timeout=WAIT)
+            asker.call(MODEL, "predict", header, tensors, timeout=WAIT)
         assert caught.value.field == field
     with pytest.raises(InvalidInput, match="need a prompt"):
-        differentiate(channel, "ann")
+        differentiate(asker, "ann")
     request = GradientsRequest(model=MODEL, inputs=("a",), targets=("window " * 20,))
     header = request.model_dump(mode="json") | {"user": "ann"}
     tensor = encode(np.ones((4, tiny_model.D_MODEL), np.float32))
     with pytest.raises(InvalidInput, match="row 1"):
-        channel.call(MODEL, "gradients", header, tensor, timeout=WAIT)
+        asker.call(MODEL, "gradients", header, tensor, timeout=WAIT)
     assert "window window" not in served.workers[0].said
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import tiny_model
 
 from ptsys.config import Settings
+from ptsys.jobs.asking import BlockingAsker
 from ptsys.jobs.redis_server import EmbeddedRedis
-from ptsys.jobs.requests import RequestChannel
 from ptsys.jobs.service import Service
 from ptsys.models.registry import Registry
 from ptsys.prompts.storage import load_tensor
@@ -85,7 +85,7 @@ class Deployment:
         for owner in ("ann", "bob", "eve"):
             self.service.datasets.add("colours", owner, tiny_model.rows())
         self.workers: list[Worker] = []
-        self.channels: list[RequestChannel] = []
+        self.askers: list[BlockingAsker] = []
 
     def start_worker(self, *arguments: str, **settings: Any) -> Worker:
         """A worker on its way; `.ready()` waits for it."""
@@ -150,10 +150,10 @@ class Deployment:
         assert prompt is not None
         return load_tensor(self.service.prompts.tensor_path(prompt))
 
-    def channel(self) -> RequestChannel:
-        channel = RequestChannel(self.redis.address)
-        self.channels.append(channel)
-        return channel
+    def asker(self) -> BlockingAsker:
+        asker = BlockingAsker(self.redis.address)
+        self.askers.append(asker)
+        return asker
 
     def lose_redis(self) -> None:
         """Kill Redis: what it held is gone."""
@@ -172,8 +172,8 @@ class Deployment:
                     worker.process.wait(20)
                 if worker.process.poll() is None:
                     worker.kill()
-            for channel in self.channels:
-                channel.close()
+            for asker in self.askers:
+                asker.close()
         finally:
             self.redis.stop()
             self.service.close()

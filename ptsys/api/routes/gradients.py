@@ -13,6 +13,7 @@ from ptsys.api.context import Shared
 from ptsys.api.problems import documented
 from ptsys.api.questions import (
     KINDS,
+    SMALL_BYTES,
     Gradients,
     GradientsBody,
     documented_body,
@@ -64,9 +65,9 @@ async def gradients(request: Request, caller: Caller, context: Shared) -> Respon
     """
     kind = accepted(request, KINDS, default=content_type(request, KINDS))
     body, tensor = await read_question(request, context, GradientsBody)
-    answer, data = await context.in_thread(
-        context.ask, caller.user, body.model, "gradients", header(body), tensor
-    )
+    answer, data = await context.ask(caller.user, body.model, "gradients", header(body), tensor)
+    if len(data or b"") <= SMALL_BYTES and kind == SAFETENSORS:
+        return _response(answer, data or b"", kind)
     return await context.in_thread(_response, answer, data or b"", kind)
 
 

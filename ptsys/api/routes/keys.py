@@ -74,5 +74,6 @@ def create_key(wanted: KeyRequest, caller: Admin, context: Shared) -> NewKey:
 
 @router.delete("/v1/keys/{key}", status_code=204, responses=documented(403, 404))
 def revoke_key(key: Annotated[Text, Path(max_length=100)], caller: Admin, context: Shared) -> None:
-    """Revoke a key: it opens nothing from now on. For admins."""
+    """Revoke a key: it opens nothing from now on, on other hosts a second later. For admins."""
     context.service.keys.revoke(key)
+    context.keys.clear()

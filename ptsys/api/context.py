@@ -167,7 +167,7 @@ class Context:
             self.service.close()
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:  # not async, it would wake a thread each time
     return cast(Context, request.app.state.context)
 
 

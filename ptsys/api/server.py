@@ -31,6 +31,7 @@ def serve(settings: Settings, host: str, port: int, *, with_parent: bool = False
             access_log=False,
             log_level="warning",
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_DRAIN_SECONDS,
             backlog=2048,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import functools
 import itertools
 import logging
 import queue
@@ -331,6 +332,7 @@ class Engine:
                     self._blame(step, error)
                 else:
                     self.work.count(step)
+                    self._scheduler.began(step)
                     self._finish_soon(lambda step=step, finish=finish: self._finish(step, finish))
             elif self._draining.is_set() and self._idle:
                 return
@@ -420,18 +422,24 @@ class Engine:
             result = run(self.model.frozen, prompts, rows.inputs, rows.slot, choices)
         else:
             result = run(self.model.frozen, prompts, rows)
-        for call in calls:
-            del self._calls[call.key]
         return lambda: answer_calls(step.group, placements, result, self.model.vocabulary)
 
     def _finish(self, step: Step[Any], finish: Callable[[], None]) -> None:
         try:
             finish()
-        except Exception:
+        except Exception as error:
             logger.exception("a step failed on the device")
-            self._commands.put(lambda: self._blame(step, error))
+            self._commands.put(functools.partial(self._blame, step, error))
         finally:
             self._in_flight.release()
+            self._commands.put(lambda: self._ended(step))
+
+    def _ended(self, step: Step[Any]) -> None:
+        """A step is over, well or not, and its calls have their answers."""
+        self._scheduler.ended(step)
+        if step.interactive:
+            for item in step.items:
+                self._calls.pop(item.key, None)
 
     def _blame(self, step: Step[Any], error: Exception) -> None:
         """A step failed: its calls, or residents, learn why; nobody else is touched."""

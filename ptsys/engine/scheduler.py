@@ -163,7 +163,9 @@ class Scheduler(Generic[Key]):
     """Decides between interactive requests and training residents.
 
     An interactive request waits at most `max_wait` seconds for company, and not at all when the
-    last interactive step found none. Between two interactive steps in a row training gets one.
+    last interactive step found none. Behind an interactive step that still runs it would wait
+    anyhow, so it waits for more company, until that step ends or as many rows wait as run. Between
+    two interactive steps in a row training gets one.
     """
 
     def __init__(self, max_wait: float) -> None:
@@ -173,6 +175,7 @@ class Scheduler(Generic[Key]):
         self._arrival: dict[Key, float] = {}
         self._company = False
         self._served_last = False
+        self._running = 0
 
     def request(self, item: Item[Key], now: float) -> None:
         """An interactive request arrives."""
@@ -184,9 +187,24 @@ class Scheduler(Generic[Key]):
         self._arrival.pop(key, None)
         return self.interactive.remove(key)
 
+    def began(self, step: Step[Key]) -> None:
+        """The device has this step to do now."""
+        if step.interactive:
+            self._running += sum(item.rows for item in step.items)
+
+    def ended(self, step: Step[Key]) -> None:
+        """The device has done this step, or failed to."""
+        if step.interactive:
+            self._running -= sum(item.rows for item in step.items)
+
+    @property
+    def _gathering(self) -> bool:
+        """More rows run than wait."""
+        return self._running > sum(item.rows for item in self.interactive.items())
+
     def due(self, now: float, full: LimitsOf) -> bool:
         """Whether interactive requests should go now."""
-        if not self._arrival:
+        if not self._arrival or self._gathering:
             return False
         if not self._company or now - min(self._arrival.values()) >= self._max_wait:
             return True
@@ -197,8 +215,8 @@ class Scheduler(Generic[Key]):
         return False
 
     def wait(self, now: float) -> float | None:
-        """Seconds until the next request becomes due; None if none waits."""
-        if not self._arrival:
+        """Seconds until the next request becomes due by itself; None if none does."""
+        if not self._arrival or self._gathering:
             return None
         return max(0.0, min(self._arrival.values()) + self._max_wait - now)
 

@@ -105,6 +105,17 @@ def test_gradients_equal_the_pass_called_directly(engine):
     assert result.tokens == 4 + 3
 
 
+def test_a_step_that_fails_on_the_device_fails_its_calls_and_no_others(engine, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("the device is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ptsys.engine.engine.answer_calls", broken)
+        with pytest.raises(RuntimeError, match="gone"):
+            engine.predict(["n1"]).result(60)
+    assert len(engine.predict(["n1"]).result(60)) == 1
+
+
 def test_predict_splits_long_requests_and_keeps_order(engine):
     inputs = [f"row {i}" for i in range(150)]
     prompt = engine.model.initialization

@@ -114,3 +114,31 @@ def test_training_gets_a_turn_between_two_interactive_steps():
         assert step is not None
         kinds.append(step.interactive)
     assert kinds == [True, False, True, False, True, False]
+
+
+def test_behind_a_running_step_requests_gather_until_as_many_wait():
+    scheduler: Scheduler[str] = Scheduler(max_wait=0.003)
+    for number in range(2):
+        scheduler.request(Item(f"first{number}", "ann", "a", 2), 0.0)
+    running = scheduler.next(1.0, limits(8, 8))
+    assert running is not None
+    scheduler.began(running)
+    scheduler.request(Item("second", "bob", "a", 2), 1.0)
+    assert scheduler.next(2.0, limits(8, 8)) is None
+    assert scheduler.wait(2.0) is None  # no clock will change that
+    scheduler.request(Item("third", "eve", "a", 2), 2.0)
+    together = scheduler.next(2.1, limits(8, 8))
+    assert together is not None
+    assert len(together.items) == 2
+
+
+def test_when_the_running_step_ends_whoever_waits_goes():
+    scheduler: Scheduler[str] = Scheduler(max_wait=0.003)
+    scheduler.request(Item("first", "ann", "a", 4), 0.0)
+    running = scheduler.next(0.0, limits(8, 8))
+    assert running is not None
+    scheduler.began(running)
+    scheduler.request(Item("second", "bob", "a", 1), 0.001)
+    assert scheduler.next(1.0, limits(8, 8)) is None
+    scheduler.ended(running)
+    assert scheduler.next(1.0, limits(8, 8)) is not None

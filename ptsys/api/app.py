@@ -34,7 +34,8 @@ from ptsys.config import Settings
 from ptsys.jobs.service import Service
 from ptsys.types.records import Event
 
-_ROUTERS = (models, datasets, prompts, predict, gradients, jobs, events, keys, health)
+# routes are looked for in this order, so those that come most often stand first
+_ROUTERS = (gradients, predict, jobs, events, prompts, datasets, models, keys, health)
 _GZIP_BYTES = 2048
 _GZIP_LEVEL = 1
 _DESCRIPTION = """Prompt tuning as a service: many users' soft prompts on one frozen T5.

@@ -12,7 +12,7 @@ import dataclasses
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -36,6 +36,7 @@ PATH, TENSORS = "/v1/gradients", "application/x-safetensors"
 INPUT, TARGET = "red, green, blue, small, large", "green"
 PRESENCE_SECONDS = 3.0  # a worker's counts are told every so often
 STRAIGHT_SECONDS = 3.0
+WARM_UPS = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,8 +123,7 @@ def _loaded(
         )
 
     with messages().status(f"{clients} clients: warming up"):
-        load(seconds)  # shapes are compiled as they are met
-        load(seconds / 2)
+        _warm_up(lambda: load(seconds).rate)
     before = _counts(stack)
     with messages().status(f"{clients} clients"):
         found = load(seconds)
@@ -138,6 +138,17 @@ def _loaded(
         straight_rows_per_second=clients / straight,
         straight_ms=straight * 1000,
     )
+
+
+def _warm_up(rate: Callable[[], float]) -> None:
+    """Load until it gets no faster: shapes are compiled as they are met, beside the work."""
+    best, stale = rate(), 0
+    for _ in range(WARM_UPS):
+        found = rate()
+        stale = 0 if found > 1.1 * best else stale + 1
+        best = max(best, found)
+        if stale == 3:
+            return
 
 
 def _counts(stack: Stack) -> tuple[int, int]:

@@ -51,7 +51,7 @@ IN_FLIGHT = 2  # steps dispatched and not yet finished: the host prepares one wh
 class EngineOptions:
     """Limits of one engine; see `ptsys.config.Settings` for what they mean."""
 
-    max_wait_ms: float = 3.0
+    max_wait_ms: float = 50.0
     max_rows: int = 512
     max_residents: int = 64
 
@@ -332,7 +332,7 @@ class Engine:
                     self._blame(step, error)
                 else:
                     self.work.count(step)
-                    self._scheduler.began(step)
+                    self._scheduler.began(step, time.monotonic())
                     self._finish_soon(lambda step=step, finish=finish: self._finish(step, finish))
             elif self._draining.is_set() and self._idle:
                 return
@@ -436,7 +436,7 @@ class Engine:
 
     def _ended(self, step: Step[Any]) -> None:
         """A step is over, well or not, and its calls have their answers."""
-        self._scheduler.ended(step)
+        self._scheduler.ended(step, time.monotonic())
         if step.interactive:
             for item in step.items:
                 self._calls.pop(item.key, None)

@@ -162,10 +162,10 @@ class Step(Generic[Key]):
 class Scheduler(Generic[Key]):
     """Decides between interactive requests and training residents.
 
-    An interactive request waits at most `max_wait` seconds for company, and not at all when the
-    last interactive step found none. Behind an interactive step that still runs it would wait
-    anyhow, so it waits for more company, until that step ends or as many rows wait as run. Between
-    two interactive steps in a row training gets one.
+    An interactive request that could run waits for company, at most `max_wait` seconds and a
+    tenth of what the last interactive step took, and not at all when that one found none. Behind an
+    interactive step that still runs it would wait anyhow, so there it waits until as many rows wait
+    as run. Between two interactive steps in a row training gets one.
     """
 
     def __init__(self, max_wait: float) -> None:
@@ -176,6 +176,9 @@ class Scheduler(Generic[Key]):
         self._company = False
         self._served_last = False
         self._running = 0
+        self._began: dict[Key, float] = {}
+        self._patience = max_wait
+        self._free = float("-inf")  # when the last interactive step ended
 
     def request(self, item: Item[Key], now: float) -> None:
         """An interactive request arrives."""
@@ -187,15 +190,19 @@ class Scheduler(Generic[Key]):
         self._arrival.pop(key, None)
         return self.interactive.remove(key)
 
-    def began(self, step: Step[Key]) -> None:
+    def began(self, step: Step[Key], now: float) -> None:
         """The device has this step to do now."""
         if step.interactive:
             self._running += sum(item.rows for item in step.items)
+            self._began[step.items[0].key] = now
 
-    def ended(self, step: Step[Key]) -> None:
+    def ended(self, step: Step[Key], now: float) -> None:
         """The device has done this step, or failed to."""
         if step.interactive:
             self._running -= sum(item.rows for item in step.items)
+            took = now - max(self._began.pop(step.items[0].key), self._free)
+            self._patience = min(self._max_wait, took / 10)
+            self._free = now
 
     @property
     def _gathering(self) -> bool:
@@ -206,19 +213,24 @@ class Scheduler(Generic[Key]):
         """Whether interactive requests should go now."""
         if not self._arrival or self._gathering:
             return False
-        if not self._company or now - min(self._arrival.values()) >= self._max_wait:
+        if not self._company or now >= self._latest:
             return True
         for group, waiting in self.interactive.groups().items():
             limits = full(group)
-            if limits and (waiting.rows >= limits.rows or waiting.items >= limits.items):
+            if limits and (waiting.rows > limits.rows or waiting.items > limits.items):
                 return True
         return False
+
+    @property
+    def _latest(self) -> float:
+        """When those that wait for company go without more of it."""
+        return max(min(self._arrival.values()), self._free) + self._patience
 
     def wait(self, now: float) -> float | None:
         """Seconds until the next request becomes due by itself; None if none does."""
         if not self._arrival or self._gathering:
             return None
-        return max(0.0, min(self._arrival.values()) + self._max_wait - now)
+        return max(0.0, self._latest - now)
 
     def next(self, now: float, limits_of: LimitsOf) -> Step[Key] | None:
         """The next step, or None if nothing can run now."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,12 +95,12 @@ def test_a_lone_request_goes_at_once_and_company_is_waited_for_only_after_compan
     assert scheduler.next(2.011, limits(8, 8)) is not None
 
 
-def test_a_full_batch_does_not_wait():
+def test_more_than_a_step_holds_does_not_wait():
     scheduler: Scheduler[str] = Scheduler(max_wait=10.0)
     for i in range(2):
         scheduler.request(Item(f"a{i}", "u", "g", 1), now=0.0)
     scheduler.next(0.0, limits(8, 8))
-    for i in range(8):
+    for i in range(9):
         scheduler.request(Item(f"b{i}", "u", "g", 1), now=1.0)
     assert scheduler.next(1.0, limits(8, 8)) is not None
 
@@ -122,7 +123,7 @@ def test_behind_a_running_step_requests_gather_until_as_many_wait():
         scheduler.request(Item(f"first{number}", "ann", "a", 2), 0.0)
     running = scheduler.next(1.0, limits(8, 8))
     assert running is not None
-    scheduler.began(running)
+    scheduler.began(running, 0.5)
     scheduler.request(Item("second", "bob", "a", 2), 1.0)
     assert scheduler.next(2.0, limits(8, 8)) is None
     assert scheduler.wait(2.0) is None  # no clock will change that
@@ -137,8 +138,22 @@ def test_when_the_running_step_ends_whoever_waits_goes():
     scheduler.request(Item("first", "ann", "a", 4), 0.0)
     running = scheduler.next(0.0, limits(8, 8))
     assert running is not None
-    scheduler.began(running)
+    scheduler.began(running, 0.0)
     scheduler.request(Item("second", "bob", "a", 1), 0.001)
     assert scheduler.next(1.0, limits(8, 8)) is None
-    scheduler.ended(running)
+    scheduler.ended(running, 1.0)
     assert scheduler.next(1.0, limits(8, 8)) is not None
+
+
+def test_patience_is_a_tenth_of_the_last_step_and_begins_when_the_device_is_free():
+    scheduler: Scheduler[str] = Scheduler(max_wait=0.05)
+    for number in range(2):
+        scheduler.request(Item(f"first{number}", "ann", "a", 1), 0.0)
+    running = scheduler.next(1.0, limits(8, 8))
+    assert running is not None
+    scheduler.began(running, 1.0)
+    scheduler.request(Item("second", "bob", "a", 1), 1.1)
+    scheduler.ended(running, 1.2)  # it took 0.2 s
+    assert scheduler.next(1.219, limits(8, 8)) is None
+    assert scheduler.wait(1.219) == pytest.approx(0.001)
+    assert scheduler.next(1.221, limits(8, 8)) is not None

@@ -66,7 +66,9 @@ class JobView(Value):
     attempts: int
     cancel_requested: bool
     error: str | None = Field(description="Why it failed, in one line.")
-    prompt: str | None = Field(description="Its prompt's id, once it succeeded; of several the general one's.")
+    prompt: str | None = Field(
+        description="Its prompt's id, once it succeeded; of several the general one's."
+    )
     created: datetime.datetime
     started: datetime.datetime | None
     finished: datetime.datetime | None

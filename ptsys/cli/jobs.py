@@ -10,6 +10,8 @@ from ptsys.cli import deployment
 from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, ago, note, print_fields, print_json, print_table
 from ptsys.types.records import Job, JobState
+from ptsys.types.specs import AnySpec
+from ptsys.types.training import TrainingSpec
 
 app = typer.Typer(no_args_is_help=True, help="Your training jobs.")
 
@@ -57,8 +59,7 @@ def show(context: typer.Context, job: JobId, as_json: Json = False) -> None:
             "step": f"{found.step}/{spec.steps}",
             "metrics": found.metrics,
             "error": found.error,
-            "dataset": spec.dataset,
-            "validation": spec.validation,
+            **_data(spec),
             "optimizer": f"{spec.optimizer.kind}, rate {spec.optimizer.learning_rate:g}",
             "start": spec.initialization.kind,
             "length, batch": f"{spec.length} tokens, {spec.batch_size} rows",
@@ -103,6 +104,17 @@ def cancel(context: typer.Context, job: JobId, as_json: Json = False) -> None:
         note(f"job {job} is cancelled")
     else:
         note(f"job {job} stops soon: its worker was asked")
+
+
+def _data(spec: AnySpec) -> dict[str, object]:
+    """What it learns from."""
+    if isinstance(spec, TrainingSpec):
+        return {"dataset": spec.dataset, "validation": spec.validation}
+    return {
+        "tasks": [task.name for task in spec.tasks],
+        "combination": f"{spec.combination}, each task's own {spec.specific_length} tokens",
+        "mixing": spec.mixing,
+    }
 
 
 def _row(job: Job) -> list[object]:

@@ -34,8 +34,8 @@ from ptsys.store.keys import ApiKeys
 from ptsys.store.models import BUILTIN, Models
 from ptsys.store.prompts import Prompts, refuse_taken_names
 from ptsys.store.tables import EventRow, IdempotencyRow, JobDatasetRow, JobRow
-from ptsys.types.records import Event, Job, JobState
 from ptsys.types.multitask import TaskSpec
+from ptsys.types.records import Event, Job, JobState
 from ptsys.types.specs import AnySpec, datasets_of, prompt_names
 from ptsys.types.training import Initialization, TrainingSpec
 

@@ -76,9 +76,13 @@ class MultiTaskSpec(JobSpec):
     @property
     def prompt_length(self) -> int:
         """Tokens of the combined prompt, which the model reads."""
-        if self.combination == "add":
-            return self.length
-        return self.combined_length or self.length + self.specific_length
+        return self.combined_length or self.source_length
+
+    @property
+    def source_length(self) -> int:
+        """Tokens of the two parts that a combined prompt is made of, one after the other; of
+        added parts, which lie over each other, those of one."""
+        return self.length if self.combination == "add" else self.length + self.specific_length
 
     @property
     def affine_rate(self) -> float:
@@ -126,9 +130,9 @@ class MultiTaskSpec(JobSpec):
             raise _refusal(f"added prompts have one length, here {self.length}; {_LEAVE}", field)
         if self.combination == "concat" and not specific:
             raise _refusal("only an affine combination does without; give at least 1", field)
-        if self.prompt_length > _LONGEST_PROMPT:
+        if self.source_length > _LONGEST_PROMPT:
             raise _refusal(
-                f"the combined prompt would have {self.prompt_length} tokens; the most is "
+                f"both parts together would have {self.source_length} tokens; the most is "
                 f"{_LONGEST_PROMPT}",
                 field,
             )
@@ -150,4 +154,3 @@ def _refusal(told: str, *where: str | int) -> ValidationError:
     reason = PydanticCustomError("value_error", "{told}", {"told": told})
     line = InitErrorDetails(type=reason, loc=where, input=None)
     return ValidationError.from_exception_data("MultiTaskSpec", [line])
-

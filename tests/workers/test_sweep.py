@@ -12,7 +12,7 @@ from ptsys.store.clock import utc_now
 from ptsys.types.example import Example
 from ptsys.types.records import Job, Prompt
 from ptsys.types.training import TrainingSpec
-from workers.outcome import prompt_id
+from workers.prompt_ids import prompt_id
 from workers.sweep import sweep
 
 DAYS = 2 * 24 * 3600

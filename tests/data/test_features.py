@@ -69,7 +69,7 @@ def test_a_dataset_tells_its_longest_rows_and_what_was_cut():
 def test_what_cannot_be_trained_on_names_its_row():
     with pytest.raises(InvalidInput, match=r"row 2 has no 'target'.* too short .* 1 tokens"):
         encode_examples(VOCABULARY, [Example("a", "b"), Example("a")], 4, 4)
-    with pytest.raises(InvalidInput, match="row 1 has no 'target'.* within 2 input"):
+    with pytest.raises(InvalidInput, match=r"row 1 has no 'target'.* within 2 input"):
         encode_examples(VOCABULARY, [Example("abc")], 2, 4)
     with pytest.raises(InvalidInput, match=r"row 1: 'target' has 5 tokens .* at most 4"):
         encode_examples(VOCABULARY, [Example("a", "long")], 4, 4)

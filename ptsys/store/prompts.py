@@ -21,6 +21,7 @@ from ptsys.store.visibility import (
     set_shares,
     shared_with,
     visible_page,
+    visible_to,
 )
 from ptsys.types.records import Prompt, Visibility
 
@@ -94,6 +95,15 @@ class Prompts:
                 field="general",
             )
         return general
+
+    def linked(self, general: Prompt, user: str) -> list[Prompt]:
+        """The task-specific prompts of a general one that the user may see, oldest first."""
+        query = select(PromptRow).where(
+            PromptRow.general == general.id, visible_to(PromptRow, user)
+        )
+        with self._database.reading() as session:
+            rows = session.scalars(query.order_by(PromptRow.created, PromptRow.name))
+            return [_prompt(session, row, user) for row in rows]
 
     def read(self, identifier: str) -> Prompt:
         """The prompt of that id, whoever owns it: for the service itself. Raises NotFound."""

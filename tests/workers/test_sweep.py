@@ -86,6 +86,19 @@ def test_of_what_ended_only_recorded_prompts_stay(service: Service) -> None:
     assert sweep(service) == []
 
 
+def test_a_tasks_tensor_stays_with_its_record_alone(service: Service) -> None:
+    done, failed, waiting = (submit(service, name) for name in ("done", "failed", "waiting"))
+    linked = record(done).model_copy(update={"id": prompt_id(done.id, 12), "name": "done.x"})
+    service.leases.succeed(claim(service, done), record(done), {}, [linked])
+    service.leases.fail(claim(service, failed), "broken", retry=False)
+    folder = service.settings.root / "prompts"
+    for job, task in ((done, 12), (done, 13), (failed, 0), (waiting, 255)):
+        (folder / prompt_id(job.id, task)).mkdir(parents=True)
+    sweep(service)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {prompt_id(done.id, 12), prompt_id(waiting.id, 255)}
+
+
 def test_what_no_record_explains_stays_for_a_day(service: Service) -> None:
     root = service.settings.root
     unknown = [

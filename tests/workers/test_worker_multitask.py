@@ -183,7 +183,9 @@ def test_killed_and_drained_it_ends_as_it_would_have(deploy: Callable[..., Deplo
     deployment.start_worker()
     deployment.wait(job)
     messages = [event.data["message"] for event in deployment.events(job, "log")]
-    assert messages == [f"resumed from step {saved}", f"resumed from step {left.step}"]
+    resumptions = [int(text.removeprefix("resumed from step ")) for text in messages]
+    assert saved <= resumptions[0] < left.step
+    assert resumptions[1] == left.step
     whole, resumed = stored(deployment, through), stored(deployment, job)
     for name, (_, part) in whole.items():
         _, again = resumed[name.replace("through", "broken")]

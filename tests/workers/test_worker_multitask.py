@@ -3,20 +3,26 @@
 import json
 import random
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import tiny_model
 from worker_deployment import Deployment, until
 
-from ptsys.errors import Conflict
+from ptsys.engine.engine import Engine
+from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.prompts.multitask import TaskPart
 from ptsys.prompts.storage import load_part
+from ptsys.store.prompts import insert_prompt
 from ptsys.types.example import Example
 from ptsys.types.records import Job, JobState, Prompt
+from ptsys.types.requests import Decoding, PredictRequest
 from ptsys.types.training import Initialization, Optimizer
+from workers.loading import load_workbench
 
 pytestmark = pytest.mark.device
+INPUTS = ("red stone house", "quick river")
 TASKS = ("colours", "swapped", "plain")
 LONG = {"steps": 300, "checkpoint_every": 40, "batch_size": 48, "combination": "affine"}
 
@@ -103,6 +109,60 @@ def test_a_job_of_three_tasks_makes_linked_prompts_and_learns(
     tasks.service.prompts.delete(combination, "ann")
 
 
+def ask(deployment: Deployment, user: str, **fields: Any) -> list[float]:
+    """The scores of a label for a few inputs."""
+    labels = Decoding(labels=("red", "blue"))
+    request = PredictRequest(model=tiny_model.NAME, inputs=INPUTS, decoding=labels, **fields)
+    header = request.model_dump(mode="json") | {"user": user}
+    channel = deployment.channel()
+    answers = channel.call(tiny_model.NAME, "predict", header, None, timeout=200)[0]
+    return [row["label_scores"]["red"] for row in answers["predictions"]]
+
+
+def test_any_pair_of_general_and_task_specific_prompt_answers(tasks: Deployment) -> None:
+    jobs = {
+        name: tasks.submit_tasks(name, TASKS[:2], steps=6, combination="affine", **fields)
+        for name, fields in {"one": {}, "two": {"seed": 7}, "wide": {"length": 9}}.items()
+    }
+    parts: dict[str, TaskPart] = {}
+    for job in jobs.values():
+        tasks.wait(job)
+        parts |= {name: part for name, (_, part) in stored(tasks, job).items()}
+    tasks.wait(tasks.submit("alone", steps=6, length=6))
+    engine = Engine(load_workbench(tasks.root, tiny_model.NAME).served).start()
+    try:
+        for task, general in (("one.colours", "one"), ("one.colours", "two")):
+            rows = parts[general].rows
+            assert rows is not None
+            combined = parts[task].with_general(rows, "affine")
+            labels = Decoding(labels=("red", "blue"))
+            wanted = engine.predict(INPUTS, combined, labels).result(200)
+            named = {} if general == "one" else {"general": general}
+            scores = [(row.label_scores or {})["red"] for row in wanted]
+            assert ask(tasks, "ann", prompt=task, **named) == pytest.approx(scores, abs=1e-4)
+    finally:
+        engine.close()
+    ask(tasks, "ann", prompt="one.colours", general="alone")  # that of a job of one prompt
+    ask(tasks, "ann", prompts=("one.colours", "alone"))
+    for fields, error, text in (
+        ({"prompt": "one.colours", "general": "wide"}, InvalidInput, "'wide' do not fit"),
+        ({"prompt": "one", "general": "two"}, InvalidInput, "not task-specific"),
+        ({"prompt": "one.colours", "general": "two.colours"}, InvalidInput, "itself"),
+        ({"general": "two"}, InvalidInput, "goes with a stored task-specific one"),
+        ({"prompt": "one.colours", "general": "nope"}, NotFound, "nope"),
+    ):
+        with pytest.raises(error, match=text) as caught:
+            ask(tasks, "ann", **fields)
+        assert getattr(caught.value, "field", "general") == "general"
+
+    prompts = tasks.service.prompts
+    prompts.update("one.colours", "ann", visibility="shared", shared_with=["bob"])
+    with pytest.raises(NotFound, match=f"general prompt {prompts.get('one', 'ann').id}"):
+        ask(tasks, "bob", prompt="ann/one.colours")
+    prompts.update("two", "ann", visibility="public")
+    assert ask(tasks, "bob", prompt="ann/one.colours", general="ann/two")
+
+
 def test_the_general_prompt_alone_can_be_projected(tasks: Deployment) -> None:
     job = tasks.submit_tasks("bare", TASKS, steps=4, combination="affine", task_length=0)
     tasks.wait(job)
@@ -124,8 +184,6 @@ def test_a_job_whose_tasks_name_is_taken_meanwhile_records_nothing(tasks: Deploy
     stranger = tasks.service.prompts.list("ann", limit=1)[0].model_copy(
         update={"id": "pr-stranger", "name": "taken.plain", "general": None, "job": None}
     )
-    from ptsys.store.prompts import insert_prompt
-
     with tasks.service.database.session() as session:
         insert_prompt(session, stranger)
     ended = tasks.ended(job)

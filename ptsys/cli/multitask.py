@@ -86,7 +86,11 @@ def multitask(
     learning_rate: options.LearningRate = None,
     affine_learning_rate: Annotated[
         float | None,
-        typer.Option("--affine-lr", help="Affine: how fast the map learns.", show_default="1/100"),
+        typer.Option(
+            "--affine-lr",
+            help="Affine: how fast the map learns.",
+            show_default="a hundredth of --lr",
+        ),
     ] = None,
     weight_decay: options.WeightDecay = 0.0,
     warmup: options.Warmup = 0,
@@ -101,9 +105,13 @@ def multitask(
 ) -> None:
     """Tune a general prompt and one a task together, on a file of examples for each task.
 
-    The model reads a task's prompt combined with the general one: concat puts the task's after
-    it, add adds the two, affine projects them by a map that is learned too. `ptsys predict
-    NAME.TASK` does so by itself, and with --general pairs it with another one.
+    concat: the model reads the general prompt, and after it the task's.
+
+    add: it reads their sum, so both have one length.
+
+    affine: it reads what a map, learned too, makes of the two.
+
+    `ptsys predict NAME.TASK` combines by itself; --general pairs with another prompt.
     """
     from ptsys.types.multitask import MultiTaskSpec
 

@@ -30,12 +30,10 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         epilog=examples(
-            "ptsys multitask --name support --task intent=intents.jsonl --task mood=moods.jsonl",
-            "ptsys multitask --name all --task a=a.jsonl --task b=b.jsonl --validation a=dev.jsonl "
-            "--combination add --wait",
-            "ptsys multitask --name few --task big=big.jsonl --rate big=3 --task rare=rare.jsonl "
-            "--rate rare=1",
-            "ptsys predict support.mood inputs.jsonl",
+            "ptsys multitask --name both --task a=a.jsonl --task b=b.jsonl --wait",
+            "ptsys multitask --name sum --task a=a.jsonl --task b=b.jsonl --combination add",
+            "ptsys multitask --name few --task a=a.jsonl --rate a=3 --task b=b.jsonl --rate b=1",
+            "ptsys predict both.a inputs.jsonl",
         )
     )(multitask)
 

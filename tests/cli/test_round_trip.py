@@ -196,7 +196,7 @@ def test_tasks_are_tuned_together_and_any_pair_answers(
         assert ended.code == 0, ended.err
         assert "20 of 20 rows have no target" in ended.err
     told = ended.json
-    assert [prompt["name"] for prompt in told["tasks"]] == ["second.bare", "second.doors"]
+    assert [prompt["name"] for prompt in told["tasks"]] == ["second.doors", "second.bare"]
     assert (told["job"]["kind"], told["job"]["spec"]["mixing"]) == ("multitask", "rates")
     shown = run("jobs", "show", told["job"]["id"]).out
     assert "second.doors" in shown

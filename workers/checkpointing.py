@@ -1,17 +1,20 @@
-"""A job's checkpoints: the prompt, its optimizer state, and what they belong to."""
+"""A job's checkpoints: prompts, their optimizer states, and what they belong to."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
+import jax
 import numpy as np
 from etils import epath
 
-from ptsys.engine.residents import Snapshot
 from ptsys.store.checkpoints import Checkpoints
 
 logger = logging.getLogger(__name__)
+
+State = dict[str, Any]
+"""Host arrays by name, or such dictionaries of them."""
 
 
 class JobCheckpoints:
@@ -24,21 +27,21 @@ class JobCheckpoints:
         self._identity = identity
         self._opened: Checkpoints | None = None
 
-    def restore(self, length: int, d_model: int) -> Snapshot | None:
-        """The newest readable state; None if there is none. Unreadable ones are removed, as
-        otherwise their step could not be written again."""
+    def restore(self, like: State) -> tuple[int, State] | None:
+        """The newest readable step and its state, host arrays `like` these in shape and type;
+        None if there is none. Unreadable ones are removed, as otherwise their step could not be
+        written again."""
         if not self._folder.exists():
             return None
-        blank = np.zeros((length, d_model), np.float32)
-        like = {"prompt": blank, "first": blank, "second": blank}
         store = self._store
         for step in sorted(store.steps(), reverse=True):
             try:
                 state, notes = store.restore(like, step)
                 if notes.get("identity") != self._identity:
                     raise ValueError("it belongs to another model or to other data")
-                arrays = {name: np.asarray(value, np.float32) for name, value in state.items()}
-                return Snapshot(int(notes["step"]), **arrays)
+                return int(notes["step"]), jax.tree.map(
+                    lambda wanted, value: np.asarray(value, wanted.dtype), like, state
+                )
             except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
                 logger.warning(
                     "the checkpoint of step %d in %s is left out: %s",
@@ -49,15 +52,9 @@ class JobCheckpoints:
                 store.delete(step)
         return None
 
-    def save(self, snapshot: Snapshot) -> None:
+    def save(self, step: int, state: State) -> None:
         """Write a state, whole or not at all."""
-        state = {
-            "prompt": snapshot.prompt,
-            "first": snapshot.first,
-            "second": snapshot.second,
-        }
-        notes = {"step": snapshot.step, "identity": self._identity}
-        self._store.save(snapshot.step, state, notes)
+        self._store.save(step, state, {"step": step, "identity": self._identity})
 
     def forget(self) -> None:
         """Remove them all: the job has ended."""

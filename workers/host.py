@@ -20,9 +20,9 @@ from ptsys.jobs.requests import RequestChannel
 from ptsys.jobs.service import Service
 from workers.holds import Halt, Hold, Holds
 from workers.interactive import Interactive
+from workers.job import run_job
 from workers.loading import Workbench, load_workbench
 from workers.serving import ServeLoop
-from workers.training import run_job
 
 logger = logging.getLogger(__name__)
 

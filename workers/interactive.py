@@ -23,9 +23,11 @@ from ptsys.engine.ensemble import join_ensemble
 from ptsys.engine.model import ServedModel
 from ptsys.errors import InvalidInput
 from ptsys.jobs.requests import Answer, Request
+from ptsys.prompts.multitask import TaskPart
 from ptsys.prompts.safetensors_format import decode, encode
-from ptsys.prompts.storage import load_tensor
+from ptsys.prompts.storage import load_part
 from ptsys.store.prompts import Prompts
+from ptsys.types.multitask import Combination
 from ptsys.types.requests import GradientsRequest, Prediction, PredictRequest
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -48,11 +50,12 @@ class Interactive:
         self._engine = engine
         self._served = served
         self._prompts = prompts
-        self._tensor = functools.lru_cache(maxsize=_CACHED_PROMPTS)(self._load)
+        self._part = functools.lru_cache(maxsize=_CACHED_PROMPTS)(self._load)
+        self._pair = functools.lru_cache(maxsize=_CACHED_PROMPTS)(self._combine)
 
     def reads(self, request: Request) -> bool:
         """Whether this request names stored prompts, for which the database has to be asked."""
-        return any(request.header.get(name) for name in ("prompt", "prompts"))
+        return any(request.header.get(name) for name in ("prompt", "prompts", "general"))
 
     def begin(self, request: Request) -> Pending:
         """Hand a request to the engine.
@@ -85,7 +88,7 @@ class Interactive:
                 "an ensemble is of stored prompts; upload the tensor first", field="prompts"
             )
         self._check_model(body)
-        stored = [self._stored(reference, user, "prompts") for reference in body.prompts]
+        stored = [self._stored(reference, user, field="prompts") for reference in body.prompts]
         members = [
             self._engine.predict(body.inputs, prompt, body.decoding, user=user) for prompt in stored
         ]
@@ -104,6 +107,11 @@ class Interactive:
         self, body: PredictRequest | GradientsRequest, user: str, tensors: bytes | None
     ) -> NDArray[np.float32] | None:
         self._check_model(body)
+        if body.general is not None and body.prompt is None:
+            raise InvalidInput(
+                "a general prompt goes with a stored task-specific one; name that as `prompt`",
+                field="general",
+            )
         if tensors is not None:
             if body.prompt is not None:
                 raise InvalidInput(
@@ -112,7 +120,7 @@ class Interactive:
                 )
             array, _ = decode(tensors)
             return array  # the engine checks its shape and values
-        return None if body.prompt is None else self._stored(body.prompt, user)
+        return None if body.prompt is None else self._stored(body.prompt, user, body.general)
 
     def _check_model(self, body: PredictRequest | GradientsRequest) -> None:
         if body.model != self._served.name:
@@ -122,8 +130,11 @@ class Interactive:
                 field="model",
             )
 
-    def _stored(self, reference: str, user: str, field: str = "prompt") -> NDArray[np.float32]:
-        """The tensor of a stored prompt. Whether the user may see it is asked every time."""
+    def _stored(
+        self, reference: str, user: str, general: str | None = None, *, field: str = "prompt"
+    ) -> NDArray[np.float32]:
+        """The tensor of a stored prompt, of a task-specific one combined with its general one or
+        with that named `general`. Whether the user may see them is asked every time."""
         record = self._prompts.get(reference, user)
         if record.model_fingerprint != self._served.fingerprint:
             raise InvalidInput(
@@ -132,10 +143,27 @@ class Interactive:
                 f"{self._served.fingerprint}",
                 field=field,
             )
-        return self._tensor(record.id)
+        if record.combination is None and general is None:
+            rows = self._part(record.id).rows
+            assert rows is not None
+            return rows
+        other = self._prompts.general_of(record, user, general)
+        assert record.combination is not None
+        try:
+            return self._pair(record.id, other.id, record.combination)
+        except InvalidInput as error:
+            raise InvalidInput(
+                f"prompt {record.name!r} and the general prompt {other.name!r} do not fit: {error}",
+                field="general",
+            ) from error
 
-    def _load(self, identifier: str) -> NDArray[np.float32]:
-        return load_tensor(self._prompts.tensor_path(identifier))
+    def _combine(self, task: str, general: str, method: Combination) -> NDArray[np.float32]:
+        rows = self._part(general).rows
+        assert rows is not None
+        return self._part(task).with_general(rows, method)
+
+    def _load(self, identifier: str) -> TaskPart:
+        return load_part(self._prompts.tensor_path(identifier))
 
 
 def _body(kind: type[Body], header: dict[str, Any]) -> Body:

@@ -2,50 +2,54 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import time
 import traceback as tracebacks
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
-import numpy as np
 from etils import epath
-from numpy.typing import NDArray
 
 from ptsys.engine.model import ServedModel
-from ptsys.engine.residents import Progress
 from ptsys.errors import Conflict, InvalidInput, NotFound, Unavailable
 from ptsys.jobs.leases import Claim
 from ptsys.jobs.service import Service
-from ptsys.prompts.storage import load_tensor, save_tensor
+from ptsys.prompts.multitask import TaskPart
+from ptsys.prompts.storage import load_part, save_part
 from ptsys.types.records import Job, Prompt
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
+_SETTINGS = {
+    *("optimizer", "batch_size", "length", "steps", "seed", "max_input_length"),
+    *("combination", "task_length", "combined_length", "affine_learning_rate"),
+    *("mixing", "size_limit"),
+}
 _USERS_FAULT = (InvalidInput, NotFound, Conflict)
 _INSIST_SECONDS = 0.5  # between two tries
 
 
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A prompt that a job made: its record, and what is stored of it."""
+
+    record: Prompt
+    part: TaskPart
+
+
 def succeed(
-    service: Service,
-    claim: Claim,
-    model: ServedModel,
-    prompt: NDArray[np.float32],
-    progress: Progress,
-    scores: Mapping[str, float],
+    service: Service, claim: Claim, made: Sequence[Made], metrics: Mapping[str, float]
 ) -> Job:
-    """Store the prompt, then record it together with the job's end. Raises LeaseLost."""
-    identifier = prompt_id(claim.job.id)
-    loss = finite({"train_loss": progress.loss})
-    record = _record(service, claim, model, prompt, {**finite(scores), **loss})
+    """Store the prompts, the job's own first, then record them together with the job's end.
+    Raises LeaseLost."""
     insist(service, lambda: service.leases.heartbeat(claim))
-    store_tensor(service.prompts.tensor_path(identifier), prompt)
-    return insist(
-        service,
-        lambda: service.leases.succeed(claim, record, {**metrics(progress), **finite(scores)}),
-    )
+    for one in made:
+        store_part(service.prompts.tensor_path(one.record.id), one.part)
+    own, *linked = (one.record for one in made)
+    return insist(service, lambda: service.leases.succeed(claim, own, metrics, linked))
 
 
 def fail(service: Service, claim: Claim, error: BaseException) -> Job:
@@ -70,25 +74,20 @@ def record_failure(
     return insist(service, lambda: service.leases.fail(claim, message, trace, retry=retry))
 
 
-def prompt_id(job: str) -> str:
-    """The id of the prompt a job makes: one job, one prompt, however often it runs."""
-    return "pr-" + job.removeprefix("job-")
-
-
-def store_tensor(path: epath.Path, prompt: NDArray[np.float32]) -> None:
-    """Write the tensor of a job's prompt.
+def store_part(path: epath.Path, part: TaskPart) -> None:
+    """Write what is stored of a job's prompt.
 
     One that lies there whole was written by an earlier run of the same job, which died before it
     could say so: it stays, because whoever wrote it may have said so by now.
     """
     try:
-        save_tensor(path, prompt)
+        save_part(path, part)
     except Conflict:
         try:
-            load_tensor(path)
+            load_part(path)
         except InvalidInput:
             path.rmtree(missing_ok=True)
-            save_tensor(path, prompt)
+            save_part(path, part)
 
 
 def insist(service: Service, action: Callable[[], Result]) -> Result:
@@ -104,41 +103,38 @@ def insist(service: Service, action: Callable[[], Result]) -> Result:
         time.sleep(_INSIST_SECONDS)
 
 
-def metrics(progress: Progress) -> dict[str, float]:
-    """A step's numbers as they are recorded."""
-    return finite({"loss": progress.loss, "gradient_norm": progress.gradient_norm})
-
-
 def finite(values: Mapping[str, float]) -> dict[str, float]:
     """Without what JSON cannot say."""
     return {name: float(value) for name, value in values.items() if math.isfinite(value)}
 
 
-def _record(
+def record(
     service: Service,
-    claim: Claim,
+    job: Job,
     model: ServedModel,
-    prompt: NDArray[np.float32],
-    scores: dict[str, float],
+    identifier: str,
+    *,
+    name: str,
+    length: int,
+    dataset: str | None,
+    scores: Mapping[str, float],
 ) -> Prompt:
-    job, spec = claim.job, claim.job.spec
-    settings: dict[str, Any] = spec.model_dump(
-        mode="json",
-        include={"optimizer", "batch_size", "length", "steps", "seed", "max_input_length"},
-    )
+    """The record of a prompt that a job made; `length` counts its own tokens."""
+    spec = job.spec
+    settings = spec.model_dump(mode="json", include=_SETTINGS)
     return Prompt(
-        id=prompt_id(job.id),
-        name=spec.name,
+        id=identifier,
+        name=name,
         owner=job.owner,
         model=model.name,
         model_fingerprint=model.fingerprint,
-        length=prompt.shape[0],
-        d_model=prompt.shape[1],
+        length=length,
+        d_model=model.frozen.config.d_model,
         created=service.clock(),
         job=job.id,
-        dataset=spec.dataset,
+        dataset=dataset,
         initialization=spec.initialization.model_dump(mode="json", exclude_none=True),
         hyperparameters=settings,
         steps=spec.steps,
-        scores=scores,
+        scores=finite(scores),
     )

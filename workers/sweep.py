@@ -14,6 +14,7 @@ from ptsys.jobs.service import Service
 from ptsys.store.tables import JobRow, PromptRow
 from ptsys.types.records import JobState
 from workers.folders import jobs_folder
+from workers.prompt_ids import job_of
 
 TASK_SWEEP = "ptsys.sweep"
 
@@ -52,12 +53,12 @@ def _jobs(service: Service, folder: epath.Path, now: float) -> Iterator[epath.Pa
 def _prompts(service: Service, folder: epath.Path, now: float) -> Iterator[epath.Path]:
     for paths in _portions(_children(folder)):
         names = [path.name for path in paths]
-        states = _states(service, [_job_of(name) for name in names])
+        states = _states(service, [job_of(name) for name in names])
         with service.database.reading() as session:  # after the states: a job ends with its record
             known = set(session.scalars(select(PromptRow.id).where(PromptRow.id.in_(names))))
         for path in paths:
             if path.name not in known and (
-                states.get(_job_of(path.name)) in _FINAL or _old(path, now)
+                states.get(job_of(path.name)) in _FINAL or _old(path, now)
             ):
                 yield path
 
@@ -70,11 +71,6 @@ def _states(service: Service, jobs: list[str]) -> dict[str, str]:
     with service.database.reading() as session:
         rows = session.execute(select(JobRow.id, JobRow.state).where(JobRow.id.in_(jobs)))
         return {row.id: row.state for row in rows}
-
-
-def _job_of(prompt: str) -> str:
-    """The job that makes a prompt of this id, if one does; see `workers.outcome.prompt_id`."""
-    return "job-" + prompt.removeprefix("pr-")
 
 
 def _children(folder: epath.Path) -> list[epath.Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import Path, Query
 from pydantic import AfterValidator, Field
@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field
 from ptsys.store.keys import USER
 from ptsys.types.model import Value
 from ptsys.types.records import ApiKey, Job, JobState, Role, Visibility
-from ptsys.types.training import NAME, Name, TrainingSpec
+from ptsys.types.specs import JobKind, Spec
+from ptsys.types.training import NAME, Name
 
 
 def _no_nul(text: str) -> str:
@@ -56,16 +57,18 @@ class JobView(Value):
     """A training job, as its owner sees it."""
 
     id: str
-    kind: Literal["train"] = "train"
+    kind: JobKind
     owner: str
-    spec: TrainingSpec
+    spec: Spec
     state: JobState
     step: int
     metrics: dict[str, float | None]
     attempts: int
     cancel_requested: bool
     error: str | None = Field(description="Why it failed, in one line.")
-    prompt: str | None = Field(description="Its prompt's id, once it succeeded.")
+    prompt: str | None = Field(
+        description="Its prompt's id, once it succeeded; of several the general one's."
+    )
     created: datetime.datetime
     started: datetime.datetime | None
     finished: datetime.datetime | None

@@ -31,6 +31,10 @@ class _Question(Value):
     prompt: Text | None = Field(
         default=None, description="A stored prompt: its id, your own name, or owner/name."
     )
+    general: Text | None = Field(
+        default=None,
+        description="For a task-specific prompt: a general prompt to use in place of its own.",
+    )
     tensor: Rows | None = Field(
         default=None, description="A prompt of your own, [length, d_model]."
     )
@@ -129,6 +133,8 @@ def _parse(
             raise InvalidInput("the prompt's tensor is in the file already", field="tensor")
     if array is not None and body.prompt is not None:
         raise InvalidInput("name a stored prompt or send a tensor, not both", field="prompt")
+    if body.general is not None and body.prompt is None:
+        raise InvalidInput("name the stored task-specific prompt it goes with", field="general")
     if isinstance(body, GradientsBody) and array is None and body.prompt is None:
         raise InvalidInput("name a stored prompt or send a tensor", field="prompt")
     limits = context.limits(body.model)

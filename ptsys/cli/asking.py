@@ -8,7 +8,9 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
 
 from ptsys.cli.deployment import Deployment
 from ptsys.cli.failures import naming
@@ -26,6 +28,15 @@ IN_FLIGHT = 4
 TIMEOUT = 180.0
 """Seconds to wait for one batch: its shape may have to be compiled first."""
 
+General = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PROMPT",
+        help="Of a task's prompt: combine it with this general one.",
+        show_default="its own",
+    ),
+]
+
 BARE = "-"
 PROMPT_HELP = (
     "A stored prompt's name or id, a file (.npy, .safetensors, a PEFT folder), or - for the bare "
@@ -36,11 +47,13 @@ PROMPT_HELP = (
 @dataclasses.dataclass(frozen=True)
 class Asked:
     """Who asks whom with what: a model, and a stored prompt's id or a tensor (safetensors), or
-    neither for the bare model."""
+    neither for the bare model; of a task-specific prompt also its general one's id, where it is
+    not its own."""
 
     user: str
     model: str
     prompt: str | None = None
+    general: str | None = None
     tensor: bytes | None = dataclasses.field(default=None, repr=False)
 
 
@@ -53,26 +66,39 @@ class Gradients:
     gradient: Any
 
 
-def find(where: Deployment, reference: str, model: str | None) -> Asked:
-    """The prompt that was named: stored, in a file, or none.
+def find(where: Deployment, reference: str, model: str | None, general: str | None = None) -> Asked:
+    """The prompt that was named: stored, in a file, or none; if it is a task-specific one, with
+    its general prompt or that named `general`.
 
-    Raises NotFound if there is neither, InvalidInput if it does not belong to `model`.
+    Raises NotFound if there is neither, InvalidInput if it does not belong to `model` or goes
+    with no general prompt.
     """
     if reference == BARE:
+        _refuse_general(general)
         return Asked(where.user, model or where.settings.model)
+    other: str | None = None
     with where.service() as service:
         try:
             prompt = service.prompts.get(reference, where.user)
         except NotFound:
             prompt = None
+        if prompt is not None and (general is not None or prompt.general is not None):
+            found = service.prompts.general_of(prompt, where.user, general)
+            other = None if general is None else found.id
     if prompt is None:
+        _refuse_general(general)
         return _in_file(where, reference, model or where.settings.model)
     if model is not None and prompt.model != model:
         raise InvalidInput(
             f"prompt {reference!r} belongs to model {prompt.model!r}; leave --model out",
             field="model",
         )
-    return Asked(where.user, prompt.model, prompt.id)
+    return Asked(where.user, prompt.model, prompt.id, other)
+
+
+def _refuse_general(general: str | None) -> None:
+    if general is not None:
+        raise InvalidInput("it goes with a stored task-specific prompt", field="general")
 
 
 def _in_file(where: Deployment, reference: str, model: str) -> Asked:
@@ -88,7 +114,7 @@ def _in_file(where: Deployment, reference: str, model: str) -> Asked:
     limits = read_limits(where.settings.root, model)
     with naming(reference, "prompt"):
         array = check_prompt(read_prompt(reference), limits.d_model, model=model)
-    return Asked(where.user, model, None, encode(array))
+    return Asked(where.user, model, tensor=encode(array))
 
 
 def predict(
@@ -104,7 +130,11 @@ def predict(
 
     def ask(batch: tuple[str, ...]) -> list[Prediction]:
         request = PredictRequest(
-            model=asked.model, prompt=asked.prompt, inputs=batch, decoding=decoding
+            model=asked.model,
+            prompt=asked.prompt,
+            general=asked.general,
+            inputs=batch,
+            decoding=decoding,
         )
         header, _ = asker.call(
             asked.model, "predict", _header(asked, request), asked.tensor, timeout=timeout
@@ -129,6 +159,7 @@ def gradients(
         request = GradientsRequest(
             model=asked.model,
             prompt=asked.prompt,
+            general=asked.general,
             inputs=tuple(row.input for row in batch),
             targets=tuple(row.target or "" for row in batch),
         )

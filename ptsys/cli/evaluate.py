@@ -32,6 +32,7 @@ def evaluate(
         Path,
         typer.Argument(metavar="DATA.jsonl", help='One {"input": "...", "target": "..."} a line.'),
     ],
+    general: asking.General = None,
     model: Model = None,
     labels: Labels = None,
     timeout: Timeout = asking.TIMEOUT,
@@ -45,7 +46,7 @@ def evaluate(
 
     where = deployment.of(context)
     known = rows.read(data, "data")
-    asked = asking.find(where, prompt, model)
+    asked = asking.find(where, prompt, model, general)
     limits = read_limits(where.settings.root, asked.model)
     rows.check(data, known, limits, "data")
     targets = [row.target or "" for row in known]

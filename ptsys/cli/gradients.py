@@ -35,6 +35,7 @@ def gradients(
         typer.Argument(metavar="DATA.jsonl", help='One {"input": "...", "target": "..."} a line.'),
     ],
     output: Annotated[Path, typer.Option(help="Where the tensor 'gradient' goes.")],
+    general: asking.General = None,
     model: Model = None,
     timeout: Timeout = asking.TIMEOUT,
     as_json: Json = False,
@@ -47,7 +48,7 @@ def gradients(
         raise InvalidInput("the bare model has no prompt to differentiate by", field="prompt")
     where = deployment.of(context)
     known = rows.read(data, "data")
-    asked = asking.find(where, prompt, model)
+    asked = asking.find(where, prompt, model, general)
     rows.check(data, known, read_limits(where.settings.root, asked.model), "data")
     parts = []
     with where.asker(asked.model) as asker, row_progress("differentiating", len(known)) as done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -9,7 +10,10 @@ import typer
 from ptsys.cli import deployment
 from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, ago, note, print_fields, print_json, print_table
+from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Job, JobState
+from ptsys.types.specs import AnySpec
+from ptsys.types.training import TrainingSpec
 
 app = typer.Typer(no_args_is_help=True, help="Your training jobs.")
 
@@ -55,10 +59,9 @@ def show(context: typer.Context, job: JobId, as_json: Json = False) -> None:
             "state": found.state,
             "cancel asked": "yes" if found.cancel_requested else None,
             "step": f"{found.step}/{spec.steps}",
-            "metrics": found.metrics,
+            "metrics": {name: x for name, x in found.metrics.items() if "/" not in name},
             "error": found.error,
-            "dataset": spec.dataset,
-            "validation": spec.validation,
+            **_data(spec),
             "optimizer": f"{spec.optimizer.kind}, rate {spec.optimizer.learning_rate:g}",
             "start": spec.initialization.kind,
             "length, batch": f"{spec.length} tokens, {spec.batch_size} rows",
@@ -69,12 +72,14 @@ def show(context: typer.Context, job: JobId, as_json: Json = False) -> None:
             "traceback": found.traceback,
         }
     )
+    if isinstance(spec, MultiTaskSpec):
+        _print_tasks(spec, found.metrics)
 
 
 @app.command(epilog=examples("ptsys jobs watch job-0e6hx2", "ptsys jobs watch job-0e6hx2 --json"))
 def watch(context: typer.Context, job: JobId, as_json: Json = False) -> None:
     """Show a job as it learns, until it ends; with --json its events, one a line."""
-    from ptsys.cli.train import report
+    from ptsys.cli.submitting import report
     from ptsys.cli.watching import Watched
     from ptsys.cli.watching import watch as watch_jobs
 
@@ -103,6 +108,36 @@ def cancel(context: typer.Context, job: JobId, as_json: Json = False) -> None:
         note(f"job {job} is cancelled")
     else:
         note(f"job {job} stops soon: its worker was asked")
+
+
+def _data(spec: AnySpec) -> dict[str, object]:
+    """What it learns from."""
+    if isinstance(spec, TrainingSpec):
+        return {"dataset": spec.dataset, "validation": spec.validation}
+    return {
+        "tasks": f"{len(spec.tasks)}, each with {spec.specific_length} tokens of its own",
+        "combination": spec.combination,
+        "mixing": spec.mixing,
+    }
+
+
+def _print_tasks(spec: MultiTaskSpec, metrics: Mapping[str, float]) -> None:
+    """A line for each task: what it learns from, and how it stands."""
+
+    def of(task: str, kind: str) -> object:
+        return metrics.get(f"{kind}/{task}")
+
+    print_table(
+        ("task", "prompt", "dataset", "validation", "loss", "accuracy"),
+        (
+            (
+                *(one.name, spec.prompt_name(one.name), one.dataset, one.validation),
+                *(of(one.name, "loss"), of(one.name, "accuracy")),
+            )
+            for one in spec.tasks
+        ),
+        empty="",
+    )
 
 
 def _row(job: Job) -> list[object]:

@@ -19,6 +19,7 @@ from ptsys.cli import (
     jobs,
     keys,
     models,
+    multitask,
     predict,
     prompts,
     quickstart,
@@ -71,7 +72,7 @@ def _global_options(
     context.obj = Deployment(data=data, name=user)
 
 
-for module in (quickstart, up, train, predict, evaluate, gradients, run):
+for module in (quickstart, up, train, multitask, predict, evaluate, gradients, run):
     module.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(prompts.app, name="prompts")

@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "ptsys predict reviews inputs.jsonl",
             "ptsys predict reviews inputs.jsonl --output answers.jsonl --labels good,bad",
+            "ptsys predict support.mood inputs.jsonl --general support-2",
             "ptsys predict ./prompt.npy inputs.jsonl --method sample --temperature 0.7",
         )
     )(predict)
@@ -46,6 +47,7 @@ def predict(
         Path, typer.Argument(metavar="INPUTS.jsonl", help='One {"input": "..."} a line.')
     ],
     output: Annotated[Path | None, typer.Option(help="A file instead of stdout.")] = None,
+    general: asking.General = None,
     model: Model = None,
     method: Method = "greedy",
     labels: Labels = None,
@@ -74,7 +76,7 @@ def predict(
     )
     where = deployment.of(context)
     texts = [row.input for row in rows.read(inputs, "inputs", targets=False)]
-    asked = asking.find(where, prompt, model)
+    asked = asking.find(where, prompt, model, general)
     lines: list[str] = []
     emit: Callable[[str], None] = print if output is None else lines.append
     with where.asker(asked.model) as asker, row_progress("predicting", len(texts)) as done:

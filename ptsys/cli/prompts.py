@@ -12,6 +12,7 @@ from ptsys.cli import deployment
 from ptsys.cli.examples import examples
 from ptsys.cli.failures import naming
 from ptsys.cli.output import Json, ago, note, print_fields, print_json, print_table
+from ptsys.cli.submitting import print_linked
 from ptsys.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def show(context: typer.Context, prompt: Reference, as_json: Json = False) -> No
     where = deployment.of(context)
     with where.service() as service:
         found = service.prompts.get(prompt, where.user)
+        linked = service.prompts.linked(found, where.user)
     if as_json:
         print_json(found)
         return
@@ -73,6 +75,8 @@ def show(context: typer.Context, prompt: Reference, as_json: Json = False) -> No
             "made": f"{found.created:%Y-%m-%d %H:%M} UTC, {ago(found.created)}",
             "job": found.job,
             "dataset": found.dataset,
+            "task": found.task,
+            "combined": f"by {found.combination} with {found.general}" if found.general else None,
             "start": found.initialization,
             "training": found.hyperparameters,
             "steps": found.steps,
@@ -80,12 +84,15 @@ def show(context: typer.Context, prompt: Reference, as_json: Json = False) -> No
             "tags": found.tags,
         }
     )
+    if linked:
+        print_linked(linked)
 
 
 @app.command(
     epilog=examples(
         "ptsys prompts export reviews reviews.safetensors",
         "ptsys prompts export reviews reviews-adapter --format peft",
+        "ptsys prompts export support.mood mood.npy --combined",
     )
 )
 def export(
@@ -95,11 +102,25 @@ def export(
     format: Annotated[
         Format | None, typer.Option(help="What kind.", show_default="by the path's ending")
     ] = None,
+    combined: Annotated[
+        bool,
+        typer.Option(
+            "--combined", help="Of a task's prompt what the model reads, not its own part."
+        ),
+    ] = False,
+    general: Annotated[
+        str | None,
+        typer.Option(metavar="PROMPT", help="Combined with this general prompt, not its own."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a prompt for another tool: numpy, safetensors, PEFT or Orbax."""
+    """Write a prompt for another tool: numpy, safetensors, PEFT or Orbax.
+
+    A task-specific prompt is written as it is stored, its own tokens alone, unless it is to be
+    combined with its general one.
+    """
     from ptsys.prompts.formats import write_prompt
-    from ptsys.prompts.storage import load_tensor, save_tensor
+    from ptsys.prompts.storage import load_part, load_tensor, save_tensor
 
     kind = format or _SUFFIXES.get(path.suffix)
     if kind is None:
@@ -111,7 +132,15 @@ def export(
     where = deployment.of(context)
     with where.service() as service:
         found = service.prompts.get(prompt, where.user)
-        array = load_tensor(service.prompts.tensor_path(found.id))
+        path_of = service.prompts.tensor_path
+        if general is not None or (combined and found.combination is not None):
+            other = service.prompts.general_of(found, where.user, general)
+            assert found.combination is not None
+            part = load_part(path_of(found.id))
+            with naming(f"{found.name} with {other.name}", "general"):
+                array = part.with_general(load_tensor(path_of(other.id)), found.combination)
+        else:
+            array = load_tensor(path_of(found.id))
     if kind == "orbax":
         save_tensor(path.expanduser().absolute(), array)
     else:

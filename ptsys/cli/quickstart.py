@@ -108,7 +108,7 @@ class _Story:
 
     def tell(self) -> list[Outcome]:
         """Submit all jobs, show them learn, and judge their prompts."""
-        from ptsys.cli.train import check_succeeded
+        from ptsys.cli.submitting import check_succeeded
         from ptsys.cli.watching import Watched, watch
         from ptsys.jobs.asking import BlockingAsker
 

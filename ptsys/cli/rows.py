@@ -26,10 +26,24 @@ def read(path: Path, field: str, *, targets: bool = True) -> list[Example]:
         return read_examples(path, require_target=targets)
 
 
-def check(path: Path, examples: Sequence[Example], limits: ModelLimits, field: str) -> None:
-    """Raise InvalidInput for a target that the model cannot learn; say what will be cut."""
+def check(
+    path: Path,
+    examples: Sequence[Example],
+    limits: ModelLimits,
+    field: str,
+    *,
+    unsupervised: bool = False,
+) -> None:
+    """Raise InvalidInput for a target that the model cannot learn; say what will be cut, and
+    where rows without a target are `unsupervised`, how many there are."""
     with naming(path, field):
-        cut = limits.check(examples)
+        cut = (limits.check_training if unsupervised else limits.check)(examples)
+    bare = sum(row.target is None for row in examples)
+    if bare:
+        note(
+            f"{path}: {bare} of {len(examples)} rows have no target; the prompt learns to fill in "
+            "pieces cut out of their inputs"
+        )
     if cut:
         note(
             f"{path}: {cut} of {len(examples)} inputs are longer than the {limits.max_input_length}"

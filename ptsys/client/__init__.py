@@ -9,6 +9,7 @@ from ptsys.client.retries import Retries
 from ptsys.client.rows import read_rows
 from ptsys.data.order import BatchOrder
 from ptsys.types.example import Example
+from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.requests import Decoding, Prediction
 from ptsys.types.training import Initialization, Optimizer, TrainingSpec
 
@@ -21,11 +22,13 @@ __all__ = [
     "Gradients",
     "Initialization",
     "JobHandle",
+    "MultiTaskSpec",
     "Optimizer",
     "Prediction",
     "Retries",
     "ServedModel",
     "SplitGradient",
+    "TaskSpec",
     "TrainingSpec",
     "combine",
     "read_rows",

@@ -13,11 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from ptsys.client.connection import Connection, decoded, value
 from ptsys.client.prompts import SAFETENSORS, prompt_array
+from ptsys.client.references import reference
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.prompts.safetensors_format import decode, encode
 from ptsys.types.example import Example
 from ptsys.types.records import Prompt
 from ptsys.types.requests import Decoding, Prediction
+
+General = str | Prompt
+"""A stored general prompt: its name, id, "owner/name" or record."""
 
 PromptLike = str | Prompt | ArrayLike
 """A stored prompt's name, id, "owner/name" or record; or the prompt itself [length, d_model]."""
@@ -45,6 +49,7 @@ def gradients(
     model: str | None,
     rows: Sequence[Example],
     *,
+    general: General | None,
     truncate: bool,
 ) -> Gradients:
     """The gradient of one request's rows."""
@@ -52,6 +57,7 @@ def gradients(
         "inputs": [row.input for row in rows],
         "targets": [row.target for row in rows],
         "truncate": truncate,
+        **_with_general(general),
     }
     body = _body(request, prompt, model)
     answer = connection.ask("POST", "/v1/gradients", **body, **_accepting(body, SAFETENSORS))
@@ -94,6 +100,7 @@ def predict(
     inputs: Sequence[str],
     decoding: Decoding,
     *,
+    general: General | None,
     truncate: bool,
 ) -> list[Prediction]:
     """The answers to one request's inputs."""
@@ -101,6 +108,7 @@ def predict(
         "inputs": list(inputs),
         "decoding": decoding.model_dump(mode="json"),
         "truncate": truncate,
+        **_with_general(general),
     }
     body = _body(request, prompt, model)
     answer = connection.ask("POST", "/v1/predict", **body, **_accepting(body, "application/json"))
@@ -108,6 +116,10 @@ def predict(
     if not isinstance(rows, list) or len(rows) != len(inputs):
         raise Unavailable("the service did not answer every row; run one version on both sides")
     return [value(Prediction, row) for row in rows]
+
+
+def _with_general(general: General | None) -> dict[str, str]:
+    return {} if general is None else {"general": reference(general)}
 
 
 def _body(request: dict[str, Any], prompt: PromptLike | None, model: str | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import httpx
 from pydantic import ValidationError
 
 from ptsys.client import asking
-from ptsys.client.asking import Gradients, PromptLike
+from ptsys.client.asking import General, Gradients, PromptLike
 from ptsys.client.connection import Connection, decoded
 from ptsys.client.datasets import Datasets
 from ptsys.client.jobs import JobHandle, Jobs
@@ -23,6 +23,7 @@ from ptsys.client.rows import Row, batches, examples
 from ptsys.data.metrics import summarize
 from ptsys.errors import InvalidInput
 from ptsys.types.model import Value
+from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Dataset
 from ptsys.types.requests import Decoding, Prediction
 from ptsys.types.training import TrainingSpec
@@ -32,6 +33,7 @@ TIMEOUT = 180.0
 _MOST_ROWS = 256  # rows a request, where the service would take more
 
 Rows = Iterable[Row]
+Data = Dataset | str | os.PathLike[str] | Rows
 _V = TypeVar("_V", bound=Value)
 
 
@@ -100,10 +102,12 @@ class Client:
         prompt: PromptLike,
         rows: Rows,
         *,
+        general: General | None = None,
         model: str | None = None,
         truncate: bool = False,
     ) -> Gradients:
-        """The loss of a prompt on rows, and its gradient [length, d_model].
+        """The loss of a prompt on rows, and its gradient [length, d_model]; of a stored
+        task-specific prompt that of its combination with its general one, or with `general`.
 
         The loss is the mean over all target tokens of the rows (nats). Nothing of it is stored.
         Inputs longer than the model reads are refused, or cut where `truncate` says so, as jobs
@@ -111,7 +115,9 @@ class Client:
         naming the field, NotFound for a prompt that is not there.
         """
         parts = [
-            asking.gradients(self._connection, prompt, model, part, truncate=truncate)
+            asking.gradients(
+                self._connection, prompt, model, part, general=general, truncate=truncate
+            )
             for part in batches(examples(rows), self._rows_a_request())
         ]
         return asking.joined(parts)
@@ -121,6 +127,7 @@ class Client:
         prompt: PromptLike | None,
         inputs: Iterable[str],
         *,
+        general: General | None = None,
         model: str | None = None,
         labels: Sequence[str] | None = None,
         decoding: Decoding | None = None,
@@ -129,6 +136,8 @@ class Client:
     ) -> list[Prediction]:
         """The model's answers under a prompt (None: the bare model), in order.
 
+        A stored task-specific prompt is combined with its general one, or with that which
+        `general` names; any two of one model whose shapes fit make a pair.
         `labels` are scored instead of generating. `options` are the fields of `Decoding`, such as
         `method="beam"` or `max_tokens=8`; or give a whole `Decoding`.
         """
@@ -139,7 +148,13 @@ class Client:
             answer
             for part in batches(inputs, self._rows_a_request())
             for answer in asking.predict(
-                self._connection, prompt, model, part, chosen, truncate=truncate
+                self._connection,
+                prompt,
+                model,
+                part,
+                chosen,
+                general=general,
+                truncate=truncate,
             )
         ]
 
@@ -148,6 +163,7 @@ class Client:
         prompt: PromptLike | None,
         data: str | Dataset | Rows,
         *,
+        general: General | None = None,
         model: str | None = None,
         labels: Sequence[str] | None = None,
         decoding: Decoding | None = None,
@@ -163,6 +179,7 @@ class Client:
         answers = self.predict(
             prompt,
             [row.input for row in rows],
+            general=general,
             model=model,
             labels=labels,
             decoding=decoding,
@@ -176,9 +193,9 @@ class Client:
     def train(
         self,
         name: str,
-        data: Dataset | str | os.PathLike[str] | Rows,
+        data: Data,
         *,
-        validation: Dataset | str | os.PathLike[str] | Rows | None = None,
+        validation: Data | None = None,
         idempotency_key: str | None = None,
         **settings: Any,
     ) -> JobHandle:
@@ -189,16 +206,63 @@ class Client:
         rows. `settings` are the other fields of `TrainingSpec`: model, steps, length, batch_size,
         optimizer (`{"kind": "adamw", "learning_rate": 0.1}`), initialization, seed and so on.
 
-        Raises InvalidInput naming the field, Conflict if the name is taken.
+        A row without a target is trained on by span corruption. Raises InvalidInput naming the
+        field, Conflict if the name is taken.
         """
         spec = {"name": name, "dataset": "", **settings}
-        _spec(spec)  # before anything is stored
+        _valid(TrainingSpec, spec)  # before anything is stored
         spec["dataset"] = self._stored(f"{name}-train", data)
         if validation is not None:
             spec["validation"] = self._stored(f"{name}-validation", validation)
-        return self.jobs.submit(_spec(spec), idempotency_key=idempotency_key)
+        return self.jobs.submit(_valid(TrainingSpec, spec), idempotency_key=idempotency_key)
 
-    def _stored(self, name: str, data: Dataset | str | os.PathLike[str] | Rows) -> str:
+    def train_multitask(
+        self,
+        name: str,
+        tasks: Mapping[str, Data],
+        *,
+        validation: Mapping[str, Data] | None = None,
+        rates: Mapping[str, float] | None = None,
+        idempotency_key: str | None = None,
+        **settings: Any,
+    ) -> JobHandle:
+        """Queue a job that tunes a general prompt and one for each of the `tasks`, together.
+
+            job = client.train_multitask("support", {"intent": "intents.jsonl", "mood": rows})
+            job.wait()
+            client.predict("support.mood", ["a fine film"])
+
+        The general prompt is stored as `name`, a task's as `<name>.<task>`. Tasks, and the rows
+        they are scored on, are datasets as in `train`, stored as `<name>.<task>-train` and
+        `-validation` if need be. With `rates` the tasks are mixed by them. `settings` are the
+        other fields of `MultiTaskSpec`: combination, task_length, mixing, steps, seed and so on.
+
+        Raises InvalidInput naming the field, Conflict if a name is taken.
+        """
+        parts: dict[str, dict[str, Any]] = {task: {"name": task} for task in tasks}
+        for field, values in (("validation", validation), ("rates", rates)):
+            for task in values or {}:
+                if task not in parts:
+                    raise InvalidInput(
+                        f"there is no task {task!r}; there are {', '.join(parts)}", field=field
+                    )
+        for task, rate in (rates or {}).items():
+            parts[task]["rate"] = rate
+        if rates is not None:
+            settings = {"mixing": "rates", **settings}
+
+        def spec() -> MultiTaskSpec:
+            described = [{"dataset": "", **part} for part in parts.values()]
+            return _valid(MultiTaskSpec, {"name": name, "tasks": described, **settings})
+
+        spec()  # before anything is stored
+        for task, data in tasks.items():
+            parts[task]["dataset"] = self._stored(f"{name}.{task}-train", data)
+        for task, data in (validation or {}).items():
+            parts[task]["validation"] = self._stored(f"{name}.{task}-validation", data)
+        return self.jobs.submit(spec(), idempotency_key=idempotency_key)
+
+    def _stored(self, name: str, data: Data) -> str:
         if isinstance(data, Dataset):
             return reference(data)
         if isinstance(data, str) and not data.endswith(".jsonl"):
@@ -223,10 +287,6 @@ def _decoding(
     if given:
         raise InvalidInput(f"give a whole decoding or {sorted(given)}, not both", field="decoding")
     return decoding
-
-
-def _spec(settings: Mapping[str, Any]) -> TrainingSpec:
-    return _valid(TrainingSpec, settings)
 
 
 def _valid(kind: type[_V], fields: Mapping[str, Any]) -> _V:

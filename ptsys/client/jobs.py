@@ -15,7 +15,7 @@ from ptsys.client.prompts import Prompts
 from ptsys.client.references import path
 from ptsys.errors import Conflict, JobCancelled, JobFailed
 from ptsys.types.records import Event, Job, JobState
-from ptsys.types.training import TrainingSpec
+from ptsys.types.specs import AnySpec
 
 
 class JobHandle:
@@ -71,12 +71,17 @@ class JobHandle:
         self.record = value(Job, decoded(answer))
         return self.record
 
-    def tensor(self) -> NDArray[np.float32]:
-        """The trained prompt [length, d_model]. Raises Conflict unless the job succeeded."""
+    def tensor(self, task: str | None = None) -> NDArray[np.float32]:
+        """The trained prompt [length, d_model]: of a multi-task job the general one, or what the
+        model reads for that `task`. Raises Conflict unless the job succeeded, NotFound if it has
+        no such task."""
         prompt = self.record.prompt or self.refresh().prompt
         if prompt is None:
             raise Conflict(f"job {self.id} is {self.record.state}; it has no prompt: wait() for it")
-        return Prompts(self._connection).tensor(prompt)
+        if task is None:
+            return Prompts(self._connection).tensor(prompt)
+        name = f"{self.record.spec.name}.{task}"
+        return Prompts(self._connection).tensor(name, combined=True)
 
 
 class Jobs:
@@ -85,7 +90,7 @@ class Jobs:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def submit(self, spec: TrainingSpec, *, idempotency_key: str | None = None) -> JobHandle:
+    def submit(self, spec: AnySpec, *, idempotency_key: str | None = None) -> JobHandle:
         """Queue a job. However often the connection breaks, there is one job.
 
         Give a key of your own to submit the same job again from another process without doubling

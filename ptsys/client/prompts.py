@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ptsys.client.connection import Connection, decoded, value
 from ptsys.client.idempotency import new_key
-from ptsys.client.references import path
+from ptsys.client.references import path, reference
 from ptsys.errors import NotFound
 from ptsys.prompts.check import check_prompt
 from ptsys.prompts.safetensors_format import decode, encode
@@ -61,10 +61,22 @@ class Prompts:
         """Its record as it is now. Raises NotFound."""
         return value(Prompt, decoded(self._connection.ask("GET", path("prompts", prompt))))
 
-    def tensor(self, prompt: str | Prompt) -> NDArray[np.float32]:
-        """The prompt itself, float32 [length, d_model]. Raises NotFound."""
+    def tensor(
+        self,
+        prompt: str | Prompt,
+        *,
+        combined: bool = False,
+        general: str | Prompt | None = None,
+    ) -> NDArray[np.float32]:
+        """The prompt itself, float32 [length, d_model]; of a task-specific one its own tokens
+        alone, or with `combined` what the model reads, with its general prompt or the `general`
+        that is named. Raises NotFound."""
+        query = {
+            "combined": combined or None,
+            "general": None if general is None else reference(general),
+        }
         response = self._connection.ask(
-            "GET", path("prompts", prompt, "tensor"), headers={"Accept": SAFETENSORS}
+            "GET", path("prompts", prompt, "tensor"), query=query, headers={"Accept": SAFETENSORS}
         )
         array, _ = decode(response.content)
         return array.astype(np.float32)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ptsys.data.unsupervised import span_corrupted
 from ptsys.data.vocabulary import EOS, PAD, Vocabulary
 from ptsys.errors import InvalidInput
 from ptsys.types.example import Example
@@ -17,8 +18,9 @@ from ptsys.types.example import Example
 class EncodedExamples:
     """A dataset as token ids: `inputs[i]` and `targets[i]` end with EOS and are not padded.
 
-    `texts` are the targets as they were written. `max_input` and `max_target` are the lengths in
-    tokens of the longest rows, EOS included; `truncated` counts the inputs that were cut.
+    `texts` are the targets as they were written, of the rows that have one. `max_input` and
+    `max_target` are the lengths in tokens of the longest rows, EOS included; `truncated` counts
+    the inputs that were cut.
     """
 
     inputs: list[list[int]]
@@ -33,24 +35,42 @@ class EncodedExamples:
 
 
 def encode_examples(
-    vocabulary: Vocabulary, examples: Sequence[Example], input_limit: int, target_limit: int
+    vocabulary: Vocabulary,
+    examples: Sequence[Example],
+    input_limit: int,
+    target_limit: int,
+    *,
+    seed: int = 0,
 ) -> EncodedExamples:
-    """Encode all rows. Raises InvalidInput, naming the row, for a target that is missing or longer
-    than `target_limit` tokens, and for a dataset without rows."""
+    """Encode all rows; one without a target is span-corrupted, as `seed` and its number decide.
+
+    Raises InvalidInput, naming the row, for a target longer than `target_limit` tokens and for an
+    input too short to make one of, and for a dataset without rows.
+    """
     if not examples:
         raise InvalidInput("there are no rows to encode; give at least one example", field="rows")
-    texts = [_target(example, row) for row, example in enumerate(examples, start=1)]
     _check_limit(input_limit, "max_input_length")
-    pieces = [vocabulary.encode(example.input) for example in examples]
-    inputs = [_ended(ids, input_limit) for ids in pieces]
-    targets = encode_targets(vocabulary, texts, target_limit)
+    _check_limit(target_limit, "max_target_length")
+    inputs, targets, truncated = [], [], 0
+    for row, example in enumerate(examples, start=1):
+        if example.target is None:
+            ids, wanted, cut = span_corrupted(
+                vocabulary, example.input, row, seed, input_limit, target_limit
+            )
+        else:
+            pieces = vocabulary.encode(example.input)
+            ids, cut = _ended(pieces, input_limit), len(pieces) >= input_limit
+            wanted = _encoded_target(vocabulary, example.target, row, target_limit, "target")
+        inputs.append(ids)
+        targets.append(wanted)
+        truncated += cut
     return EncodedExamples(
         inputs=inputs,
         targets=targets,
-        texts=texts,
+        texts=[example.target for example in examples if example.target is not None],
         max_input=max(map(len, inputs)),
         max_target=max(map(len, targets)),
-        truncated=sum(len(ids) >= input_limit for ids in pieces),
+        truncated=truncated,
     )
 
 
@@ -69,17 +89,10 @@ def encode_targets(
     InvalidInput, naming the row (counted from 1), if it has more than `limit` tokens with EOS.
     """
     _check_limit(limit, "max_target_length")
-    rows = []
-    for row, text in enumerate(texts, start=1):
-        ids = [*vocabulary.encode(text), EOS]
-        if len(ids) > limit:
-            raise InvalidInput(
-                f"row {row}: 'target' has {len(ids)} tokens with its end, at most {limit} are "
-                "allowed; shorten it or remove the row",
-                field=field,
-            )
-        rows.append(ids)
-    return rows
+    return [
+        _encoded_target(vocabulary, text, row, limit, field)
+        for row, text in enumerate(texts, start=1)
+    ]
 
 
 def pad(rows: Sequence[Sequence[int]], width: int, count: int) -> NDArray[np.int32]:
@@ -101,10 +114,17 @@ def _ended(ids: Sequence[int], limit: int) -> list[int]:
     return [*ids[: limit - 1], EOS]
 
 
-def _target(example: Example, row: int) -> str:
-    if example.target is None:
-        raise InvalidInput(f"row {row}: 'target' is missing; give the answer", field="target")
-    return example.target
+def _encoded_target(
+    vocabulary: Vocabulary, text: str, row: int, limit: int, field: str
+) -> list[int]:
+    ids = [*vocabulary.encode(text), EOS]
+    if len(ids) > limit:
+        raise InvalidInput(
+            f"row {row}: 'target' has {len(ids)} tokens with its end, at most {limit} are "
+            "allowed; shorten it or remove the row",
+            field=field,
+        )
+    return ids
 
 
 def _check_limit(limit: int, field: str) -> None:

@@ -36,11 +36,15 @@ class BatchOrder:
         """Row numbers of the batch of `step` (counted from 0), [batch_size]."""
         if step < 0:
             raise ValueError(f"step must not be negative, got {step}")
-        batch = np.empty(self.batch_size, np.int64)
-        epoch, start = divmod(step * self.batch_size, self.rows)
+        return self.drawn(step * self.batch_size, self.batch_size)
+
+    def drawn(self, first: int, count: int) -> NDArray[np.int64]:
+        """Row numbers of `count` draws from the draw number `first` (counted from 0), [count]."""
+        batch = np.empty(count, np.int64)
+        epoch, start = divmod(first, self.rows)
         filled = 0
-        while filled < self.batch_size:
-            part = self._order(epoch)[start : start + self.batch_size - filled]
+        while filled < count:
+            part = self._order(epoch)[start : start + count - filled]
             batch[filled : filled + len(part)] = part
             filled += len(part)
             epoch, start = epoch + 1, 0
@@ -54,15 +58,18 @@ class BatchOrder:
         """The permutation of one epoch; the last two asked for are kept."""
         order = self._epochs.get(epoch)
         if order is None:
-            order = _permutation(self.rows, self.seed, epoch)
+            order = permutation(self.rows, (self.seed, epoch))
             if len(self._epochs) > 1:
                 self._epochs.clear()
             self._epochs[epoch] = order
         return order
 
 
-def _permutation(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The raw stream of Philox and a stable sort do not change between versions of numpy, as
-    `Generator.permutation` may (NEP 19)."""
-    keys = np.random.Philox(np.random.SeedSequence((seed, epoch))).random_raw(rows)
+def permutation(rows: int, key: tuple[int, ...]) -> NDArray[np.int64]:
+    """A permutation of `rows` numbers that `key` alone decides.
+
+    The raw stream of Philox and a stable sort do not change between versions of numpy, as
+    `Generator.permutation` may (NEP 19).
+    """
+    keys = np.random.Philox(np.random.SeedSequence(key)).random_raw(rows)
     return np.argsort(keys, kind="stable")

@@ -7,12 +7,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+NOISE_DENSITY, MEAN_SPAN_LENGTH = 0.15, 3.0  # T5's own
+
 
 def _random_parts(total: int, parts: int, rng: np.random.Generator) -> list[int]:
     """`total` split at random into `parts` positive whole numbers."""
     cuts = np.sort(rng.choice(total - 1, size=parts - 1, replace=False)) + 1
     ends = [0, *(int(cut) for cut in cuts), total]
     return [end - start for start, end in itertools.pairwise(ends)]
+
+
+def corrupted_lengths(length: int, sentinels: int) -> tuple[int, int]:
+    """Tokens of the inputs and of the targets that `corrupt` makes of `length` tokens (2 or more)
+    with its default rate and span length."""
+    noise, spans = _counts(length, sentinels, NOISE_DENSITY, MEAN_SPAN_LENGTH)
+    return length - noise + spans, noise + spans
 
 
 def _counts(
@@ -29,8 +38,8 @@ def corrupt(
     rng: np.random.Generator,
     *,
     sentinel_ids: Sequence[int],
-    noise_density: float = 0.15,
-    mean_span_length: float = 3.0,
+    noise_density: float = NOISE_DENSITY,
+    mean_span_length: float = MEAN_SPAN_LENGTH,
 ) -> tuple[list[int], list[int]]:
     """Replace random spans by sentinels; returns (inputs, targets), both without EOS.
 

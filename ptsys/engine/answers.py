@@ -32,8 +32,13 @@ class GradientsResult:
 def answer_calls(
     group: Group, placements: Sequence[Placement], result: Any, vocabulary: Vocabulary
 ) -> None:
-    """Wait for the device and resolve every call's future."""
-    arrays = type(result)(*(np.asarray(x) for x in result))
+    """Wait for the device and resolve every call's future, with its error if it failed."""
+    try:
+        arrays = type(result)(*(np.asarray(x) for x in result))
+    except Exception as error:
+        for placement in placements:
+            placement.call.future.set_exception(error)
+        raise
     for placement in placements:
         try:
             answer = _ANSWERS[group.kind](placement, arrays, vocabulary)

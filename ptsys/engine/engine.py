@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptsys.data.features import encode_examples, encode_inputs, encode_targets
+from ptsys.data.features import EncodedExamples, encode_examples, encode_inputs, encode_targets
 from ptsys.engine.answers import GradientsResult, answer_calls, join_predictions
 from ptsys.engine.buckets import INPUT_LENGTHS, PROMPT_LENGTHS, TARGET_LENGTHS, fit
 from ptsys.engine.calls import (
@@ -39,7 +39,7 @@ from ptsys.prompts.formats import check_prompt
 from ptsys.sharding.mesh import shards_of
 from ptsys.types.example import Example
 from ptsys.types.requests import Decoding, Prediction
-from ptsys.types.training import TrainingSpec
+from ptsys.types.training import JobSpec
 
 logger = logging.getLogger(__name__)
 
@@ -130,11 +130,16 @@ class Engine:
 
     # ---- training -------------------------------------------------------------------------
 
-    def encode(self, spec: TrainingSpec, examples: Sequence[Example]) -> Any:
-        """Tokenize a job's rows; InvalidInput names a row whose target is too long."""
+    def encode(self, spec: JobSpec, examples: Sequence[Example]) -> EncodedExamples:
+        """Tokenize a job's rows, and cut spans out of those without a target; InvalidInput names
+        a row whose target is too long."""
         limit = min(spec.max_input_length or self._config.max_input_length, INPUT_LENGTHS[-1])
         return encode_examples(
-            self.model.vocabulary, examples, limit, self._config.max_target_length
+            self.model.vocabulary,
+            examples,
+            limit,
+            self._config.max_target_length,
+            seed=spec.seed,
         )
 
     def train(self, task: TrainingTask) -> Training:
@@ -175,11 +180,10 @@ class Engine:
         prompt: NDArray[np.float32],
         decoding: Decoding,
         user: str,
-        then: Callable[[concurrent.futures.Future[list[Prediction]]], None],
-    ) -> None:
-        """For `Residents`: predict even while draining, and call back."""
+    ) -> concurrent.futures.Future[list[Prediction]]:
+        """For training jobs: predict even while draining."""
         ids = encode_inputs(self.model.vocabulary, inputs, self._config.max_input_length)
-        self._generate(ids, prompt, decoding, user).add_done_callback(then)
+        return self._generate(ids, prompt, decoding, user)
 
     def _generate(
         self,
@@ -234,29 +238,49 @@ class Engine:
         user: str = "local",
     ) -> concurrent.futures.Future[GradientsResult]:
         """Loss of the rows (mean over target tokens, nats) and its gradient for the prompt."""
-        prompt_checked = self._checked(prompt, inputs)
         if len(inputs) != len(targets):
             raise InvalidInput(f"{len(inputs)} inputs but {len(targets)} targets", field="targets")
+        ids = encode_inputs(self.model.vocabulary, inputs, self._config.max_input_length)
+        wanted = encode_targets(self.model.vocabulary, targets, self._config.max_target_length)
+        return self.encoded_gradients(ids, wanted, prompt, user=user)
+
+    def encoded_gradients(
+        self,
+        inputs: Sequence[list[int]],
+        targets: Sequence[list[int]],
+        prompt: NDArray[np.float32],
+        *,
+        user: str = "local",
+        longest: tuple[int, int] | None = None,
+    ) -> concurrent.futures.Future[GradientsResult]:
+        """`gradients` of rows that are token ids already, as `encode` gives them.
+
+        `longest` are the tokens of the longest input and target that such calls will have: calls
+        that agree on them share compiled shapes whatever rows they bring.
+        """
+        prompt_checked = self._checked(prompt, inputs)
         if len(inputs) > self.options.max_rows:
             raise InvalidInput(
                 f"{len(inputs)} rows in one request; send at most {self.options.max_rows}",
                 field="inputs",
             )
-        ids = encode_inputs(self.model.vocabulary, inputs, self._config.max_input_length)
-        wanted = encode_targets(self.model.vocabulary, targets, self._config.max_target_length)
+        longest_input, longest_target = longest or (
+            max(map(len, inputs)),
+            max(map(len, targets)),
+        )
         group = Group(
             "gradients",
             self._prompt_bucket(prompt_checked),
-            self._input_bucket(ids),
-            fit(max(map(len, wanted)), TARGET_LENGTHS, "targets"),
+            fit(longest_input, INPUT_LENGTHS, "inputs"),
+            fit(longest_target, TARGET_LENGTHS, "targets"),
         )
         [part] = self._submit(
-            group, user, prompt_checked, object(), ids, wanted, Decoding(), split=len(ids)
+            group, user, prompt_checked, object(), inputs, targets, Decoding(), split=len(inputs)
         )
         return part
 
     def _checked(
-        self, prompt: NDArray[np.float32] | None, inputs: Sequence[str]
+        self, prompt: NDArray[np.float32] | None, inputs: Sequence[Any]
     ) -> NDArray[np.float32] | None:
         self._check_accepting()
         if not inputs:

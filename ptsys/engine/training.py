@@ -253,7 +253,10 @@ class Residents:
                 training.put(Finished(snapshot, scores))
 
         decoding = Decoding(max_tokens=task.examples.max_target)
-        self._engine.evaluate(task.validation_inputs, snapshot.prompt, decoding, task.user, scored)
+        answers = self._engine.evaluate(
+            task.validation_inputs, snapshot.prompt, decoding, task.user
+        )
+        answers.add_done_callback(scored)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, tuple_, update
@@ -141,18 +141,26 @@ class Leases:
         """
         return self._give_back(claim, attempts=0, reason=reason)
 
-    def succeed(self, claim: Claim, prompt: Prompt, metrics: Mapping[str, float]) -> Job:
-        """End the job and record its prompt, whose tensor is written, in one transaction.
+    def succeed(
+        self,
+        claim: Claim,
+        prompt: Prompt,
+        metrics: Mapping[str, float],
+        linked: Sequence[Prompt] = (),
+    ) -> Job:
+        """End the job and record its prompt, and those `linked` with it, in one transaction; all
+        tensors are written.
 
-        Raises LeaseLost, then nothing is recorded and the tensor may be removed; Conflict if the
-        owner meanwhile made another prompt of that name.
+        Raises LeaseLost, then nothing is recorded and the tensors may be removed; Conflict if the
+        owner meanwhile made another prompt of one of the names, then nothing is recorded either.
         """
         now = self._clock()
         with self._database.session() as session:
             row = self._write(
                 session, claim, prompt=prompt.id, metrics=dict(metrics), step=prompt.steps
             )
-            insert_prompt(session, prompt)
+            for one in (prompt, *linked):
+                insert_prompt(session, one)
             finish(session, row, JobState.SUCCEEDED, now, prompt=prompt.id)
             return job_value(row)
 

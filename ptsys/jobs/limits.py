@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ptsys.data.features import encode_targets
+from ptsys.data.unsupervised import check_row
 from ptsys.data.vocabulary import Vocabulary, load_vocabulary
 from ptsys.errors import InvalidInput
 from ptsys.types.example import Example
@@ -44,9 +45,23 @@ class ModelLimits:
         """How many inputs are longer than the limit, and so are cut."""
         return sum(len(self.vocabulary.encode(text)) >= self.max_input_length for text in inputs)
 
-    def check(self, examples: Sequence[Example]) -> int:
-        """Raise InvalidInput for a target beyond the limit; says how many inputs will be cut."""
-        self.target_tokens([example.target or "" for example in examples])
+    def check(self, examples: Sequence[Example], *, field: str = "target") -> int:
+        """Raise InvalidInput, naming the row, for a target that is missing or beyond the limit;
+        says how many inputs will be cut."""
+        for row, example in enumerate(examples, start=1):
+            if example.target is None:
+                raise InvalidInput(f"row {row}: 'target' is missing; give the answer", field=field)
+        return self.check_training(examples, field=field)
+
+    def check_training(self, examples: Sequence[Example], *, field: str = "target") -> int:
+        """As `check`, but a row without a target is fine if spans can be cut out of its input."""
+        for row, example in enumerate(examples, start=1):
+            if example.target is None:
+                try:
+                    check_row(self.vocabulary, example.input, row)
+                except InvalidInput as error:
+                    raise InvalidInput(str(error), field=field) from None
+        self.target_tokens([example.target or "" for example in examples], field=field)
         return self.cut_inputs([example.input for example in examples])
 
 

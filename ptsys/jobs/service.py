@@ -32,10 +32,12 @@ from ptsys.store.datasets import Datasets
 from ptsys.store.identifiers import new_id
 from ptsys.store.keys import ApiKeys
 from ptsys.store.models import BUILTIN, Models
-from ptsys.store.prompts import Prompts, refuse_taken_name
-from ptsys.store.tables import EventRow, IdempotencyRow, JobRow
+from ptsys.store.prompts import Prompts, refuse_taken_names
+from ptsys.store.tables import EventRow, IdempotencyRow, JobDatasetRow, JobRow
+from ptsys.types.multitask import TaskSpec
 from ptsys.types.records import Event, Job, JobState
-from ptsys.types.training import TrainingSpec
+from ptsys.types.specs import AnySpec, datasets_of, prompt_names
+from ptsys.types.training import Initialization, TrainingSpec
 
 _LONGEST_KEY = 200
 _FIRST_POLL, _LAST_POLL = 0.05, 0.5  # seconds between two looks at the database
@@ -71,13 +73,13 @@ class Service:
 
     def submit(
         self,
-        spec: TrainingSpec,
+        spec: AnySpec,
         owner: str,
         *,
         idempotency_key: str | None = None,
         most_unfinished: int | None = None,
     ) -> Job:
-        """Record a training job and announce it.
+        """Record a training job of either kind and announce it.
 
         If the queue does not answer, the job is recorded all the same, and announced by the
         reconciler later. The same key with the same spec returns the job it made before.
@@ -243,7 +245,7 @@ class Service:
                 queue.close()
         self.database.close()
 
-    def submitted(self, spec: TrainingSpec, owner: str, key: str | None) -> Job | None:
+    def submitted(self, spec: AnySpec, owner: str, key: str | None) -> Job | None:
         """The job that this key and spec made before, if they did.
 
         Raises Conflict if the key was used for another spec, InvalidInput for no key at all.
@@ -265,39 +267,52 @@ class Service:
                 )
             return job_value(session.get_one(JobRow, made.job))
 
-    def _resolved(self, spec: TrainingSpec, owner: str) -> TrainingSpec:
+    def _resolved(self, spec: AnySpec, owner: str) -> AnySpec:
         """The spec with ids in place of names, so that later renaming does not touch the job."""
         if spec.model != BUILTIN:
             self.models.get(spec.model)
-        changes: dict[str, object] = {"dataset": self.datasets.get(spec.dataset, owner).id}
-        if spec.validation is not None:
-            changes["validation"] = self.datasets.get(spec.validation, owner).id
-        start = spec.initialization
-        if start.kind == "prompt" and start.prompt is not None:
-            prompt = self.prompts.get(start.prompt, owner)
-            if prompt.model != spec.model:
-                raise InvalidInput(
-                    f"prompt {start.prompt!r} belongs to model {prompt.model!r}, the job to "
-                    f"{spec.model!r}; train on {prompt.model!r} or start from another prompt",
-                    field="initialization.prompt",
-                )
-            changes["initialization"] = start.model_copy(update={"prompt": prompt.id})
+        changes: dict[str, object] = {"initialization": self._start(spec, owner)}
+        if isinstance(spec, TrainingSpec):
+            changes |= self._datasets(spec, owner)
+        else:
+            tasks = [task.model_copy(update=self._datasets(task, owner)) for task in spec.tasks]
+            changes["tasks"] = tuple(tasks)
         return spec.model_copy(update=changes)
 
+    def _datasets(self, rows: TrainingSpec | TaskSpec, owner: str) -> dict[str, str]:
+        """The ids of what is to be trained on and scored with."""
+        found = {"dataset": self.datasets.get(rows.dataset, owner).id}
+        if rows.validation is not None:
+            found["validation"] = self.datasets.get(rows.validation, owner).id
+        return found
+
+    def _start(self, spec: AnySpec, owner: str) -> Initialization:
+        start = spec.initialization
+        if start.kind != "prompt" or start.prompt is None:
+            return start
+        prompt = self.prompts.get(start.prompt, owner)
+        if prompt.model != spec.model:
+            raise InvalidInput(
+                f"prompt {start.prompt!r} belongs to model {prompt.model!r}, the job to "
+                f"{spec.model!r}; train on {prompt.model!r} or start from another prompt",
+                field="initialization.prompt",
+            )
+        if prompt.general is not None:
+            self.prompts.general_of(prompt, owner)
+        return start.model_copy(update={"prompt": prompt.id})
+
     def _insert(
-        self, session: Session, spec: TrainingSpec, owner: str, key: str | None, request: str
+        self, session: Session, spec: AnySpec, owner: str, key: str | None, request: str
     ) -> Job:
-        refuse_taken_name(session, owner, spec.name)
+        refuse_taken_names(session, owner, prompt_names(spec))
         now = self.clock()
         row = JobRow(
             id=new_id("job"),
-            kind="train",
+            kind=spec.kind,
             owner=owner,
             name=spec.name,
             active_name=spec.name,
             model=spec.model,
-            dataset=spec.dataset,
-            validation=spec.validation,
             spec=spec.model_dump(mode="json"),
             state=JobState.QUEUED.value,
             sent=now,
@@ -306,6 +321,7 @@ class Service:
         )
         session.add(row)
         session.flush()
+        session.add_all(JobDatasetRow(job=row.id, dataset=name) for name in datasets_of(spec))
         record_event(session, row, "state", {"state": JobState.QUEUED.value}, now)
         if key is not None:
             session.add(
@@ -318,7 +334,7 @@ class Service:
 _UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 
 
-def _hash(spec: TrainingSpec) -> str:
+def _hash(spec: AnySpec) -> str:
     return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
 
 

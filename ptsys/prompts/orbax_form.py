@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ptsys.errors import Conflict, NotFound, Unavailable
 from ptsys.prompts.check import check_prompt
+from ptsys.prompts.multitask import Affine, Method, TaskPart
 
 _KEY = "prompt"
 _HANDLER = "orbax.checkpoint._src.handlers.standard_checkpoint_handler.StandardCheckpointHandler"
@@ -64,17 +65,43 @@ def read_orbax(path: epath.PathLike) -> NDArray[np.float32]:
 
     Raises NotFound if there is none, Unavailable if what is there is damaged.
     """
-    import tensorstore
+    source = _existing(path)
+    try:
+        return check_prompt(_read(source, _KEY), None)
+    except ValueError as error:
+        raise _damaged(source, error) from error
 
+
+def read_part(path: epath.PathLike, method: Method, length: int) -> TaskPart:
+    """What is specific to a task, as `ptsys.prompts.storage.save_part` wrote it; `length` counts
+    its own tokens. Raises as `read_orbax`."""
+    source = _existing(path)
+    try:
+        rows = check_prompt(_read(source, _KEY), None) if length else None
+        if method != "affine":
+            return TaskPart(rows)
+        return TaskPart(rows, Affine(_read(source, "matrix"), _read(source, "bias")))
+    except ValueError as error:
+        raise _damaged(source, error) from error
+
+
+def _existing(path: epath.PathLike) -> epath.Path:
     source = epath.Path(path)
     if not source.exists():
         raise NotFound(f"no tensor is stored for {source.name}")
-    try:
-        stored = tensorstore.open(_spec(source), open=True).result()
-        return check_prompt(np.asarray(stored.read().result()), None)
-    except ValueError as error:
-        reason = str(error).split("\n")[0]
-        raise Unavailable(f"the tensor of {source.name} is damaged: {reason}") from error
+    return source
+
+
+def _read(folder: epath.Path, key: str) -> NDArray[np.float32]:
+    import tensorstore
+
+    stored = tensorstore.open(_spec(folder, key), open=True).result()
+    return np.asarray(stored.read().result())
+
+
+def _damaged(source: epath.Path, error: ValueError) -> Unavailable:
+    reason = str(error).split("\n")[0]
+    return Unavailable(f"the tensor of {source.name} is damaged: {reason}")
 
 
 def _write(folder: epath.Path, prompt: NDArray[np.float32]) -> None:
@@ -82,7 +109,7 @@ def _write(folder: epath.Path, prompt: NDArray[np.float32]) -> None:
 
     began = time.time_ns()
     stored = tensorstore.open(
-        _spec(folder)
+        _spec(folder, _KEY)
         | {
             "metadata": {
                 "shape": prompt.shape,
@@ -102,10 +129,10 @@ def _write(folder: epath.Path, prompt: NDArray[np.float32]) -> None:
     (folder / "commit_success.txt").write_text(f"Checkpoint commit was successful to {folder}")
 
 
-def _spec(folder: epath.Path) -> dict[str, Any]:
+def _spec(folder: epath.Path, key: str) -> dict[str, Any]:
     where = str(folder)
     base = where if "://" in where else f"file://{where}"
     return {
         "driver": "zarr",
-        "kvstore": {"driver": "ocdbt", "base": f"{base.rstrip('/')}/", "path": f"{_KEY}/"},
+        "kvstore": {"driver": "ocdbt", "base": f"{base.rstrip('/')}/", "path": f"{key}/"},
     }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.prompts.check import check_prompt
+from ptsys.prompts.multitask import Affine, TaskPart
 from ptsys.store.checkpoints import checkpointer
 
 _KEY = "prompt"
@@ -26,15 +27,16 @@ def save_tensor(path: epath.PathLike, array: NDArray[Any]) -> None:
     something is there already, since a stored prompt never changes; InvalidInput if the array is
     no prompt.
     """
-    prompt = check_prompt(array, None)
-    target = epath.Path(path)
-    try:
-        with checkpointer() as orbax:
-            orbax.save(target, args=ocp.args.StandardSave({_KEY: prompt}))
-    except ValueError as error:
-        if target.exists():
-            raise Conflict(f"a tensor is already stored at {target}") from error
-        raise
+    _save(path, {_KEY: check_prompt(array, None)})
+
+
+def save_part(path: epath.PathLike, part: TaskPart) -> None:
+    """Write what is specific to a task, as `save_tensor` does: its rows as `prompt` [T, D], and
+    its affine map as `matrix` [P, S] and `bias` [P, D] beside them; what it lacks is left out."""
+    arrays = {} if part.rows is None else {_KEY: check_prompt(part.rows, None)}
+    if part.affine is not None:
+        arrays |= {"matrix": part.affine.matrix, "bias": part.affine.bias}
+    _save(path, {name: np.asarray(array, np.float32) for name, array in arrays.items()})
 
 
 def load_tensor(path: epath.PathLike) -> NDArray[np.float32]:
@@ -42,14 +44,38 @@ def load_tensor(path: epath.PathLike) -> NDArray[np.float32]:
 
     Raises NotFound if there is none, InvalidInput if what is there is damaged or no prompt.
     """
+    rows = load_part(path).rows
+    if rows is None:
+        raise InvalidInput(
+            "this task-specific prompt is an affine map and has no tokens of its own; only its "
+            "combination with the general prompt has",
+            field=_KEY,
+        )
+    return rows
+
+
+def load_part(path: epath.PathLike) -> TaskPart:
+    """A stored prompt with all that belongs to it. Raises as `load_tensor`."""
     source = epath.Path(path)
     if not source.exists():
         raise NotFound(f"no tensor is stored at {source}")
     try:
         with checkpointer() as orbax:
-            restored = orbax.restore(source)
-        tensor = np.asarray(restored[_KEY])
+            found = {name: np.asarray(array) for name, array in orbax.restore(source).items()}
+        affine = Affine(found["matrix"], found["bias"]) if "matrix" in found else None
+        rows = found[_KEY] if affine is None else found.get(_KEY)
     except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
         reason = str(error).split("\n")[0]
         raise InvalidInput(f"the tensor stored at {source} is damaged: {reason}") from error
-    return check_prompt(tensor, None)
+    return TaskPart(None if rows is None else check_prompt(rows, None), affine)
+
+
+def _save(path: epath.PathLike, arrays: dict[str, NDArray[np.float32]]) -> None:
+    target = epath.Path(path)
+    try:
+        with checkpointer() as orbax:
+            orbax.save(target, args=ocp.args.StandardSave(arrays))
+    except ValueError as error:
+        if target.exists():
+            raise Conflict(f"a tensor is already stored at {target}") from error
+        raise

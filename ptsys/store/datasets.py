@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from etils import epath
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -14,7 +14,7 @@ from ptsys.errors import Conflict, InvalidInput, NotFound, Unavailable
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database
 from ptsys.store.identifiers import new_id
-from ptsys.store.tables import DatasetRow, JobRow
+from ptsys.store.tables import DatasetRow, JobDatasetRow, JobRow
 from ptsys.store.visibility import (
     change_shares,
     check_name,
@@ -143,8 +143,8 @@ class Datasets:
             row = find_owned(session, DatasetRow, reference, owner)
             job = session.scalar(
                 select(JobRow.id)
-                .where(JobRow.active_name.is_not(None))
-                .where(or_(JobRow.dataset == row.id, JobRow.validation == row.id))
+                .join(JobDatasetRow, JobDatasetRow.job == JobRow.id)
+                .where(JobRow.active_name.is_not(None), JobDatasetRow.dataset == row.id)
                 .limit(1)
             )
             if job is not None:

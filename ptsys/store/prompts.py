@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from etils import epath
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ptsys.errors import Conflict, NotFound
+from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.store.database import Database
 from ptsys.store.identifiers import new_id
 from ptsys.store.tables import JobRow, PromptRow
@@ -21,8 +21,11 @@ from ptsys.store.visibility import (
     set_shares,
     shared_with,
     visible_page,
+    visible_to,
 )
 from ptsys.types.records import Prompt, Visibility
+
+_SHOWN = 5
 
 
 class Prompts:
@@ -56,6 +59,51 @@ class Prompts:
         """The prompt of that id, own name or `owner/name`. Raises NotFound, also if not visible."""
         with self._database.reading() as session:
             return _prompt(session, find_visible(session, PromptRow, reference, user), user)
+
+    def general_of(self, prompt: Prompt, user: str, other: str | None = None) -> Prompt:
+        """The general prompt that a task-specific one is used with: its own, or the `other` that
+        is named.
+
+        Raises InvalidInput if `prompt` is not task-specific, or the other is or fits another
+        model; NotFound if the user may not see the general one, or there is none.
+        """
+        if prompt.general is None:
+            raise InvalidInput(
+                f"prompt {prompt.name!r} is not task-specific, so no general prompt goes with it",
+                field="general",
+            )
+        try:
+            general = self.get(other or prompt.general, user)
+        except NotFound:
+            if other is not None:
+                raise
+            raise NotFound(
+                f"prompt {prompt.name!r} is used with the general prompt {prompt.general}, which "
+                "is not yours to see; ask its owner to share that one too, or name another one "
+                "(`general`)"
+            ) from None
+        if general.general is not None:
+            raise InvalidInput(
+                f"prompt {general.name!r} is itself task-specific; name a general one",
+                field="general",
+            )
+        if general.model_fingerprint != prompt.model_fingerprint:
+            raise InvalidInput(
+                f"prompt {general.name!r} was trained on model {general.model!r} with fingerprint "
+                f"{general.model_fingerprint}, {prompt.name!r} with {prompt.model_fingerprint}; "
+                "both must be of the same weights",
+                field="general",
+            )
+        return general
+
+    def linked(self, general: Prompt, user: str) -> list[Prompt]:
+        """The task-specific prompts of a general one that the user may see, oldest first."""
+        query = select(PromptRow).where(
+            PromptRow.general == general.id, visible_to(PromptRow, user)
+        )
+        with self._database.reading() as session:
+            rows = session.scalars(query.order_by(PromptRow.created, PromptRow.name))
+            return [_prompt(session, row, user) for row in rows]
 
     def read(self, identifier: str) -> Prompt:
         """The prompt of that id, whoever owns it: for the service itself. Raises NotFound."""
@@ -114,9 +162,11 @@ class Prompts:
             return _prompt(session, row, owner)
 
     def delete(self, reference: str, owner: str) -> Prompt:
-        """Delete the owner's prompt, record first, then tensor. Raises NotFound."""
+        """Delete the owner's prompt, record first, then tensor. Raises NotFound, or Conflict while
+        task-specific prompts are of no use without it."""
         with self._database.session() as session:
             row = find_owned(session, PromptRow, reference, owner)
+            _refuse_needed(session, row)
             prompt = _prompt(session, row, owner)
             set_shares(session, row, "private", set())
             session.delete(row)
@@ -143,14 +193,43 @@ def insert_prompt(session: Session, prompt: Prompt) -> None:
 
 def refuse_taken_name(session: Session, owner: str, name: str) -> None:
     """Raise Conflict if a prompt, or a job that has not ended, of this owner has the name."""
-    prompt = select(PromptRow.id).where(PromptRow.owner == owner, PromptRow.name == name)
-    if session.scalar(prompt) is not None:
-        raise _taken(name)
-    job = session.scalar(select(JobRow.id).where(JobRow.owner == owner, JobRow.active_name == name))
-    if job is not None:
+    refuse_taken_names(session, owner, [name])
+
+
+def refuse_taken_names(session: Session, owner: str, names: Sequence[str]) -> None:
+    """Raise Conflict if a prompt of this owner has one of the names, or will have it: one that a
+    job makes which has not ended."""
+    prompts = select(PromptRow.name).where(PromptRow.owner == owner, PromptRow.name.in_(names))
+    taken = session.scalar(prompts.limit(1))
+    if taken is not None:
+        raise _taken(taken)
+    # A job's prompts have its own name, or begin with it and a dot.
+    stems = {name[:end] for name in names for end in _ends(name)}
+    jobs = select(JobRow).where(JobRow.owner == owner, JobRow.active_name.in_(stems))
+    for job in session.scalars(jobs):
+        coming = {job.name, *(f"{job.name}.{task['name']}" for task in job.spec.get("tasks", ()))}
+        for name in names:
+            if name in coming:
+                raise Conflict(
+                    f"job {job.id} is already making a prompt {name!r}; wait for it, cancel it "
+                    f"(`ptsys jobs cancel {job.id}`) or choose another name"
+                )
+
+
+def _ends(name: str) -> list[int]:
+    """Where a job's name may end within a prompt's."""
+    return [place for place, letter in enumerate(name) if letter == "."] + [len(name)]
+
+
+def _refuse_needed(session: Session, row: PromptRow) -> None:
+    """Raise Conflict if task-specific prompts are combined with this one."""
+    query = select(PromptRow.name).where(PromptRow.general == row.id).order_by(PromptRow.name)
+    names = list(session.scalars(query))
+    if names:
+        shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
         raise Conflict(
-            f"job {job} is already making a prompt {name!r}; wait for it, cancel it "
-            f"(`ptsys jobs cancel {job}`) or choose another name"
+            f"prompt {row.name!r} is the general part of {shown}; delete "
+            f"{'that one' if len(names) == 1 else f'those {len(names)}'} first"
         )
 
 

@@ -56,7 +56,11 @@ class PromptRow(OwnedRow):
     """A stored prompt's metadata; its tensor is a checkpoint beside the database."""
 
     __tablename__ = "prompts"
-    __table_args__ = (UniqueConstraint("owner", "name"), Index(None, "model_fingerprint"))
+    __table_args__ = (
+        UniqueConstraint("owner", "name"),
+        Index(None, "model_fingerprint"),
+        Index(None, "general"),
+    )
 
     model: Mapped[str] = mapped_column(String(100))
     model_fingerprint: Mapped[str] = mapped_column(String(128))
@@ -69,6 +73,9 @@ class PromptRow(OwnedRow):
     steps: Mapped[int]
     scores: Mapped[dict[str, Any]]
     tags: Mapped[list[str]]
+    general: Mapped[str | None] = mapped_column(String(40))
+    combination: Mapped[str | None] = mapped_column(String(16))
+    task: Mapped[str | None] = mapped_column(String(100))
 
 
 class ShareRow(Row):
@@ -133,8 +140,6 @@ class JobRow(Row):
     name: Mapped[str] = mapped_column(String(100))
     active_name: Mapped[str | None] = mapped_column(String(100))
     model: Mapped[str] = mapped_column(String(100))
-    dataset: Mapped[str] = mapped_column(String(40))
-    validation: Mapped[str | None] = mapped_column(String(40))
     spec: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(String(16))
     step: Mapped[int] = mapped_column(default=0)
@@ -152,6 +157,18 @@ class JobRow(Row):
     created: Mapped[datetime.datetime]
     started: Mapped[datetime.datetime | None]
     finished: Mapped[datetime.datetime | None]
+
+
+class JobDatasetRow(Row):
+    """A dataset that a job reads, for training or for scores."""
+
+    __tablename__ = "job_datasets"
+    __table_args__ = (Index(None, "dataset"),)
+
+    job: Mapped[str] = mapped_column(
+        String(40), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    dataset: Mapped[str] = mapped_column(String(40), primary_key=True)
 
 
 class EventRow(Row):

@@ -7,7 +7,8 @@ import enum
 from typing import Any, Literal
 
 from ptsys.types.model import Value
-from ptsys.types.training import TrainingSpec
+from ptsys.types.multitask import Combination
+from ptsys.types.specs import JobKind, Spec
 
 Visibility = Literal["private", "shared", "public"]
 Role = Literal["user", "admin"]
@@ -32,9 +33,9 @@ class Job(Value):
     """A job's record: the truth about it, which a queue message only points at."""
 
     id: str
-    kind: Literal["train"] = "train"
+    kind: JobKind = "train"
     owner: str
-    spec: TrainingSpec
+    spec: Spec
     state: JobState
     step: int = 0
     metrics: dict[str, float] = {}
@@ -60,7 +61,12 @@ class Event(Value):
 
 
 class Prompt(Value):
-    """A stored prompt's metadata; its tensor is an Orbax checkpoint."""
+    """A stored prompt's metadata; its tensor is an Orbax checkpoint.
+
+    A task-specific prompt is one part of what the model reads: `general` is the id of the other,
+    `combination` how the two are joined, and `task` its task's name; `length` counts its own
+    tokens (0 where an affine map is all that is specific).
+    """
 
     id: str
     name: str
@@ -79,6 +85,9 @@ class Prompt(Value):
     steps: int = 0
     scores: dict[str, float] = {}
     tags: tuple[str, ...] = ()
+    general: str | None = None
+    combination: Combination | None = None
+    task: str | None = None
 
 
 class Dataset(Value):

@@ -36,10 +36,16 @@ Ensemble = Literal["vote", "mean"]
 class PredictRequest(Value):
     """Rows to answer with one prompt: a stored prompt's id, or none for the bare model, or the
     tensor sent beside the request (float32 [length, d_model]); or with several stored prompts of
-    one task, whose answers are made one by `ensemble`."""
+    one task, whose answers are made one by `ensemble`.
+
+    A task-specific prompt is combined with its general one, or with `general`."""
 
     model: str = "tiny"
     prompt: str | None = None
+    general: str | None = Field(
+        default=None,
+        description="For a task-specific prompt: another general prompt than its own.",
+    )
     prompts: tuple[str, ...] = Field(default=(), max_length=64)
     ensemble: Ensemble = Field(
         default="vote",
@@ -52,15 +58,24 @@ class PredictRequest(Value):
     def _one_way(self) -> PredictRequest:
         if self.prompts and self.prompt is not None:
             raise ValueError("give `prompt` or `prompts`, not both")
+        if self.prompts and self.general is not None:
+            raise ValueError("`general` goes with one `prompt`, not with `prompts`")
         if self.prompts and self.ensemble == "mean" and not self.decoding.labels:
             raise ValueError("the mean of scores needs `decoding.labels`; or vote")
         return self
 
 
 class GradientsRequest(Value):
-    """Rows to differentiate: the loss is the mean over all target tokens of the rows (nats)."""
+    """Rows to differentiate: the loss is the mean over all target tokens of the rows (nats).
+
+    The gradient is that of the prompt which the model reads: of a task-specific one its
+    combination with the general one."""
 
     model: str = "tiny"
     prompt: str | None = None
+    general: str | None = Field(
+        default=None,
+        description="For a task-specific prompt: another general prompt than its own.",
+    )
     inputs: tuple[str, ...]
     targets: tuple[str, ...]

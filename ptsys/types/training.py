@@ -50,16 +50,12 @@ class Initialization(Value):
         return self
 
 
-class TrainingSpec(Value):
-    """A queued training job: one prompt tuned on one dataset through one frozen model.
-
-    Lengths count tokens; steps count optimizer updates; `batch_size` counts rows a step.
-    """
+class JobSpec(Value):
+    """What every kind of job is told. Lengths count tokens; steps count optimizer updates;
+    `batch_size` counts rows a step."""
 
     name: Name
     model: Name = "tiny"
-    dataset: str
-    validation: str | None = None
     steps: int = Field(default=300, ge=1, le=1_000_000)
     length: int = Field(default=16, ge=1, le=1024)
     batch_size: int = Field(default=16, ge=1, le=512)
@@ -71,3 +67,11 @@ class TrainingSpec(Value):
     )
     evaluate_every: int = Field(default=100, ge=1)
     checkpoint_every: int = Field(default=50, ge=1)
+
+
+class TrainingSpec(JobSpec):
+    """A queued training job: one prompt tuned on one dataset through one frozen model."""
+
+    kind: Literal["train"] = "train"
+    dataset: str
+    validation: str | None = None

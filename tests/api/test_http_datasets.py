@@ -85,7 +85,7 @@ def test_long_answers_are_zipped(ann: httpx.Client) -> None:
         b"",
         b"\n\n",
         b"not json",
-        b'{"input": "a"}',
+        b'{"target": "a"}',
         b'{"input": "a", "target": ""}',
         b'{"input": 1, "target": "x"}',
         b'{"input": "a", "target": "x", "more": 1}',

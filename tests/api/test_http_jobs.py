@@ -125,6 +125,59 @@ def test_wrong_jobs_are_refused(
     refused(submit(kim, spec("wrong") | change), status, field)
 
 
+def tasks(name: str, **changes: Any) -> dict[str, Any]:
+    described = [{"name": "a", "dataset": "colours"}, {"name": "b", "dataset": "colours"}]
+    return {"kind": "multitask", "name": name, "model": MODEL, "tasks": described, **changes}
+
+
+def test_a_multitask_job_is_a_job(kim: httpx.Client) -> None:
+    made = submit(kim, tasks("several"), "several-1")
+    assert made.status_code == 201, made.text
+    job = made.json()
+    assert (job["kind"], job["spec"]["kind"]) == ("multitask", "multitask")
+    assert {task["dataset"][:3] for task in job["spec"]["tasks"]} == {"ds-"}
+    assert kim.get(f"/v1/jobs/{job['id']}").json() == job
+    assert submit(kim, tasks("several"), "several-1").json() == job
+    refused(submit(kim, spec("several.a")), 409)
+    refused(kim.delete("/v1/datasets/colours"), 409)
+    assert kim.post(f"/v1/jobs/{job['id']}/cancel").json()["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "field"),
+    [
+        ({"kind": "none"}, 422, "kind"),
+        ({"steps": 0}, 422, "steps"),
+        ({"tasks": []}, 422, "tasks"),
+        ({"tasks": [{"name": "a", "dataset": "colours", "rate": 1}]}, 422, "tasks.0.rate"),
+        ({"tasks": [{"name": "a/b", "dataset": "colours"}]}, 422, "tasks.0.name"),
+        ({"tasks": [{"name": "a", "dataset": "none"}]}, 404, None),
+        ({"tasks": [{"name": "a", "dataset": "ann/private"}]}, 404, None),
+        ({"tasks": [{"name": "a", "dataset": "empty"}]}, 422, "tasks.0.dataset"),
+        (
+            {"tasks": [{"name": "a", "dataset": "colours", "validation": "bare"}]},
+            422,
+            "tasks.0.validation",
+        ),
+        ({"dataset": "colours"}, 422, "dataset"),
+        ({"optimizer": {"z_loss": 0.1}}, 422, "optimizer.z_loss"),
+    ],
+)
+def test_wrong_multitask_jobs_are_refused(
+    kim: httpx.Client, ann: httpx.Client, change: dict[str, Any], status: int, field: str | None
+) -> None:
+    add_rows(ann, "private")
+    add_rows(kim, "empty", b'{"input": ""}')
+    add_rows(kim, "bare", b'{"input": "red river stone"}')
+    refused(submit(kim, tasks("wrong") | change), status, field)
+
+
+def test_rows_without_a_target_are_for_training_alone(kim: httpx.Client) -> None:
+    add_rows(kim, "bare", b'{"input": "red river stone"}')
+    refused(submit(kim, spec("scored", validation="bare")), 422, "validation")
+    assert submit(kim, spec("bare", dataset="bare")).status_code == 201
+
+
 def test_targets_too_long_are_refused_at_once(kim: httpx.Client) -> None:
     rows = json.dumps({"input": "red", "target": "river " * 200}).encode()
     add_rows(kim, "long-targets", rows)

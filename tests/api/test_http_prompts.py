@@ -8,9 +8,10 @@ import pytest
 from http_clients import MODEL, SAFETENSORS, WIDTH, Connect, refused, upload
 from worker_deployment import Deployment
 
+from ptsys.prompts.multitask import Affine, TaskPart
 from ptsys.prompts.npy_format import encode as encode_npy
 from ptsys.prompts.safetensors_format import decode, encode
-from ptsys.prompts.storage import load_tensor
+from ptsys.prompts.storage import load_tensor, save_part
 
 NPY = "application/x-npy"
 FINE = np.ones((2, WIDTH), np.float32)
@@ -202,3 +203,54 @@ def test_references_that_lead_nowhere(ann: httpx.Client, reference: str) -> None
         response = ann.get(path)
         assert response.status_code in (404, 422), response.text
         assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_a_task_specific_prompt_comes_plain_or_combined(
+    deployment: Deployment, ann: httpx.Client, bob: httpx.Client, prompt: np.ndarray
+) -> None:
+    """Its record and tensors as a multi-task job leaves them."""
+    general = upload(ann, "shared", prompt).json()
+    upload(ann, "shared-2", 2 * prompt)
+    upload(ann, "short", prompt[:3])
+    prompts, draw = deployment.service.prompts, np.random.default_rng(3)
+    affine = Affine(draw.normal(size=(4, 8)), draw.normal(size=(4, WIDTH)))
+    parts = {"both": TaskPart(prompt[:2], affine), "bare": TaskPart(None, affine)}
+    parts["bare"] = TaskPart(None, Affine(affine.matrix[:, :6], affine.bias))
+    for name, part in parts.items():
+        record = prompts.read(general["id"]).model_copy(
+            update={
+                **{"id": prompts.new_id(), "name": f"shared.{name}", "task": name},
+                **{"general": general["id"], "combination": "affine"},
+                "length": 0 if part.rows is None else 2,
+            }
+        )
+        save_part(prompts.tensor_path(record.id), part)
+        prompts.add(record)
+
+    def tensor(name: str, client: httpx.Client = ann, **query: str) -> httpx.Response:
+        return client.get(f"/v1/prompts/{name}/tensor", params=query)
+
+    def array(response: httpx.Response) -> np.ndarray:
+        assert response.status_code == 200, response.text
+        return decode(response.content)[0]
+
+    np.testing.assert_array_equal(array(tensor("shared.both")), prompt[:2])
+    for name, part in parts.items():
+        for query, rows in (
+            ({"combined": "true"}, prompt),
+            ({"general": "shared-2"}, 2 * prompt),
+        ):
+            wanted = part.with_general(rows, "affine")
+            np.testing.assert_allclose(
+                array(tensor(f"shared.{name}", **query)), wanted, rtol=1e-6, atol=1e-6
+            )
+    np.testing.assert_array_equal(array(tensor("shared", combined="true")), prompt)
+    refused(tensor("shared.bare"), 422, "combined")
+    refused(tensor("shared.both", general="short"), 422, "general")
+    refused(tensor("shared", general="short"), 422, "general")
+    refused(tensor("shared.both", general="nope"), 404)
+    shared = {"visibility": "shared", "shared_with": ["bob"]}
+    task = ann.patch("/v1/prompts/shared.both", json=shared).json()
+    np.testing.assert_array_equal(array(tensor(task["id"], bob)), prompt[:2])
+    assert general["id"] in refused(tensor(task["id"], bob, combined="true"), 404)["detail"]
+    assert "shared.both" in refused(ann.delete("/v1/prompts/shared"), 409)["detail"]

@@ -10,11 +10,17 @@ from conftest import MODEL, Run, command, examples, write_rows
 from ptsys.types.example import Example
 
 Arguments = list[object]
+BARE = '{"input": "a", "target": "b"}\n{"input": "a"}\n'
 GOOD = '{"input": "a", "target": "b"}\n'
 
 
 def train(path: object, *more: object) -> Arguments:
     return ["train", path, "--name", "n", *more]
+
+
+def multitask(*tasks: object, more: Arguments | tuple[object, ...] = ()) -> Arguments:
+    given = [word for task in tasks for word in ("--task", task)]
+    return ["multitask", "--name", "n", *given, *more]
 
 
 def file(folder: Path, text: str) -> Path:
@@ -45,9 +51,37 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], list[str]]] = {
         lambda f: train(file(f, GOOD + GOOD + "{oops\n")),
         ["rows.jsonl", "line 3", "write one"],
     ),
-    "missing target": (
-        lambda f: train(file(f, GOOD + '{"input": "a"}\n')),
+    "missing target of a scored row": (
+        lambda f: train(write_rows(f / "g.jsonl", examples(2)), "--validation", file(f, BARE)),
         ["target", "rows.jsonl", "line 2"],
+    ),
+    "missing target of a row too short to cut": (
+        lambda f: train(file(f, GOOD + '{"input": ""}\n')),
+        ["target", "rows.jsonl", "row 2", "too short", "0 tokens"],
+    ),
+    "task without a file": (lambda f: multitask("a"), ["task", "'a'", "TASK=FILE.jsonl"]),
+    "task twice": (lambda f: multitask("a=x", "a=y"), ["task", "'a'", "twice"]),
+    "task's file": (lambda f: multitask(f"a={f}/no.jsonl"), ["dataset", "no.jsonl", "check"]),
+    "task's name": (lambda f: multitask(f"a/b={file(f, GOOD)}"), ["tasks.0.name", "a/b"]),
+    "validation of no task": (
+        lambda f: multitask(f"a={file(f, GOOD)}", more=("--validation", "b=x")),
+        ["validation", "'b'", "there are a"],
+    ),
+    "rate no number": (
+        lambda f: multitask(f"a={file(f, GOOD)}", more=("--rate", "a=often")),
+        ["rate", "often", "number"],
+    ),
+    "rate of some tasks alone": (
+        lambda f: multitask(f"a={file(f, GOOD)}", "b=x", more=("--rate", "a=2")),
+        ["tasks.1.rate", "rates"],
+    ),
+    "added prompts of two lengths": (
+        lambda f: multitask("a=x", more=("--combination", "add", "--task-length", 3)),
+        ["task_length", "one length, here 16"],
+    ),
+    "general prompt of no task": (
+        lambda f: ["predict", "-", file(f, GOOD), "--general", "g"],
+        ["general", "task-specific"],
     ),
     "unknown key": (lambda f: train(file(f, '{"inptu": "a"}\n')), ["inptu", "line 1"]),
     "empty dataset": (lambda f: train(file(f, "\n\n")), ["dataset", "rows.jsonl", "no rows"]),

@@ -18,6 +18,7 @@ COMMANDS = [
             "worker",
             "api",
             "train",
+            "multitask",
             "predict",
             "evaluate",
             "gradients",

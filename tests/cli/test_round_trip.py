@@ -182,6 +182,49 @@ def test_a_prompt_is_where_another_starts(run: Run, rows: Path) -> None:
     assert shown["hyperparameters"]["optimizer"]["kind"] == "sgd"
 
 
+def test_tasks_are_tuned_together_and_any_pair_answers(
+    run: Run, rows: Path, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare.jsonl"
+    bare.write_text("".join(f'{{"input": "{row.input}"}}\n' for row in examples(20)))
+    for name, rate in (("first", 1), ("second", 3)):
+        ended = run(
+            *("multitask", "--name", name, "--task", f"doors={rows}", "--task", f"bare={bare}"),
+            *("--rate", f"doors={rate}", "--rate", "bare=1", "--validation", f"doors={rows}"),
+            *("--steps", 4, "--length", 3, "--task-length", 2, "--wait", "--json"),
+        )
+        assert ended.code == 0, ended.err
+        assert "20 of 20 rows have no target" in ended.err
+    told = ended.json
+    assert [prompt["name"] for prompt in told["tasks"]] == ["second.doors", "second.bare"]
+    assert (told["job"]["kind"], told["job"]["spec"]["mixing"]) == ("multitask", "rates")
+    shown = run("jobs", "show", told["job"]["id"]).out
+    assert "second.doors" in shown
+    assert "concat" in run("prompts", "show", "second").out
+    labels = ("--labels", "red,green,blue,black")
+    own, other = (
+        _answers(run("predict", "second.doors", rows, *labels, *more))
+        for more in ((), ("--general", "first"))
+    )
+    assert [score for _, score in own] != [score for _, score in other]
+    for name, more, length in (
+        ("part", (), 2),
+        ("own", ("--combined",), 5),
+        ("other", ("--general", "first"), 5),
+    ):
+        path = tmp_path / f"{name}.npy"
+        ended = run("prompts", "export", "second.doors", path, *more)
+        assert ended.code == 0, ended.err
+        assert np.load(path).shape == (length, WIDTH)
+    exported = _answers(run("predict", tmp_path / "other.npy", rows, *labels))
+    np.testing.assert_allclose([s for _, s in exported], [s for _, s in other], rtol=1e-4)
+    assert run("evaluate", "second.doors", rows, "--general", "first", "--json").code == 0
+    refused = run("predict", "second.doors", rows, "--general", "first.doors")
+    assert (refused.code, "general" in refused.err) == (2, True)
+    refused = run("prompts", "delete", "second")
+    assert (refused.code, "second.doors" in refused.err) == (2, True)
+
+
 def test_another_user_sees_nothing_of_it(run: Run, rows: Path) -> None:
     assert run("--user", "eve", "prompts", "list", "--json").json == []
     assert run("--user", "eve", "predict", "local/doors", rows).code == 2

@@ -50,7 +50,7 @@ def test_padding_adds_zeros_on_the_right_and_below_only(rows, wider, more):
 
 
 def test_padding_never_cuts():
-    with pytest.raises(ValueError, match="row 1 has 3 tokens"):
+    with pytest.raises(ValueError, match=r"row 1 has 3 tokens"):
         pad([[1], [1, 2, 3]], 2, 2)
     with pytest.raises(ValueError, match="2 rows do not fit into 1"):
         pad([[1], [2]], 2, 1)
@@ -67,8 +67,10 @@ def test_a_dataset_tells_its_longest_rows_and_what_was_cut():
 
 
 def test_what_cannot_be_trained_on_names_its_row():
-    with pytest.raises(InvalidInput, match="row 2: 'target' is missing"):
+    with pytest.raises(InvalidInput, match=r"row 2 has no 'target'.* too short .* 1 tokens"):
         encode_examples(VOCABULARY, [Example("a", "b"), Example("a")], 4, 4)
+    with pytest.raises(InvalidInput, match=r"row 1 has no 'target'.* within 2 input"):
+        encode_examples(VOCABULARY, [Example("abc")], 2, 4)
     with pytest.raises(InvalidInput, match=r"row 1: 'target' has 5 tokens .* at most 4"):
         encode_examples(VOCABULARY, [Example("a", "long")], 4, 4)
     with pytest.raises(InvalidInput, match="at least one example"):

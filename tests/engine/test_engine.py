@@ -1,9 +1,15 @@
 """The engine on a real (tiny, random) model: users in company, joining, leaving, failing."""
 
+import concurrent.futures
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
+from ptsys.engine.answers import answer_calls
+from ptsys.engine.calls import Call, Placement
 from ptsys.engine.engine import Engine, EngineOptions
+from ptsys.engine.groups import Group
 from ptsys.engine.residents import Checkpointed, Failed, Finished, Snapshot, Stopped, TrainingTask
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.passes.batch import Prompts, Rows
@@ -162,3 +168,26 @@ def test_drain_stops_residents_without_losing_a_step_and_refuses_more(served):
     with pytest.raises(Unavailable):
         engine.predict(["x"])
     engine.close()
+
+
+def test_a_failure_on_the_device_is_told_to_those_who_wait(engine):
+    """It shows only when a step's results are read, after the step was dispatched."""
+
+    class Lost(NamedTuple):
+        loss: object
+
+    class Broken:
+        def __array__(self, *_: object, **__: object) -> np.ndarray:
+            raise RuntimeError("the device is gone")
+
+    group = Group("gradients", 16, 16, 8)
+    calls = [
+        Call(n, "u", group, None, n, [[1]], [[1]], Decoding(), 0, concurrent.futures.Future())
+        for n in range(2)
+    ]
+    placements = [Placement(call, np.arange(1), 0, 0) for call in calls]
+    with pytest.raises(RuntimeError, match="gone"):
+        answer_calls(group, placements, Lost(Broken()), engine.model.vocabulary)
+    for call in calls:
+        with pytest.raises(RuntimeError, match="gone"):
+            call.future.result(timeout=1)

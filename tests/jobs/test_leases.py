@@ -37,6 +37,36 @@ def _prompt(service: Service, job: Job) -> Prompt:
     )
 
 
+def test_linked_prompts_are_recorded_all_or_none(service: Service, spec: TrainingSpec) -> None:
+    claim = _claim(service, spec)
+    prompt = _prompt(service, claim.job)
+    linked = [
+        prompt.model_copy(
+            update={
+                "id": service.prompts.new_id(),
+                "name": f"p.{task}",
+                "general": prompt.id,
+                "combination": "add",
+                "task": task,
+            }
+        )
+        for task in ("a", "b")
+    ]
+    service.prompts.add(_prompt(service, claim.job).model_copy(update={"name": "p.b"}))
+    with pytest.raises(Conflict, match=r"p\.b"):
+        service.leases.succeed(claim, prompt, {}, linked)
+    assert [x.name for x in service.prompts.list("ann")] == ["p.b"]
+    assert service.get(claim.job.id, "ann").state is JobState.RUNNING
+    service.prompts.delete("p.b", "ann")
+    service.leases.succeed(claim, prompt, {}, linked)
+    assert service.prompts.linked(prompt, "ann") == linked
+    with pytest.raises(Conflict, match=r"p\.a, p\.b; delete those 2"):
+        service.prompts.delete("p", "ann")
+    service.prompts.delete("p.a", "ann")
+    service.prompts.delete("p.b", "ann")
+    service.prompts.delete("p", "ann")
+
+
 def _claim(service: Service, spec: TrainingSpec) -> Claim:
     claim = service.leases.claim(service.submit(spec, "ann").id, "w1")
     assert claim is not None

@@ -5,18 +5,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, select, update
+from sqlalchemy import inspect, select, text, update
 
 import ptsys.store.migrations
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.store.clock import utc_now
 from ptsys.store.columns import portable_json
 from ptsys.store.database import Database, changed
-from ptsys.store.tables import ModelRow, Row
+from ptsys.store.tables import JobDatasetRow, JobRow, ModelRow, Row
 
 WRITER = """
 import sys
@@ -156,3 +157,30 @@ def test_json_of_a_diverged_job_is_still_json() -> None:
 def test_an_absent_driver_is_named_with_the_way_to_get_it() -> None:
     with pytest.raises(Unavailable, match="driver pymssql is not installed"):
         Database("mssql+pymssql://host/name")
+
+
+def test_jobs_of_before_keep_their_datasets(url: str) -> None:
+    """Migration 0003 moves them to a table of their own, and nothing else of the job changes."""
+    database = Database(url)
+    engine = database.engine
+    config = Config()
+    config.set_main_option("script_location", str(Path(ptsys.store.migrations.__path__[0])))
+    old = {"id": "job-1", "kind": "train", "owner": "ann", "name": "p", "active_name": "p"}
+    columns = {**old, "model": "tiny", "dataset": "ds-1", "validation": "ds-2", "spec": "{}"}
+    columns |= {"state": "queued", "step": 0, "metrics": "{}", "attempts": 0, "fence": 0}
+    columns |= {"cancel_requested": False, "sequence": 1, "created": utc_now()}
+    names = ", ".join(columns)
+    insert = f"INSERT INTO jobs ({names}) VALUES ({', '.join(f':{name}' for name in columns)})"
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        for job, validation in (("job-1", "ds-2"), ("job-2", "ds-1"), ("job-3", None)):
+            changes = {"id": job, "active_name": job, "validation": validation}
+            connection.execute(text(insert), {**columns, **changes})
+    database.migrate()
+    with database.reading() as session:
+        found = {(row.job, row.dataset) for row in session.scalars(select(JobDatasetRow))}
+        jobs = list(session.scalars(select(JobRow.id).order_by(JobRow.id)))
+    database.close()
+    assert found == {("job-1", "ds-1"), ("job-1", "ds-2"), ("job-2", "ds-1"), ("job-3", "ds-1")}
+    assert jobs == ["job-1", "job-2", "job-3"]

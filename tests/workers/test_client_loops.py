@@ -15,7 +15,7 @@ from worker_deployment import Deployment
 
 from ptsys.api.app import create_app
 from ptsys.client import Client, Optimizer
-from ptsys.errors import JobFailed
+from ptsys.errors import Conflict, InvalidInput, JobFailed
 from ptsys.store.keys import ApiKeys
 
 pytestmark = pytest.mark.device
@@ -159,6 +159,45 @@ def test_a_job_from_rows_to_answers(ann: Client) -> None:
     assert [x.prediction for x in by_record] == [x.prediction for x in by_tensor]
     assert set(by_record[0].label_scores or {}) == {"red", "blue"}
     assert set(ann.evaluate("reviews", "reviews-train", model=MODEL)) == {"accuracy", "token_f1"}
+
+
+def test_tasks_trained_together_by_the_service(ann: Client) -> None:
+    swapped = [
+        type(row)(row.input, {"red": "blue", "blue": "red"}[row.target or ""]) for row in ROWS
+    ]
+    job = ann.train_multitask(
+        "pair",
+        {"same": ROWS, "other": swapped},
+        validation={"other": swapped[:8]},
+        rates={"same": 1, "other": 2},
+        combination="affine",
+        model=MODEL,
+        length=6,
+        task_length=4,
+        steps=40,
+    )
+    ended = job.wait(timeout=240)
+    assert ended.kind == "multitask"
+    record = ann.prompts.get("pair.other")
+    assert (record.general, record.combination, record.task) == (ended.prompt, "affine", "other")
+    assert ann.prompts.tensor("pair.other").shape == (4, tiny_model.D_MODEL)
+    combined = ann.prompts.tensor("pair.other", combined=True)
+    np.testing.assert_array_equal(combined, job.tensor("other"))
+    assert combined.shape == (10, tiny_model.D_MODEL)
+    inputs, labels = [row.input for row in ROWS[:4]], ["red", "blue"]
+    told = ann.predict("pair.other", inputs, labels=labels, model=MODEL)
+    by_hand = ann.predict(combined, inputs, labels=labels, model=MODEL)
+    assert [x.score for x in told] == pytest.approx([x.score for x in by_hand], abs=1e-4)
+    gradient = ann.gradients("pair.other", ROWS[:4], model=MODEL).gradient
+    assert gradient.shape == combined.shape
+    ann.prompts.add("zeros", np.zeros((6, tiny_model.D_MODEL), np.float32), model=MODEL)
+    other = ann.predict("pair.other", inputs, general="zeros", labels=labels, model=MODEL)
+    assert [x.score for x in other] != [x.score for x in told]
+    ann.evaluate("pair.other", ROWS[:4], general="zeros", model=MODEL)
+    with pytest.raises(Conflict, match=r"pair\.other"):
+        ann.prompts.delete("pair")
+    with pytest.raises(InvalidInput, match="no task 'nope'"):
+        ann.train_multitask("x", {"a": ROWS}, rates={"nope": 1})
 
 
 def test_a_job_that_fails_says_why(ann: Client) -> None:

@@ -12,7 +12,7 @@ from ptsys.store.clock import utc_now
 from ptsys.types.example import Example
 from ptsys.types.records import Job, Prompt
 from ptsys.types.training import TrainingSpec
-from workers.outcome import prompt_id
+from workers.prompt_ids import prompt_id
 from workers.sweep import sweep
 
 DAYS = 2 * 24 * 3600
@@ -84,6 +84,19 @@ def test_of_what_ended_only_recorded_prompts_stay(service: Service) -> None:
     assert [path.name for path in (root / "prompts").iterdir()] == [prompt_id(done.id)]
     assert list((root / "jobs").iterdir()) == []
     assert sweep(service) == []
+
+
+def test_a_tasks_tensor_stays_with_its_record_alone(service: Service) -> None:
+    done, failed, waiting = (submit(service, name) for name in ("done", "failed", "waiting"))
+    linked = record(done).model_copy(update={"id": prompt_id(done.id, 12), "name": "done.x"})
+    service.leases.succeed(claim(service, done), record(done), {}, [linked])
+    service.leases.fail(claim(service, failed), "broken", retry=False)
+    folder = service.settings.root / "prompts"
+    for job, task in ((done, 12), (done, 13), (failed, 0), (waiting, 255)):
+        (folder / prompt_id(job.id, task)).mkdir(parents=True)
+    sweep(service)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {prompt_id(done.id, 12), prompt_id(waiting.id, 255)}
 
 
 def test_what_no_record_explains_stays_for_a_day(service: Service) -> None:

@@ -21,6 +21,7 @@ from ptsys.jobs.service import Service
 from ptsys.models.registry import Registry
 from ptsys.prompts.storage import load_tensor
 from ptsys.types.example import Example
+from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Event, Job
 from ptsys.types.training import Optimizer, TrainingSpec
 
@@ -107,6 +108,21 @@ class Deployment:
             "optimizer": ADAFACTOR,
         }
         return self.service.submit(TrainingSpec(**{**values, **spec}), owner)
+
+    def submit_tasks(self, name: str, datasets: Sequence[str], **spec: Any) -> Job:
+        """A multi-task job of ann's; each dataset is a task of its name."""
+        values = {
+            "name": name,
+            "model": tiny_model.NAME,
+            "tasks": [{"name": dataset, "dataset": dataset} for dataset in datasets],
+            "steps": 40,
+            "length": 6,
+            "task_length": 4,
+            "batch_size": 24,
+            "checkpoint_every": 10,
+            "optimizer": ADAFACTOR,
+        }
+        return self.service.submit(MultiTaskSpec.model_validate({**values, **spec}), "ann")
 
     def add_rows(self, name: str, examples: Sequence[Example], owner: str = "ann") -> None:
         self.service.datasets.add(name, owner, examples)

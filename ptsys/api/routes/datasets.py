@@ -53,7 +53,10 @@ async def add_dataset(
     visibility: VisibilityQuery = "private",
     shared_with: SharesQuery = [],  # noqa: B006  # FastAPI copies it
 ) -> Dataset:
-    """Store rows, one `{"input": …, "target": …}` a line. A dataset never changes afterwards."""
+    """Store rows, one `{"input": …, "target": …}` a line. A dataset never changes afterwards.
+
+    A row without a target trains by span corruption: pieces of its input are what is asked for.
+    """
     if media_type(request) not in _KINDS:
         raise Refused(415, f"send the rows as {JSONL}, and say so in Content-Type")
     data = await request.body()
@@ -62,7 +65,7 @@ async def add_dataset(
         return context.service.datasets.add(
             name,
             caller.user,
-            read_examples(data.split(b"\n")),
+            read_examples(data.split(b"\n"), require_target=False),
             description=description,
             visibility=visibility,
             shared_with=shared_with,

@@ -59,8 +59,9 @@ _ANSWER: dict[str, Any] = {
 async def gradients(request: Request, caller: Caller, context: Shared) -> Response:
     """Differentiate the mean loss over all target tokens (nats) of some rows by the prompt.
 
-    The optimizer stays with you: send the prompt's tensor, or name a stored prompt. Nothing of
-    the request is stored or logged. `Accept` says in which form the answer comes; without a wish,
+    The optimizer stays with you: send the prompt's tensor, or name a stored prompt; of a
+    task-specific one the gradient is that of its combination with the general one. Nothing of the
+    request is stored or logged. `Accept` says in which form the answer comes; without a wish,
     in the form of the request.
     """
     kind = accepted(request, KINDS, default=content_type(request, KINDS))

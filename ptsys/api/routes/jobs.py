@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Body, Header, Path, Query, Response
 
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
 from ptsys.api.forms import JobView, Text, job_view
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import documented
+from ptsys.types.multitask import TaskSpec
 from ptsys.types.records import JobState
+from ptsys.types.specs import AnySpec, Spec
 from ptsys.types.training import TrainingSpec
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -26,16 +28,33 @@ Key = Annotated[
     ),
 ]
 
+_EXAMPLES = [
+    {"name": "reviews", "dataset": "reviews", "validation": "reviews-dev", "steps": 300},
+    {
+        "kind": "multitask",
+        "name": "support",
+        "tasks": [
+            {"name": "intent", "dataset": "intents"},
+            {"name": "mood", "dataset": "moods", "validation": "moods-dev"},
+        ],
+        "combination": "concat",
+    },
+]
+
 
 @router.post("", status_code=201, responses=documented(404, 408, 409, 413, 429))
 def create_job(
-    spec: TrainingSpec,
+    spec: Annotated[Spec, Body(examples=_EXAMPLES)],
     response: Response,
     caller: Caller,
     context: Shared,
     key: Key = None,
 ) -> JobView:
-    """Queue a job that tunes one prompt on one dataset through one frozen model."""
+    """Queue a job that tunes prompts through one frozen model.
+
+    Of kind `train`: one prompt on one dataset. Of kind `multitask`: a general prompt and one for
+    each of several tasks, together. Without a kind, `tasks` say that it is the latter.
+    """
     known = context.service.submitted(spec, caller.user, key)
     if known is None:
         _check(context, spec, caller.user)
@@ -78,11 +97,18 @@ def cancel_job(job: JobId, caller: Caller, context: Shared) -> JobView:
     return job_view(context.service.cancel(job, caller.user))
 
 
-def _check(context: Context, spec: TrainingSpec, user: str) -> None:
-    """What a worker would refuse only when the job's turn has come: targets that are too long."""
+def _check(context: Context, spec: AnySpec, user: str) -> None:
+    """What a worker would refuse only when the job's turn has come: targets that are too long or
+    missing, and inputs too short to do without one."""
     limits = context.limits(spec.model)
     datasets = context.service.datasets
-    for field, reference in (("dataset", spec.dataset), ("validation", spec.validation)):
-        if reference is not None:
-            rows = datasets.read(datasets.get(reference, user).id)
-            limits.target_tokens([row.target or "" for row in rows], field=field)
+    if isinstance(spec, TrainingSpec):
+        tasks: list[tuple[str, TrainingSpec | TaskSpec]] = [("", spec)]
+    else:
+        tasks = [(f"tasks.{place}.", task) for place, task in enumerate(spec.tasks)]
+    for prefix, task in tasks:
+        rows = datasets.read(datasets.get(task.dataset, user).id)
+        limits.check_training(rows, field=f"{prefix}dataset")
+        if task.validation is not None:
+            rows = datasets.read(datasets.get(task.validation, user).id)
+            limits.check(rows, field=f"{prefix}validation")

@@ -40,8 +40,8 @@ _BODY = documented_body(
 async def predict(request: Request, caller: Caller, context: Shared) -> Predictions:
     """Answer some rows, or score the labels in `decoding.labels`.
 
-    The prompt is stored, sent along, or none: the bare model. Nothing of the request is stored or
-    logged.
+    The prompt is stored, sent along, or none: the bare model. A task-specific prompt is combined
+    with its general one, or with that named `general`. Nothing of the request is stored or logged.
     """
     body, tensor = await read_question(request, context, PredictBody)
     answer, _ = await context.ask(caller.user, body.model, "predict", header(body), tensor)

@@ -26,9 +26,10 @@ from ptsys.api.forms import (
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import documented
 from ptsys.api.tensors import JSON, NPY, SAFETENSORS, Kind, accepted, content_type, decode, to_rows
+from ptsys.errors import InvalidInput
 from ptsys.prompts import npy_format, safetensors_format
 from ptsys.prompts.check import check_prompt
-from ptsys.prompts.orbax_form import read_orbax, write_orbax
+from ptsys.prompts.orbax_form import read_orbax, read_part, write_orbax
 from ptsys.store.prompts import refuse_taken_name
 from ptsys.types.records import Prompt
 
@@ -136,11 +137,37 @@ def get_prompt(prompt: Reference, caller: Caller, context: Shared) -> Prompt:
     response_class=Response,
     responses={200: _TENSOR, **documented(404, 406)},
 )
-def get_tensor(request: Request, prompt: Reference, caller: Caller, context: Shared) -> Response:
-    """The tensor itself. `Accept` says in which form; without a wish, as safetensors."""
+def get_tensor(
+    request: Request,
+    prompt: Reference,
+    caller: Caller,
+    context: Shared,
+    combined: Annotated[
+        bool,
+        Query(description="Of a task-specific prompt: what the model reads, not its own part."),
+    ] = False,
+    general: Annotated[
+        Text | None,
+        Query(max_length=300, description="Combined with this general prompt, not its own."),
+    ] = None,
+) -> Response:
+    """The tensor itself. `Accept` says in which form; without a wish, as safetensors.
+
+    A task-specific prompt comes as it is stored, its own tokens alone, unless it is to be
+    `combined`. A prompt that is not task-specific is the same either way.
+    """
     kind = accepted(request, _KINDS, default=SAFETENSORS)
     found = context.service.prompts.get(prompt, caller.user)
-    array = read_orbax(context.service.prompts.tensor_path(found.id))
+    if general is not None or (combined and found.combination is not None):
+        array = _combined(context, found, caller.user, general)
+    elif not found.length:
+        raise InvalidInput(
+            f"prompt {found.name!r} is an affine map and has no tokens of its own; ask for it "
+            "combined",
+            field="combined",
+        )
+    else:
+        array = read_orbax(context.service.prompts.tensor_path(found.id))
     return _tensor(found, array, kind)
 
 
@@ -159,9 +186,9 @@ def change_prompt(
     )
 
 
-@router.delete("/{prompt}", status_code=204, responses=documented(404))
+@router.delete("/{prompt}", status_code=204, responses=documented(404, 409))
 def delete_prompt(prompt: Reference, caller: Caller, context: Shared) -> None:
-    """Delete a prompt of yours, for good."""
+    """Delete a prompt of yours, for good. A general one only after its task-specific ones."""
     context.service.prompts.delete(prompt, caller.user)
 
 
@@ -178,6 +205,20 @@ def _keep(context: Context, record: Prompt, array: NDArray[np.float32]) -> Promp
         with contextlib.suppress(OSError):
             tensor.rmtree()
         raise
+
+
+def _combined(
+    context: Context, prompt: Prompt, user: str, other: str | None
+) -> NDArray[np.float32]:
+    prompts = context.service.prompts
+    general = prompts.general_of(prompt, user, other)
+    assert prompt.combination is not None
+    part = read_part(prompts.tensor_path(prompt.id), prompt.combination, prompt.length)
+    rows = read_orbax(prompts.tensor_path(general.id))
+    try:
+        return part.with_general(rows, prompt.combination)
+    except InvalidInput as error:
+        raise InvalidInput(f"the two do not fit: {error}", field="general") from None
 
 
 def _tensor(prompt: Prompt, array: NDArray[np.float32], kind: Kind) -> Response:

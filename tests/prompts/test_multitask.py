@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptsys.client.multitask import Affine, Method, combine, split_gradient
 from ptsys.errors import InvalidInput
+from ptsys.prompts.multitask import Affine, Method, combine, split_gradient
 
 LENGTHS = st.integers(1, 7)
 SEEDS = st.integers(0, 2**32 - 1)

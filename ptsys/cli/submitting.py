@@ -1,0 +1,128 @@
+"""From rows in files and a job's spec to a queued job, and on request to its prompts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ptsys.cli import rows
+from ptsys.cli.deployment import Deployment, start_command
+from ptsys.cli.output import note, print_fields, print_json, print_table
+from ptsys.errors import JobCancelled, JobFailed
+
+if TYPE_CHECKING:
+    from ptsys.jobs.service import Service
+    from ptsys.types.records import Job, Prompt
+    from ptsys.types.specs import AnySpec
+
+
+@dataclasses.dataclass(frozen=True)
+class RowsFile:
+    """Rows of a job, still in the user's file; `scored` are those to score on, which need
+    targets."""
+
+    path: Path
+    field: str
+    scored: bool = False
+
+
+def store(service: Service, spec: AnySpec, files: Sequence[RowsFile], user: str) -> list[str]:
+    """The ids of the datasets with these files' rows, once all is checked that can be known now.
+
+    Raises InvalidInput for rows, model or options that cannot work, Conflict for a taken name.
+    """
+    from ptsys.jobs.limits import read_limits
+    from ptsys.store.prompts import refuse_taken_names
+    from ptsys.types.specs import prompt_names
+
+    limits = read_limits(service.settings.root, spec.model)
+    if spec.max_input_length is not None and spec.max_input_length < limits.max_input_length:
+        limits = dataclasses.replace(limits, max_input_length=spec.max_input_length)
+    read = [rows.read(file.path, file.field, targets=file.scored) for file in files]
+    for file, found in zip(files, read, strict=True):
+        rows.check(file.path, found, limits, file.field, unsupervised=not file.scored)
+    with service.database.reading() as session:  # before rows are stored for nothing
+        refuse_taken_names(session, user, prompt_names(spec))
+    return [
+        rows.store(service, file.path, found, user).id
+        for file, found in zip(files, read, strict=True)
+    ]
+
+
+def follow(where: Deployment, service: Service, job: Job, *, wait: bool, as_json: bool) -> None:
+    """Say that the job is queued; or show it learn until it is done, and its prompts."""
+    if wait:
+        _wait(where, service, job, as_json)
+    else:
+        _say_queued(where, job, as_json)
+
+
+def _say_queued(where: Deployment, job: Job, as_json: bool) -> None:
+    from ptsys.types.specs import prompt_names
+
+    serving = where.serving(job.spec.model)
+    if as_json:
+        print_json(job)
+    else:
+        print(job.id)
+    if not serving:
+        note(f"queued; start a worker with {start_command(job.spec.model)}")
+    note(f"watch it: `ptsys jobs watch {job.id}`")
+    note(f"then:     `ptsys predict {prompt_names(job.spec)[-1]} INPUTS.jsonl`")
+
+
+def _wait(where: Deployment, service: Service, job: Job, as_json: bool) -> None:
+    from ptsys.cli.watching import Watched, watch
+
+    if not where.serving(job.spec.model):
+        note(f"queued; start a worker with {start_command(job.spec.model)}, this command waits")
+    try:
+        [ended] = watch(service, [Watched(job, job.spec.name)])
+    except KeyboardInterrupt:
+        note(f"the job goes on: `ptsys jobs watch {job.id}`, or `ptsys jobs cancel {job.id}`")
+        raise
+    report(service, ended, as_json)
+
+
+def report(service: Service, job: Job, as_json: bool) -> None:
+    """A finished job's prompts. Raises JobFailed or JobCancelled if it ended otherwise."""
+    prompt = service.prompts.get(check_succeeded(job), job.owner)
+    linked = service.prompts.linked(prompt, job.owner)
+    if as_json:
+        print_json({"job": job, "prompt": prompt, **({"tasks": linked} if linked else {})})
+        return
+    print_fields(
+        {
+            "prompt": prompt.name,
+            "id": prompt.id,
+            "model": prompt.model,
+            "length": prompt.length,
+            "steps": prompt.steps,
+            "scores": prompt.scores,
+        }
+    )
+    if linked:
+        print_linked(linked)
+    note(f"next: `ptsys predict {(linked or [prompt])[-1].name} INPUTS.jsonl`")
+
+
+def print_linked(prompts: Sequence[Prompt]) -> None:
+    """The task-specific prompts of a general one, a line each."""
+    print_table(
+        ("task", "prompt", "combined by", "length", "scores"),
+        ((x.task, x.name, x.combination, x.length, x.scores) for x in prompts),
+        empty="",
+    )
+
+
+def check_succeeded(job: Job) -> str:
+    """The id of a finished job's prompt. Raises JobFailed or JobCancelled if it has none."""
+    from ptsys.types.records import JobState
+
+    if job.state is JobState.FAILED:
+        raise JobFailed(f"job {job.id} failed: {job.error}")
+    if job.state is JobState.CANCELLED or job.prompt is None:
+        raise JobCancelled(f"job {job.id} was cancelled at step {job.step}")
+    return job.prompt

@@ -1,0 +1,39 @@
+"""A claimed job of whatever kind, run to its outcome."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ptsys.engine.engine import Engine
+from ptsys.errors import LeaseLost
+from ptsys.jobs.service import Service
+from ptsys.types.multitask import MultiTaskSpec
+from workers.holds import Halt, Hold
+from workers.loading import Workbench
+from workers.multitask import MultiTaskRun
+from workers.run import Pause, Run
+from workers.training import TrainingRun
+
+logger = logging.getLogger(__name__)
+
+
+def run_job(
+    hold: Hold, service: Service, engine: Engine, bench: Workbench, pause: Pause = lambda: 1.0
+) -> None:
+    """Prepare, train and record a job. Raises nothing: whatever happens is the job's outcome."""
+    job = hold.claim.job
+    run: Run[Any]
+    if isinstance(job.spec, MultiTaskSpec):
+        run = MultiTaskRun(job.spec, hold, service, engine, bench, pause)
+    else:
+        run = TrainingRun(job.spec, hold, service, engine, bench, pause)
+    try:
+        run.train()
+    except LeaseLost as error:
+        hold.stop(Halt.LOST)
+        logger.warning("job %s goes on elsewhere: %s", job.id, error)
+    except Exception as error:
+        run.fail(error)
+    finally:
+        run.close()

@@ -138,7 +138,7 @@ class Context:
         link = self._link
         if link is None:
             link = await self.in_thread(self.link)
-        rows = len(header["inputs"])
+        rows = len(header["inputs"]) * max(len(header.get("prompts", ())), 1)
         if not link.quota.covers(user, rows):
             await self.in_thread(link.quota.take, user, rows)
         answer = await link.asker().call(

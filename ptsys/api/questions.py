@@ -16,7 +16,7 @@ from ptsys.jobs.limits import ModelLimits
 from ptsys.prompts.check import check_prompt
 from ptsys.prompts.safetensors_format import decode, encode
 from ptsys.types.model import Value
-from ptsys.types.requests import Decoding
+from ptsys.types.requests import MOST_MEMBERS, Decoding, Ensemble
 
 KINDS: tuple[Kind, ...] = (JSON, SAFETENSORS)
 _METADATA = "request"
@@ -45,15 +45,35 @@ class _Question(Value):
 
 
 class PredictBody(_Question):
-    """Rows to answer with one prompt, or with none: the bare model."""
+    """Rows to answer with one prompt, with several, or with none: the bare model."""
 
+    prompts: list[Text] = Field(
+        default=[],
+        max_length=MOST_MEMBERS,
+        description="In place of `prompt`: stored prompts of one task, asked in one pass.",
+    )
+    ensemble: Ensemble = Field(
+        default="vote",
+        description="How the answers of several prompts become one: that which most give, or the "
+        "label of the best mean score.",
+    )
     decoding: Decoding = Decoding()
+
+    @property
+    def rows(self) -> int:
+        """What the request costs."""
+        return len(self.inputs) * max(len(self.prompts), 1)
 
 
 class GradientsBody(_Question):
     """Rows to differentiate: the loss is the mean over all target tokens (nats)."""
 
     targets: list[Text] = Field(examples=[["positive"]])
+
+    @property
+    def rows(self) -> int:
+        """What the request costs."""
+        return len(self.inputs)
 
 
 class Gradients(BaseModel):
@@ -135,7 +155,9 @@ def _parse(
         raise InvalidInput("name a stored prompt or send a tensor, not both", field="prompt")
     if body.general is not None and body.prompt is None:
         raise InvalidInput("name the stored task-specific prompt it goes with", field="general")
-    if isinstance(body, GradientsBody) and array is None and body.prompt is None:
+    if isinstance(body, PredictBody):
+        _check_ensemble(body, array is not None)
+    elif array is None and body.prompt is None:
         raise InvalidInput("name a stored prompt or send a tensor", field="prompt")
     limits = context.limits(body.model)
     _check_rows(context, body, limits)
@@ -143,6 +165,18 @@ def _parse(
         return body, None
     field = "tensor" if given == JSON else "prompt"
     return body, encode(check_prompt(array, limits.d_model, model=body.model, field=field))
+
+
+def _check_ensemble(body: PredictBody, tensor: bool) -> None:
+    if body.prompts and (tensor or body.prompt is not None):
+        raise InvalidInput("give one prompt or several stored ones, not both", field="prompts")
+    if len(set(body.prompts)) < len(body.prompts):
+        raise InvalidInput("a prompt stands there twice; give each once", field="prompts")
+    if body.prompts and body.ensemble == "mean" and not body.decoding.labels:
+        raise InvalidInput(
+            "the mean of scores needs labels to score: give `decoding.labels`, or vote",
+            field="ensemble",
+        )
 
 
 def _validated(kind: type[Body], value: dict[str, Any]) -> Body:
@@ -155,9 +189,10 @@ def _validated(kind: type[Body], value: dict[str, Any]) -> Body:
 
 def _check_rows(context: Context, body: PredictBody | GradientsBody, limits: ModelLimits) -> None:
     settings = context.settings
-    if len(body.inputs) > settings.max_request_rows:
+    if body.rows > settings.max_request_rows:
         raise InvalidInput(
-            f"{len(body.inputs)} rows; send at most {settings.max_request_rows} at a time",
+            f"{body.rows} rows, counted once for each prompt; send at most "
+            f"{settings.max_request_rows} at a time",
             field="inputs",
         )
     _check_texts(body.inputs, "inputs", settings.max_row_bytes)

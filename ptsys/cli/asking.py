@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -19,7 +19,13 @@ from ptsys.errors import InvalidInput, NotFound
 if TYPE_CHECKING:
     from ptsys.jobs.asking import BlockingAsker
     from ptsys.types.example import Example
-    from ptsys.types.requests import Decoding, GradientsRequest, Prediction, PredictRequest
+    from ptsys.types.requests import (
+        Decoding,
+        Ensemble,
+        GradientsRequest,
+        Prediction,
+        PredictRequest,
+    )
 
 T = TypeVar("T")
 
@@ -28,6 +34,21 @@ IN_FLIGHT = 4
 TIMEOUT = 180.0
 """Seconds to wait for one batch: its shape may have to be compiled first."""
 
+Also = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PROMPT",
+        help="Ask this stored prompt of the same task too, and make one answer of all. Repeatable.",
+        show_default=False,
+    ),
+]
+How = Annotated[
+    Literal["vote", "mean"],
+    typer.Option(
+        "--ensemble",
+        help="With --also: the answer most prompts give, or the label of the best mean score.",
+    ),
+]
 General = Annotated[
     str | None,
     typer.Option(
@@ -48,12 +69,14 @@ PROMPT_HELP = (
 class Asked:
     """Who asks whom with what: a model, and a stored prompt's id or a tensor (safetensors), or
     neither for the bare model; of a task-specific prompt also its general one's id, where it is
-    not its own."""
+    not its own. Or the ids of several stored prompts, an ensemble."""
 
     user: str
     model: str
     prompt: str | None = None
     general: str | None = None
+    prompts: tuple[str, ...] = ()
+    ensemble: Ensemble = "vote"
     tensor: bytes | None = dataclasses.field(default=None, repr=False)
 
 
@@ -96,6 +119,37 @@ def find(where: Deployment, reference: str, model: str | None, general: str | No
     return Asked(where.user, prompt.model, prompt.id, other)
 
 
+def find_several(
+    where: Deployment,
+    references: Sequence[str],
+    ensemble: Ensemble,
+    decoding: Decoding,
+    model: str | None,
+    general: str | None = None,
+) -> Asked:
+    """The prompts that were named: one as `find` does, or several stored ones of one model.
+
+    Raises NotFound, InvalidInput naming what is wrong.
+    """
+    first, *others = references
+    if not others:
+        return find(where, first, model, general)
+    if general is not None:
+        raise InvalidInput("it goes with one prompt, not with several", field="general")
+    if ensemble == "mean" and not decoding.labels:
+        raise InvalidInput("the mean of scores needs labels to score; or vote", field="labels")
+    with where.service() as service:
+        found = [service.prompts.get(reference, where.user) for reference in references]
+    models = sorted({prompt.model for prompt in found})
+    if len(models) > 1 or model not in (None, models[0]):
+        raise InvalidInput(
+            f"these prompts belong to {', '.join(models)}; ask prompts of one model", field="model"
+        )
+    return Asked(
+        where.user, models[0], prompts=tuple(prompt.id for prompt in found), ensemble=ensemble
+    )
+
+
 def _refuse_general(general: str | None) -> None:
     if general is not None:
         raise InvalidInput("it goes with a stored task-specific prompt", field="general")
@@ -133,6 +187,8 @@ def predict(
             model=asked.model,
             prompt=asked.prompt,
             general=asked.general,
+            prompts=asked.prompts,
+            ensemble=asked.ensemble,
             inputs=batch,
             decoding=decoding,
         )

@@ -33,6 +33,8 @@ def evaluate(
         typer.Argument(metavar="DATA.jsonl", help='One {"input": "...", "target": "..."} a line.'),
     ],
     general: asking.General = None,
+    also: asking.Also = None,
+    ensemble: asking.How = "vote",
     model: Model = None,
     labels: Labels = None,
     timeout: Timeout = asking.TIMEOUT,
@@ -46,11 +48,12 @@ def evaluate(
 
     where = deployment.of(context)
     known = rows.read(data, "data")
-    asked = asking.find(where, prompt, model, general)
+    how = Decoding(labels=label_list(labels))
+    asked = asking.find_several(where, [prompt, *(also or ())], ensemble, how, model, general)
     limits = read_limits(where.settings.root, asked.model)
     rows.check(data, known, limits, "data")
     targets = [row.target or "" for row in known]
-    how = Decoding(max_tokens=limits.target_tokens(targets), labels=label_list(labels))
+    how = how.model_copy(update={"max_tokens": limits.target_tokens(targets)})
     answers: list[str] = []
     with where.asker(asked.model) as asker, row_progress("evaluating", len(known)) as done:
         for part in asking.predict(

@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
             "ptsys predict reviews inputs.jsonl",
             "ptsys predict reviews inputs.jsonl --output answers.jsonl --labels good,bad",
             "ptsys predict support.mood inputs.jsonl --general support-2",
+            "ptsys predict reviews inputs.jsonl --also reviews-2 --also reviews-3",
             "ptsys predict ./prompt.npy inputs.jsonl --method sample --temperature 0.7",
         )
     )(predict)
@@ -48,6 +49,8 @@ def predict(
     ],
     output: Annotated[Path | None, typer.Option(help="A file instead of stdout.")] = None,
     general: asking.General = None,
+    also: asking.Also = None,
+    ensemble: asking.How = "vote",
     model: Model = None,
     method: Method = "greedy",
     labels: Labels = None,
@@ -76,7 +79,7 @@ def predict(
     )
     where = deployment.of(context)
     texts = [row.input for row in rows.read(inputs, "inputs", targets=False)]
-    asked = asking.find(where, prompt, model, general)
+    asked = asking.find_several(where, [prompt, *(also or ())], ensemble, how, model, general)
     lines: list[str] = []
     emit: Callable[[str], None] = print if output is None else lines.append
     with where.asker(asked.model) as asker, row_progress("predicting", len(texts)) as done:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,13 +18,17 @@ from ptsys.errors import InvalidInput, Unavailable
 from ptsys.prompts.safetensors_format import decode, encode
 from ptsys.types.example import Example
 from ptsys.types.records import Prompt
-from ptsys.types.requests import Decoding, Prediction
+from ptsys.types.requests import Decoding, Ensemble, Prediction
 
 General = str | Prompt
 """A stored general prompt: its name, id, "owner/name" or record."""
 
 PromptLike = str | Prompt | ArrayLike
 """A stored prompt's name, id, "owner/name" or record; or the prompt itself [length, d_model]."""
+
+
+Members = Sequence[str | Prompt]
+"""Stored prompts of one task, whose answers are made one: an ensemble."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,27 +99,38 @@ def joined(parts: Sequence[Gradients]) -> Gradients:
 
 def predict(
     connection: Connection,
-    prompt: PromptLike | None,
+    prompt: PromptLike | Members | None,
     model: str | None,
     inputs: Sequence[str],
     decoding: Decoding,
     *,
     general: General | None,
+    ensemble: Ensemble,
     truncate: bool,
 ) -> list[Prediction]:
     """The answers to one request's inputs."""
-    request = {
+    request: dict[str, Any] = {
         "inputs": list(inputs),
         "decoding": decoding.model_dump(mode="json"),
         "truncate": truncate,
         **_with_general(general),
     }
-    body = _body(request, prompt, model)
+    if is_ensemble(prompt):
+        request |= {"prompts": [reference(one) for one in prompt], "ensemble": ensemble}
+        models = [one.model for one in prompt if isinstance(one, Prompt)]
+        body = _body(request, None, model or next(iter(models), None))
+    else:
+        body = _body(request, cast(PromptLike | None, prompt), model)
     answer = connection.ask("POST", "/v1/predict", **body, **_accepting(body, "application/json"))
     rows = decoded(answer).get("predictions")
     if not isinstance(rows, list) or len(rows) != len(inputs):
         raise Unavailable("the service did not answer every row; run one version on both sides")
     return [value(Prediction, row) for row in rows]
+
+
+def is_ensemble(prompt: PromptLike | Members | None) -> TypeGuard[Members]:
+    """Whether these are several stored prompts, not one of numbers."""
+    return isinstance(prompt, list | tuple) and any(isinstance(x, str | Prompt) for x in prompt)
 
 
 def _with_general(general: General | None) -> dict[str, str]:

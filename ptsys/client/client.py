@@ -25,7 +25,7 @@ from ptsys.errors import InvalidInput
 from ptsys.types.model import Value
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Dataset
-from ptsys.types.requests import Decoding, Prediction
+from ptsys.types.requests import Decoding, Ensemble, Prediction
 from ptsys.types.training import TrainingSpec
 
 TIMEOUT = 180.0
@@ -124,10 +124,11 @@ class Client:
 
     def predict(
         self,
-        prompt: PromptLike | None,
+        prompt: PromptLike | Members | None,
         inputs: Iterable[str],
         *,
         general: General | None = None,
+        ensemble: Ensemble = "vote",
         model: str | None = None,
         labels: Sequence[str] | None = None,
         decoding: Decoding | None = None,
@@ -137,16 +138,20 @@ class Client:
         """The model's answers under a prompt (None: the bare model), in order.
 
         A stored task-specific prompt is combined with its general one, or with that which
-        `general` names; any two of one model whose shapes fit make a pair.
+        `general` names; any two of one model whose shapes fit make a pair. Several stored prompts
+        of one task, as a list, are asked in one pass, and their answers made one: by `ensemble`
+        that which most give, or ("mean") the label with the best mean score.
         `labels` are scored instead of generating. `options` are the fields of `Decoding`, such as
         `method="beam"` or `max_tokens=8`; or give a whole `Decoding`.
         """
         if isinstance(inputs, str):
             raise InvalidInput("inputs is one text; give a list of texts", field="inputs")
         chosen = _decoding(decoding, labels, options)
+        members = len(prompt) if asking.is_ensemble(prompt) else 1
+        most = max(self._rows_a_request() // members, 1)
         return [
             answer
-            for part in batches(inputs, self._rows_a_request())
+            for part in batches(inputs, most)
             for answer in asking.predict(
                 self._connection,
                 prompt,
@@ -154,16 +159,18 @@ class Client:
                 part,
                 chosen,
                 general=general,
+                ensemble=ensemble,
                 truncate=truncate,
             )
         ]
 
     def evaluate(
         self,
-        prompt: PromptLike | None,
+        prompt: PromptLike | Members | None,
         data: str | Dataset | Rows,
         *,
         general: General | None = None,
+        ensemble: Ensemble = "vote",
         model: str | None = None,
         labels: Sequence[str] | None = None,
         decoding: Decoding | None = None,
@@ -180,6 +187,7 @@ class Client:
             prompt,
             [row.input for row in rows],
             general=general,
+            ensemble=ensemble,
             model=model,
             labels=labels,
             decoding=decoding,

@@ -31,6 +31,7 @@ class Prediction(Value):
 
 
 Ensemble = Literal["vote", "mean"]
+MOST_MEMBERS = 64  # prompts of an ensemble
 
 
 class PredictRequest(Value):
@@ -46,7 +47,7 @@ class PredictRequest(Value):
         default=None,
         description="For a task-specific prompt: another general prompt than its own.",
     )
-    prompts: tuple[str, ...] = Field(default=(), max_length=64)
+    prompts: tuple[str, ...] = Field(default=(), max_length=MOST_MEMBERS)
     ensemble: Ensemble = Field(
         default="vote",
         description="The answer most prompts give, or the label of the best mean score.",

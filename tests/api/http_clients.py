@@ -22,6 +22,7 @@ class InProcess(httpx.BaseTransport):
     """Requests of a blocking client, carried to an application without sockets."""
 
     def __init__(self, app: Any) -> None:
+        self._app = app
         self._transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
@@ -36,6 +37,8 @@ class InProcess(httpx.BaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers, content=body)
 
     def close(self) -> None:
+        closing = self._app.state.context.aclose()
+        asyncio.run_coroutine_threadsafe(closing, self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
 

@@ -158,3 +158,34 @@ def test_what_is_served_is_told(ann: httpx.Client) -> None:
     metrics = ann.get("/metrics").text
     assert 'ptsys_rows_total{kind="predict",model="mini"} 1.0' in metrics
     assert 'path="/v1/models/{model}",status="200"' in metrics
+
+
+def test_several_prompts_give_one_answer(ann: httpx.Client, prompt: np.ndarray) -> None:
+    names = [f"member-{number}" for number in range(3)]
+    for number, name in enumerate(names):
+        assert upload(ann, name, prompt * (1 + number)).status_code == 201
+    question = {
+        "model": MODEL,
+        "inputs": QUESTION["inputs"],
+        "decoding": {"labels": ["red", "blue"]},
+    }
+    alone = [
+        ann.post("/v1/predict", json={**question, "prompt": name}).json()["predictions"]
+        for name in names
+    ]
+    answer = ann.post("/v1/predict", json={**question, "prompts": names, "ensemble": "mean"})
+    assert answer.status_code == 200, answer.text
+    for row, found in enumerate(answer.json()["predictions"]):
+        for label in ("red", "blue"):
+            mean = np.mean([member[row]["label_scores"][label] for member in alone])
+            assert found["label_scores"][label] == pytest.approx(mean, abs=1e-4)
+    for change, field in (
+        ({"prompts": names, "prompt": names[0]}, "prompts"),
+        ({"prompts": [names[0]] * 2}, "prompts"),
+        ({"prompts": names, "ensemble": "mean", "decoding": {}}, "ensemble"),
+        ({"prompts": names, "general": names[0]}, "general"),
+        ({"prompts": names, "inputs": ["red"] * 200}, "inputs"),
+        ({"prompts": names, "ensemble": "best"}, "ensemble"),
+    ):
+        refused(ann.post("/v1/predict", json={**question, **change}), 422, field)
+    refused(ann.post("/v1/predict", json={**question, "prompts": [*names, "no-such"]}), 404)

@@ -225,6 +225,20 @@ def test_tasks_are_tuned_together_and_any_pair_answers(
     assert (refused.code, "second.doors" in refused.err) == (2, True)
 
 
+def test_several_prompts_answer_as_one(run: Run, rows: Path) -> None:
+    first = run("train", rows, "--name", "other-doors", "--steps", 2, "--length", LENGTH, "--wait")
+    assert first.code == 0, first.err
+    labels = ("--labels", "red,green,blue,black")
+    alone = [_answers(run("predict", name, rows, *labels)) for name in ("doors", "other-doors")]
+    several = ("--also", "other-doors", "--ensemble", "mean")
+    together = run("predict", "doors", rows, *labels, *several)
+    assert together.code == 0, together.err
+    assert len(_answers(together)) == len(alone[0])
+    assert run("evaluate", "doors", rows, "--also", "other-doors", "--json").code == 0
+    refused = run("predict", "doors", rows, *several)  # nothing to take the mean of
+    assert (refused.code, "labels" in refused.err) == (2, True)
+
+
 def test_another_user_sees_nothing_of_it(run: Run, rows: Path) -> None:
     assert run("--user", "eve", "prompts", "list", "--json").json == []
     assert run("--user", "eve", "predict", "local/doors", rows).code == 2

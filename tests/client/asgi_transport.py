@@ -12,6 +12,7 @@ class AsgiTransport(httpx.BaseTransport):
     """Runs an ASGI application on a loop in a thread of its own; answers come whole."""
 
     def __init__(self, app: Any) -> None:
+        self._app = app
         self._asgi = httpx.ASGITransport(app=app)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -26,6 +27,8 @@ class AsgiTransport(httpx.BaseTransport):
         return httpx.Response(response.status_code, headers=response.headers, content=content)
 
     def stop(self) -> None:
+        closing = self._app.state.context.aclose()
+        asyncio.run_coroutine_threadsafe(closing, self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()

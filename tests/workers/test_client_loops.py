@@ -205,3 +205,19 @@ def test_a_job_that_fails_says_why(ann: Client) -> None:
     job = ann.train("doomed", ROWS, model=MODEL, length=8, steps=60, optimizer=diverging)
     with pytest.raises(JobFailed, match="no longer finite"):
         job.wait(timeout=240)
+
+
+def test_several_prompts_of_a_task_answer_as_one(ann: Client, start: np.ndarray) -> None:
+    members = [ann.prompts.add(f"member-{n}", start * n, model=MODEL) for n in (1, 2)]
+    inputs, labels = [row.input for row in ROWS[:5]], ["red", "blue"]
+    alone = [ann.predict(member, inputs, labels=labels) for member in members]
+    mixed = [members[0], "member-2"]  # records and names
+    together = ann.predict(mixed, inputs, labels=labels, ensemble="mean", model=MODEL)
+    for row, answer in enumerate(together):
+        means = {
+            label: np.mean([(found[row].label_scores or {})[label] for found in alone])
+            for label in labels
+        }
+        assert answer.label_scores == pytest.approx(means, abs=1e-4)
+    scores = ann.evaluate(mixed, ROWS[:5], labels=labels)
+    assert 0 <= scores["accuracy"] <= 1

@@ -41,7 +41,9 @@ async def predict(request: Request, caller: Caller, context: Shared) -> Predicti
     """Answer some rows, or score the labels in `decoding.labels`.
 
     The prompt is stored, sent along, or none: the bare model. A task-specific prompt is combined
-    with its general one, or with that named `general`. Nothing of the request is stored or logged.
+    with its general one, or with that named `general`. Several stored prompts of one task are asked
+    in one pass, and their answers made one (`ensemble`). Nothing of the request is stored or
+    logged.
     """
     body, tensor = await read_question(request, context, PredictBody)
     answer, _ = await context.ask(caller.user, body.model, "predict", header(body), tensor)

@@ -104,13 +104,15 @@ class MultiTaskTraining:
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs: arrays in nested dictionaries."""
         parts: dict[str, Any] = {name: part.tree() for name, part in self._parts.items()}
-        return parts | {"losses": self.progress.task_losses.copy()}
+        told = self.progress
+        losses = np.array([told.loss, told.gradient_norm, *told.task_losses], np.float32)
+        return parts | {"losses": losses}
 
     def restore(self, step: int, state: Mapping[str, Any]) -> None:
         """Go on from a `state` after `step` updates."""
         self.step = step
-        losses = np.array(state["losses"])
-        self.progress = dataclasses.replace(self.progress, task_losses=losses)
+        loss, norm = state["losses"][:2].tolist()
+        self.progress = MultiTaskProgress(loss, norm, np.array(state["losses"][2:]))
         self._parts = {name: Parts.of(tree) for name, tree in state.items() if name != "losses"}
 
     @property

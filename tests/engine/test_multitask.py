@@ -170,6 +170,8 @@ def test_a_restored_run_ends_as_one_that_went_through(engine: Engine) -> None:
         first.advance(wait)
     second = begun(engine, wanted)
     second.restore(3, first.state())
+    assert second.progress.loss == pytest.approx(first.progress.loss)
+    np.testing.assert_array_equal(second.progress.task_losses, first.progress.task_losses)
     while second.step < 8:
         second.advance(wait)
     for name, value in values(through).items():

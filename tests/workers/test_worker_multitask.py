@@ -114,8 +114,8 @@ def ask(deployment: Deployment, user: str, **fields: Any) -> list[float]:
     labels = Decoding(labels=("red", "blue"))
     request = PredictRequest(model=tiny_model.NAME, inputs=INPUTS, decoding=labels, **fields)
     header = request.model_dump(mode="json") | {"user": user}
-    channel = deployment.channel()
-    answers = channel.call(tiny_model.NAME, "predict", header, None, timeout=200)[0]
+    asker = deployment.asker()
+    answers = asker.call(tiny_model.NAME, "predict", header, None, timeout=200)[0]
     return [row["label_scores"]["red"] for row in answers["predictions"]]
 
 

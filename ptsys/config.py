@@ -27,10 +27,10 @@ class Settings(BaseSettings):
     model: str = Field(default="tiny", description="The frozen model used when none is named.")
 
     max_wait_ms: float = Field(
-        default=50.0,
+        default=100.0,
         ge=0,
         description="Longest an interactive row that could run waits for company; never longer "
-        "than a tenth of what the last step took.",
+        "than a seventh of what the last step took.",
     )
     max_rows: int = Field(default=512, ge=1, description="Most rows in one compiled step.")
     max_residents: int = Field(

@@ -70,8 +70,8 @@ class ModelHost:
 
     @property
     def work(self) -> dict[str, int]:
-        """Steps and rows of the device so far."""
-        return dataclasses.asdict(self._engine.work)
+        """Steps and rows of the device so far, and shapes that it compiles now."""
+        return {**dataclasses.asdict(self._engine.work), "compiling": self._engine.shapes.under_way}
 
     @property
     def alive(self) -> bool:

@@ -2,7 +2,7 @@
 
 HTTP, the API's process, Redis, Celery's wake-up, a worker's engine and back, all real and all on
 this machine, loaded by clients that send one row each and wait for its gradient. The same rows
-sent straight to the compiled pass in one process say what the path costs.
+sent straight to the compiled pass in one process, right afterwards, say what the path costs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import dataclasses
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -24,7 +24,7 @@ from ptsys.cli.output import messages, note, print_json, print_table
 from ptsys.cli.ports import free_port
 from ptsys.cli.stack import Stack
 from ptsys.config import Settings
-from ptsys.jobs.presence import workers
+from ptsys.jobs.presence import Presence, workers
 from ptsys.jobs.service import Service
 from ptsys.prompts.safetensors_format import encode
 
@@ -81,10 +81,11 @@ def measure(
         api_port=free_port("127.0.0.1", 0, 0),
         rows_per_minute=10**9,
     )
-    with messages().status("the compiled pass alone"):
-        served = _model(root, model)
-        prompt = np.random.default_rng(0).normal(0, 0.1, (length, served.frozen.config.d_model))
-        straight = {count: _straight(served, prompt.astype(np.float32), count) for count in clients}
+    served = _model(root, model)
+    random = np.random.default_rng(0)
+    prompt = np.float32(0.1) * random.standard_normal(
+        (length, served.frozen.config.d_model), np.float32
+    )
     with contextlib.closing(Service(settings)) as service:
         if model != "tiny":
             _import(service, root, model)
@@ -93,10 +94,10 @@ def measure(
             with messages().status("starting") as status:
                 stack.wait_until_ready(lambda text: status.update(text))
             request = {"model": model, "inputs": [INPUT], "targets": [TARGET]}
-            body = encode(prompt.astype(np.float32), {"request": json.dumps(request)})
+            body = encode(prompt, {"request": json.dumps(request)})
             headers = {"Authorization": f"Bearer {key}", "Content-Type": TENSORS}
             return [
-                _loaded(stack, settings, model, count, straight[count], headers, body, seconds)
+                _loaded(stack, settings, served, prompt, count, headers, body, seconds)
                 for count in clients
             ]
 
@@ -104,9 +105,9 @@ def measure(
 def _loaded(
     stack: Stack,
     settings: Settings,
-    model: str,
+    served: ServedModel,
+    prompt: np.ndarray,
     clients: int,
-    straight: float,
     headers: dict[str, str],
     body: bytes,
     seconds: float,
@@ -123,13 +124,20 @@ def _loaded(
         )
 
     with messages().status(f"{clients} clients: warming up"):
-        _warm_up(lambda: load(seconds).rate)
+        for _ in range(WARM_UPS):  # shapes are compiled as they are met, beside the work
+            load(seconds)
+            if not _counts(stack).compiling:
+                break
     before = _counts(stack)
     with messages().status(f"{clients} clients"):
         found = load(seconds)
-    steps, rows = (b - a for a, b in zip(before, _counts(stack), strict=True))
+    after = _counts(stack)
+    steps = after.interactive_steps - before.interactive_steps
+    rows = after.interactive_rows - before.interactive_rows
+    with messages().status("the compiled pass alone"):
+        straight = _straight(served, prompt, clients)
     return Measurement(
-        model=model,
+        model=served.name,
         clients=clients,
         requests_per_second=found.rate,
         p50_ms=found.percentile(0.5) * 1000,
@@ -140,22 +148,11 @@ def _loaded(
     )
 
 
-def _warm_up(rate: Callable[[], float]) -> None:
-    """Load until it gets no faster: shapes are compiled as they are met, beside the work."""
-    best, stale = rate(), 0
-    for _ in range(WARM_UPS):
-        found = rate()
-        stale = 0 if found > 1.1 * best else stale + 1
-        best = max(best, found)
-        if stale == 3:
-            return
-
-
-def _counts(stack: Stack) -> tuple[int, int]:
-    """Interactive steps and rows of the worker so far."""
+def _counts(stack: Stack) -> Presence:
+    """What the worker tells of itself: steps and rows so far, and what it compiles."""
     time.sleep(PRESENCE_SECONDS + 1)
     [worker] = [one for one in workers(stack.address) if one.model is not None]
-    return worker.interactive_steps, worker.interactive_rows
+    return worker
 
 
 def _straight(served: ServedModel, prompt: np.ndarray, count: int) -> float:

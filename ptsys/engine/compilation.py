@@ -52,6 +52,12 @@ class CompiledShapes:
         with self._lock:
             return [key for key, future in self._futures.items() if future.done()]
 
+    @property
+    def under_way(self) -> int:
+        """How many are being compiled, or wait for it."""
+        with self._lock:
+            return sum(not future.done() for future in self._futures.values())
+
     def get(self, key: Hashable, build: Build) -> Compiled:
         """The executable, compiled now if need be; raises what the compiler raised."""
         return self.ahead(key, build).result()

@@ -51,7 +51,7 @@ IN_FLIGHT = 2  # steps dispatched and not yet finished: the host prepares one wh
 class EngineOptions:
     """Limits of one engine; see `ptsys.config.Settings` for what they mean."""
 
-    max_wait_ms: float = 50.0
+    max_wait_ms: float = 100.0
     max_rows: int = 512
     max_residents: int = 64
 

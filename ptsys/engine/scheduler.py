@@ -162,10 +162,11 @@ class Step(Generic[Key]):
 class Scheduler(Generic[Key]):
     """Decides between interactive requests and training residents.
 
-    An interactive request that could run waits for company, at most `max_wait` seconds and a
-    tenth of what the last interactive step took, and not at all when that one found none. Behind an
-    interactive step that still runs it would wait anyhow, so there it waits until as many rows wait
-    as run. Between two interactive steps in a row training gets one.
+    An interactive request that could run waits for company: at most `max_wait` seconds and a
+    seventh of what the last interactive step took, no longer once as many rows wait as were there
+    then, and not at all when that step found no company. Behind an interactive step that still runs
+    it would wait anyhow, so there it waits until as many rows wait as run. Between two interactive
+    steps in a row training gets one.
     """
 
     def __init__(self, max_wait: float) -> None:
@@ -179,6 +180,7 @@ class Scheduler(Generic[Key]):
         self._began: dict[Key, float] = {}
         self._patience = max_wait
         self._free = float("-inf")  # when the last interactive step ended
+        self._crowd: float = float("inf")  # rows in that step, and rows that waited then
 
     def request(self, item: Item[Key], now: float) -> None:
         """An interactive request arrives."""
@@ -201,19 +203,24 @@ class Scheduler(Generic[Key]):
         if step.interactive:
             self._running -= sum(item.rows for item in step.items)
             took = now - max(self._began.pop(step.items[0].key), self._free)
-            self._patience = min(self._max_wait, took / 10)
+            self._patience = min(self._max_wait, took / 7)
             self._free = now
+            self._crowd = sum(item.rows for item in step.items) + self._waiting_rows
 
     @property
     def _gathering(self) -> bool:
         """More rows run than wait."""
-        return self._running > sum(item.rows for item in self.interactive.items())
+        return self._running > self._waiting_rows
+
+    @property
+    def _waiting_rows(self) -> int:
+        return sum(item.rows for item in self.interactive.items())
 
     def due(self, now: float, full: LimitsOf) -> bool:
         """Whether interactive requests should go now."""
         if not self._arrival or self._gathering:
             return False
-        if not self._company or now >= self._latest:
+        if not self._company or now >= self._latest or self._waiting_rows >= self._crowd:
             return True
         for group, waiting in self.interactive.groups().items():
             limits = full(group)

@@ -70,6 +70,11 @@ class Shapes:
         for shape in shapes:
             self._compiled.on_ready(shape, self._builder(shape), self._wake)
 
+    @property
+    def under_way(self) -> int:
+        """How many shapes are being compiled, or wait for it; from any thread."""
+        return self._compiled.under_way
+
     def close(self) -> None:
         """Drop what has not begun to compile."""
         self._compiled.close()

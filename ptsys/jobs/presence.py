@@ -16,7 +16,8 @@ PRESENCE_SECONDS = 10.0
 
 class Presence(Value):
     """What a worker tells of itself. Without a model it does the CPU's work alone; until `ready`
-    it still loads. Steps of the device, and rows in them, count from its start."""
+    it still loads. Steps of the device, and rows in them, count from its start; `compiling` are
+    shapes that it makes now, which steps will be faster for."""
 
     worker: str
     model: str | None = None
@@ -27,6 +28,7 @@ class Presence(Value):
     interactive_rows: int = 0
     training_steps: int = 0
     training_rows: int = 0
+    compiling: int = 0
     host: str
     pid: int
     since: datetime.datetime

@@ -145,7 +145,7 @@ def test_when_the_running_step_ends_whoever_waits_goes():
     assert scheduler.next(1.0, limits(8, 8)) is not None
 
 
-def test_patience_is_a_tenth_of_the_last_step_and_begins_when_the_device_is_free():
+def test_patience_is_a_seventh_of_the_last_step_and_begins_when_the_device_is_free():
     scheduler: Scheduler[str] = Scheduler(max_wait=0.05)
     for number in range(2):
         scheduler.request(Item(f"first{number}", "ann", "a", 1), 0.0)
@@ -153,7 +153,24 @@ def test_patience_is_a_tenth_of_the_last_step_and_begins_when_the_device_is_free
     assert running is not None
     scheduler.began(running, 1.0)
     scheduler.request(Item("second", "bob", "a", 1), 1.1)
-    scheduler.ended(running, 1.2)  # it took 0.2 s
-    assert scheduler.next(1.219, limits(8, 8)) is None
-    assert scheduler.wait(1.219) == pytest.approx(0.001)
-    assert scheduler.next(1.221, limits(8, 8)) is not None
+    scheduler.ended(running, 1.14)  # it took 0.14 s
+    assert scheduler.next(1.159, limits(8, 8)) is None
+    assert scheduler.wait(1.159) == pytest.approx(0.001)
+    assert scheduler.next(1.161, limits(8, 8)) is not None
+
+
+def test_when_all_are_back_nobody_waits_any_longer():
+    scheduler: Scheduler[str] = Scheduler(max_wait=10.0)
+    for number in range(2):
+        scheduler.request(Item(f"first{number}", "ann", "a", 1), 0.0)
+    running = scheduler.next(0.0, limits(8, 8))
+    assert running is not None
+    scheduler.began(running, 0.0)
+    scheduler.request(Item("waiting", "bob", "a", 1), 1.0)
+    scheduler.ended(running, 70.0)
+    scheduler.request(Item("back0", "ann", "a", 1), 70.1)
+    assert scheduler.next(70.1, limits(8, 8)) is None
+    scheduler.request(Item("back1", "ann", "a", 1), 70.2)
+    together = scheduler.next(70.2, limits(8, 8))
+    assert together is not None
+    assert len(together.items) == 3

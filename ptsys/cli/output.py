@@ -81,7 +81,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(
+        *columns, box=SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0)
+    )
+    for column in table.columns:
+        column.overflow = "fold"  # whatever is copied into the next command stands there whole
+    table.columns[0].no_wrap = True
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     if table.row_count:

@@ -11,7 +11,7 @@ import typer
 from ptsys.cli import deployment
 from ptsys.cli.examples import examples
 from ptsys.cli.failures import naming
-from ptsys.cli.output import Json, ago, note, print_fields, print_json, print_table
+from ptsys.cli.output import Json, ago, note, percent, print_fields, print_json, print_table
 from ptsys.cli.submitting import print_linked
 from ptsys.errors import InvalidInput
 
@@ -44,13 +44,21 @@ def list_prompts(
         print_json(found)
         return
     print_table(
-        ("prompt", "owner", "model", "length", "steps", "scores", "visibility", "made"),
+        ("prompt", "owner", "model", "length", "steps", "accuracy", "seen by", "made"),
         (
-            (p.name, p.owner, p.model, p.length, p.steps, p.scores, p.visibility, ago(p.created))
-            for p in found
+            (p.name, p.owner, p.model, p.length, p.steps, _accuracy(p), _SEEN[p.visibility], made)
+            for p, made in ((p, ago(p.created)) for p in found)
         ),
         empty="no prompts yet; `ptsys train DATA.jsonl --name NAME` makes one",
     )
+
+
+_SEEN = {"private": "owner", "shared": "some", "public": "all"}
+
+
+def _accuracy(prompt: Prompt) -> str:
+    """On the validation rows; empty for a prompt that had none."""
+    return percent(prompt.scores["accuracy"]) if "accuracy" in prompt.scores else ""
 
 
 @app.command(epilog=examples("ptsys prompts show reviews", "ptsys prompts show ann/intents --json"))

@@ -44,7 +44,7 @@ def list_prompts(
         print_json(found)
         return
     print_table(
-        ("prompt", "owner", "model", "length", "steps", "accuracy", "seen by", "made"),
+        ("prompt", "owner", "model", "length", "steps", "score", "seen by", "made"),
         (
             (p.name, p.owner, p.model, p.length, p.steps, _accuracy(p), _SEEN[p.visibility], made)
             for p, made in ((p, ago(p.created)) for p in found)

@@ -12,6 +12,7 @@ from fastapi import Request
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from ptsys.api.archives import unzipped_adapter
 from ptsys.api.problems import Refused
 from ptsys.errors import InvalidInput
 from ptsys.prompts import npy_format, safetensors_format
@@ -20,7 +21,15 @@ from ptsys.prompts.check import check_prompt
 SAFETENSORS: Final = "application/x-safetensors"
 NPY: Final = "application/x-npy"
 JSON: Final = "application/json"
-Kind = Literal["application/x-safetensors", "application/x-npy", "application/json"]
+PEFT: Final = "application/x-peft+zip"
+ORBAX: Final = "application/x-orbax+zip"
+Kind = Literal[
+    "application/x-safetensors",
+    "application/x-npy",
+    "application/json",
+    "application/x-peft+zip",
+    "application/x-orbax+zip",
+]
 
 Rows = list[list[float]]
 _ROWS: TypeAdapter[Rows] = TypeAdapter(Rows)
@@ -103,6 +112,8 @@ def decode(data: bytes, kind: Kind) -> NDArray[Any]:
         return npy_format.decode(data)
     if kind == SAFETENSORS:
         return safetensors_format.decode(data)[0]
+    if kind == PEFT:
+        return unzipped_adapter(data)
     body = json_object(data)
     for key in body:
         if key != "tensor":

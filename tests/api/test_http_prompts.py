@@ -1,6 +1,8 @@
 import io
 import json
 import struct
+import zipfile
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from http_clients import MODEL, SAFETENSORS, WIDTH, Connect, refused, upload
 from worker_deployment import Deployment
 
+from ptsys.prompts.formats import read_prompt
 from ptsys.prompts.multitask import Affine, TaskPart
 from ptsys.prompts.npy_format import encode as encode_npy
 from ptsys.prompts.safetensors_format import decode, encode
@@ -254,3 +257,87 @@ def test_a_task_specific_prompt_comes_plain_or_combined(
     np.testing.assert_array_equal(array(tensor(task["id"], bob)), prompt[:2])
     assert general["id"] in refused(tensor(task["id"], bob, combined="true"), 404)["detail"]
     assert "shared.both" in refused(ann.delete("/v1/prompts/shared"), 409)["detail"]
+
+
+PEFT, ORBAX = "application/x-peft+zip", "application/x-orbax+zip"
+
+
+def test_an_adapter_folder_goes_out_and_comes_back(
+    ann: httpx.Client, prompt: np.ndarray, tmp_path: Path
+) -> None:
+    upload(ann, "folders", prompt)
+    adapter = ann.get("/v1/prompts/folders/tensor", headers={"Accept": PEFT})
+    assert adapter.headers["content-type"] == PEFT
+    with zipfile.ZipFile(io.BytesIO(adapter.content)) as archive:
+        archive.extractall(tmp_path / "adapter")
+    np.testing.assert_array_equal(read_prompt(tmp_path / "adapter"), prompt)
+    nested = io.BytesIO()  # as if somebody had zipped the folder itself
+    with zipfile.ZipFile(nested, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in (tmp_path / "adapter").iterdir():
+            archive.write(path, f"adapter/{path.name}")
+    for name, content in (("again", adapter.content), ("nested", nested.getvalue())):
+        added = ann.post(
+            "/v1/prompts",
+            params={"name": name, "model": MODEL},
+            content=content,
+            headers={"Content-Type": PEFT},
+        )
+        assert added.status_code == 201, added.text
+        back = ann.get(f"/v1/prompts/{name}/tensor")
+        np.testing.assert_array_equal(decode(back.content)[0], prompt)
+
+
+def test_orbax_restores_the_checkpoint_that_is_sent(
+    ann: httpx.Client, prompt: np.ndarray, tmp_path: Path
+) -> None:
+    upload(ann, "checkpoint", prompt)
+    sent = ann.get("/v1/prompts/checkpoint/tensor", headers={"Accept": ORBAX})
+    with zipfile.ZipFile(io.BytesIO(sent.content)) as archive:
+        archive.extractall(tmp_path / "checkpoint")
+    np.testing.assert_array_equal(load_tensor(tmp_path / "checkpoint"), prompt)
+
+
+def _zip(**files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+CONFIG = {"adapter_config.json": b'{"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 2}'}
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        (b"PK\x03\x04 not really", "prompt"),
+        (b"", "prompt"),
+        (_zip(), "adapter_config.json"),
+        (_zip(**CONFIG), "adapter_model.safetensors"),
+        (_zip(**CONFIG, **{"../adapter_model.safetensors": b"x"}), "prompt_embeddings"),
+        (_zip(**CONFIG, **{"a/adapter_config.json": b"{}"}), "adapter_config.json"),
+    ],
+    ids=["no zip", "empty", "no files", "half", "path", "twice"],
+)
+def test_a_hostile_archive_is_refused(ann: httpx.Client, content: bytes, field: str) -> None:
+    answer = ann.post(
+        "/v1/prompts",
+        params={"name": "hostile", "model": MODEL},
+        content=content,
+        headers={"Content-Type": PEFT},
+    )
+    refused(answer, 422, field)
+
+
+def test_a_zip_bomb_is_not_unpacked(ann: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ptsys.api.archives.MAX_BYTES", 2**20)
+    bomb = _zip(**CONFIG, **{"adapter_model.safetensors": bytes(2**24)})
+    assert len(bomb) < 2**16
+    answer = ann.post(
+        "/v1/prompts",
+        params={"name": "bomb", "model": MODEL},
+        content=bomb,
+        headers={"Content-Type": PEFT},
+    )
+    refused(answer, 422, "adapter_model.safetensors")

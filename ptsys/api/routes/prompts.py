@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 
+from ptsys.api.archives import zipped, zipped_orbax
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
 from ptsys.api.forms import (
@@ -25,9 +26,20 @@ from ptsys.api.forms import (
 )
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import documented
-from ptsys.api.tensors import JSON, NPY, SAFETENSORS, Kind, accepted, content_type, decode, to_rows
+from ptsys.api.tensors import (
+    JSON,
+    NPY,
+    ORBAX,
+    PEFT,
+    SAFETENSORS,
+    Kind,
+    accepted,
+    content_type,
+    decode,
+    to_rows,
+)
 from ptsys.errors import InvalidInput
-from ptsys.prompts import npy_format, safetensors_format
+from ptsys.prompts import npy_format, peft_format, safetensors_format
 from ptsys.prompts.check import check_prompt
 from ptsys.prompts.orbax_form import read_orbax, read_part, write_orbax
 from ptsys.store.prompts import refuse_taken_name
@@ -35,9 +47,12 @@ from ptsys.types.records import Prompt
 
 router = APIRouter(prefix="/v1/prompts", tags=["prompts"])
 
-_KINDS: tuple[Kind, ...] = (SAFETENSORS, NPY, JSON)
+_KINDS: tuple[Kind, ...] = (SAFETENSORS, NPY, JSON, PEFT)
+_OFFERED: tuple[Kind, ...] = (*_KINDS, ORBAX)
+_SUFFIXES = {SAFETENSORS: "safetensors", NPY: "npy", PEFT: "peft.zip", ORBAX: "orbax.zip"}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_CONTENT = {
+_CONTENT: dict[str, Any] = {
+    PEFT: _BINARY,
     SAFETENSORS: _BINARY,
     NPY: _BINARY,
     JSON: {
@@ -57,7 +72,7 @@ _CONTENT = {
 }
 _TENSOR: dict[str, Any] = {
     "description": "The tensor `prompt` [length, d_model], float32.",
-    "content": _CONTENT,
+    "content": {**_CONTENT, ORBAX: _BINARY},
 }
 
 
@@ -78,7 +93,8 @@ async def add_prompt(
     shared_with: SharesQuery = [],  # noqa: B006  # FastAPI copies it
     tags: Annotated[list[Tag], Query(max_length=100)] = [],  # noqa: B006
 ) -> Prompt:
-    """Keep a prompt of your own. Its width must be the model's `d_model`."""
+    """Keep a prompt of your own. Its width must be the model's `d_model`. A PEFT prompt-tuning
+    adapter comes as the zip file of its folder."""
     kind = content_type(request, _KINDS)
     data = await request.body()
     field = "tensor" if kind == JSON else "prompt"
@@ -151,12 +167,13 @@ def get_tensor(
         Query(max_length=300, description="Combined with this general prompt, not its own."),
     ] = None,
 ) -> Response:
-    """The tensor itself. `Accept` says in which form; without a wish, as safetensors.
+    """The tensor itself. `Accept` says in which form; without a wish, as safetensors. A PEFT
+    adapter and an Orbax checkpoint are folders, and come as zip files.
 
     A task-specific prompt comes as it is stored, its own tokens alone, unless it is to be
     `combined`. A prompt that is not task-specific is the same either way.
     """
-    kind = accepted(request, _KINDS, default=SAFETENSORS)
+    kind = accepted(request, _OFFERED, default=SAFETENSORS)
     found = context.service.prompts.get(prompt, caller.user)
     if general is not None or (combined and found.combination is not None):
         array = _combined(context, found, caller.user, general)
@@ -226,6 +243,10 @@ def _tensor(prompt: Prompt, array: NDArray[np.float32], kind: Kind) -> Response:
         return JSONResponse({"tensor": to_rows(array)})
     if kind == NPY:
         data = npy_format.encode(array)
+    elif kind == PEFT:
+        data = zipped(peft_format.encode(array))
+    elif kind == ORBAX:
+        data = zipped_orbax(array)
     else:
         notes = {
             "name": prompt.name,
@@ -234,6 +255,6 @@ def _tensor(prompt: Prompt, array: NDArray[np.float32], kind: Kind) -> Response:
             "steps": str(prompt.steps),
         }
         data = safetensors_format.encode(array, notes)
-    suffix = "npy" if kind == NPY else "safetensors"
+    suffix = _SUFFIXES[kind]
     shown = {"Content-Disposition": f'attachment; filename="{prompt.name}.{suffix}"'}
     return Response(data, media_type=kind, headers=shown)

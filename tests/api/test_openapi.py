@@ -28,7 +28,9 @@ APP = create_app(Settings(data_dir=Path("/nowhere")))
 """Opens nothing by itself; `secret` below gives it a deployment."""
 
 
-@schemathesis.serializer("application/x-ndjson", SAFETENSORS, "application/x-npy")
+@schemathesis.serializer(
+    "application/x-ndjson", SAFETENSORS, "application/x-npy", "application/x-peft+zip"
+)
 def as_it_is(_context: Any, value: Any) -> bytes:
     """Bodies that are no JSON: any bytes."""
     return value if isinstance(value, bytes) else str(value).encode(errors="replace")

@@ -47,7 +47,7 @@ class _Waiting:
     model: str
     payload: bytes | None
     deadline: float
-    answer: asyncio.Future[bytes]
+    answer: asyncio.Future[memoryview]
     since: float
 
 
@@ -191,10 +191,10 @@ class Asker:
                     self._deliver(answer)
 
     def _deliver(self, message: bytes) -> None:
-        name, _, answer = message.partition(b" ")
-        waiting = self._waiting.get(name.decode("latin-1"))
+        end = message.find(b" ")
+        waiting = self._waiting.get(message[:end].decode("latin-1"))
         if waiting is not None and not waiting.answer.done():
-            waiting.answer.set_result(answer)
+            waiting.answer.set_result(memoryview(message)[end + 1 :])
 
     def _fail(self, names: list[str], error: Unavailable) -> None:
         for name in names:

@@ -33,7 +33,7 @@ def pack(message: dict[str, Any]) -> bytes:
     return packed
 
 
-def unpack(packed: bytes) -> dict[str, Any]:
+def unpack(packed: bytes | memoryview) -> dict[str, Any]:
     """The message again. Raises Unavailable if these bytes hold none."""
     try:
         message = msgpack.unpackb(packed, raw=False)

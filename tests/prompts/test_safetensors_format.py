@@ -6,7 +6,7 @@ import pytest
 import safetensors.numpy
 
 from ptsys.errors import InvalidInput
-from ptsys.prompts.safetensors_format import decode, encode
+from ptsys.prompts.safetensors_format import annotated, decode, encode
 
 PROMPT = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
 
@@ -81,3 +81,13 @@ def test_a_missing_tensor_is_named_with_those_that_are_there():
 def test_whole_numbers_are_refused():
     with pytest.raises(InvalidInput, match="holds I32 values"):
         decode(safetensors.numpy.save({"prompt": np.zeros((2, 2), np.int32)}))
+
+
+def test_metadata_is_put_beside_the_same_tensor():
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    told = {"response": '{"loss": 0.5, "text": "Größe"}'}
+    for before in ({}, {"old": "gone"}):
+        again = annotated(encode(array, before, tensor="gradient"), told)
+        back, notes = decode(again, tensor="gradient")
+        np.testing.assert_array_equal(back, array)
+        assert notes == told

@@ -21,7 +21,7 @@ from ptsys.api.questions import (
     read_question,
 )
 from ptsys.api.tensors import JSON, SAFETENSORS, Kind, accepted, content_type, number, to_rows
-from ptsys.prompts.safetensors_format import decode, encode
+from ptsys.prompts.safetensors_format import annotated, decode
 
 router = APIRouter(tags=["interactive"])
 
@@ -79,8 +79,8 @@ def _response(answer: dict[str, Any], data: bytes, kind: Kind) -> Response:
         "row_losses": [number(loss) for loss in answer["row_losses"]],
         "predictions": answer["predictions"],
     }
-    gradient, _ = decode(data, tensor="gradient")
     if kind == SAFETENSORS:
         notes = {"response": json.dumps(told, allow_nan=False)}
-        return Response(encode(gradient, notes, tensor="gradient"), media_type=SAFETENSORS)
+        return Response(annotated(data, notes), media_type=SAFETENSORS)
+    gradient, _ = decode(data, tensor="gradient")
     return JSONResponse(Gradients(**told, gradient=to_rows(gradient)).model_dump())

@@ -81,14 +81,14 @@ def measure(
         api_port=free_port("127.0.0.1", 0, 0),
         rows_per_minute=10**9,
     )
-    served = _model(root, model)
+    served = load_model(root, model)
     random = np.random.default_rng(0)
     prompt = np.float32(0.1) * random.standard_normal(
         (length, served.frozen.config.d_model), np.float32
     )
     with contextlib.closing(Service(settings)) as service:
         if model != "tiny":
-            _import(service, root, model)
+            import_model(service, root, model)
         _, key = service.keys.create("bench")
         with Stack(settings, model=model, api_port=settings.api_port) as stack:
             with messages().status("starting") as status:
@@ -200,7 +200,7 @@ def _straight(served: ServedModel, prompt: np.ndarray, count: int) -> float:
     return sorted(times)[len(times) // 2]
 
 
-def _model(root: Path, model: Which) -> ServedModel:
+def load_model(root: Path, model: Which) -> ServedModel:
     """The built-in model, or the shape of T5 1.1 small with random weights, which is written to
     a folder as well, for the worker to load."""
     from ptsys.engine.model import serve
@@ -223,7 +223,8 @@ def _model(root: Path, model: Which) -> ServedModel:
     return serve(read_builtin(root / "random", model))
 
 
-def _import(service: Service, root: Path, model: str) -> None:
+def import_model(service: Service, root: Path, model: str) -> None:
+    """Let workers find the model that `load_model` wrote."""
     from ptsys.models.registry import Registry
 
     service.models.add(Registry(service.settings.root).import_model(root / "random", model))

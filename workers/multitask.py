@@ -15,7 +15,6 @@ from ptsys.prompts.multitask import TaskPart
 from ptsys.types.example import digest
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from workers import outcome
-from workers.prompt_ids import prompt_id
 from workers.run import Run
 
 _LOOK_SECONDS = 0.1  # how often a waiting run looks whether it is to stop
@@ -148,35 +147,27 @@ class MultiTaskRun(Run[MultiTaskSpec]):
         self._succeeded(made, {**metrics, **self._scores(scores)})
 
     def _general(self, training: MultiTaskTraining, scores: Scores) -> outcome.Made:
-        record = outcome.record(
-            self._service,
-            self._claim.job,
-            self._bench.served,
-            prompt_id(self._claim.job.id),
+        return self._made(
+            TaskPart(training.general),
             name=self._spec.name,
-            length=len(training.general),
             dataset=None,
             scores={**_means(scores), "train_loss": training.progress.loss},
         )
-        return outcome.Made(record, TaskPart(training.general))
 
     def _task(
         self, training: MultiTaskTraining, number: int, general: str, scores: Mapping[str, float]
     ) -> outcome.Made:
         task, part = self._spec.tasks[number], training.part(number)
         loss = float(training.progress.task_losses[number])
-        record = outcome.record(
-            self._service,
-            self._claim.job,
-            self._bench.served,
-            prompt_id(self._claim.job.id, number),
+        made = self._made(
+            part,
             name=self._spec.prompt_name(task.name),
-            length=0 if part.rows is None else len(part.rows),
             dataset=task.dataset,
             scores={**scores, "train_loss": loss},
+            task=number,
         )
         linked = {"general": general, "combination": self._spec.combination, "task": task.name}
-        return outcome.Made(record.model_copy(update=linked), part)
+        return outcome.Made(made.record.model_copy(update=linked), part)
 
 
 def _means(scores: Scores) -> dict[str, float]:

@@ -16,6 +16,7 @@ from ptsys.errors import InvalidInput, LeaseLost, Unavailable
 from ptsys.jobs.leases import EventKind
 from ptsys.jobs.service import Service
 from ptsys.prompts.initialization import initialize
+from ptsys.prompts.multitask import TaskPart
 from ptsys.prompts.storage import load_part
 from ptsys.types.specs import AnySpec
 from workers import outcome
@@ -23,6 +24,7 @@ from workers.checkpointing import JobCheckpoints, State
 from workers.folders import checkpoints_folder, job_folder
 from workers.holds import Halt, Hold
 from workers.loading import Workbench
+from workers.prompt_ids import prompt_id
 
 logger = logging.getLogger(__name__)
 
@@ -171,6 +173,28 @@ class Run(abc.ABC, Generic[Spec]):
         outcome.insist(self._service, lambda: self._leases.event(self._claim, kind, data))
 
     # ---- its end --------------------------------------------------------------------------
+
+    def _made(
+        self,
+        part: TaskPart,
+        *,
+        name: str,
+        dataset: str | None,
+        scores: Mapping[str, float],
+        task: int | None = None,
+    ) -> outcome.Made:
+        """A prompt of this job, or of its task number `task`, and its record."""
+        record = outcome.record(
+            self._service,
+            self._claim.job,
+            self._bench.served,
+            prompt_id(self._claim.job.id, task),
+            name=name,
+            length=0 if part.rows is None else len(part.rows),
+            dataset=dataset,
+            scores=scores,
+        )
+        return outcome.Made(record, part)
 
     def _succeeded(self, made: Sequence[outcome.Made], metrics: Mapping[str, float]) -> None:
         outcome.succeed(self._service, self._claim, made, metrics)

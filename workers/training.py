@@ -24,7 +24,6 @@ from ptsys.types.training import TrainingSpec
 from workers import outcome
 from workers.checkpointing import State
 from workers.holds import Halt
-from workers.prompt_ids import prompt_id
 from workers.run import Run
 
 
@@ -98,17 +97,12 @@ class TrainingRun(Run[TrainingSpec]):
         return True
 
     def _finished(self, progress: Progress, event: Finished) -> None:
-        record = outcome.record(
-            self._service,
-            self._claim.job,
-            self._bench.served,
-            prompt_id(self._claim.job.id),
+        made = self._made(
+            TaskPart(event.snapshot.prompt),
             name=self._spec.name,
-            length=len(event.snapshot.prompt),
             dataset=self._spec.dataset,
             scores={**event.scores, "train_loss": progress.loss},
         )
-        made = outcome.Made(record, TaskPart(event.snapshot.prompt))
         self._succeeded([made], {**_metrics(progress), **outcome.finite(event.scores)})
 
     def _failed(self, event: Failed) -> None:

@@ -125,9 +125,16 @@ class Context:
             return self._link
 
     async def ask(
-        self, user: str, model: str, kind: Kind, header: dict[str, Any], tensor: bytes | None
+        self,
+        user: str,
+        model: str,
+        kind: Kind,
+        header: dict[str, Any],
+        tensor: bytes | None,
+        *,
+        rows: int,
     ) -> Answer:
-        """A worker's answer to these rows, which count against the user's quota.
+        """A worker's answer to a question of so many `rows`, which count against the user's quota.
 
         Raises QuotaExceeded, Unavailable if no worker is there or none answers in time, and
         whatever the worker finds wrong.
@@ -138,7 +145,6 @@ class Context:
         link = self._link
         if link is None:
             link = await self.in_thread(self.link)
-        rows = len(header["inputs"]) * max(len(header.get("prompts", ())), 1)
         if not link.quota.covers(user, rows):
             await self.in_thread(link.quota.take, user, rows)
         answer = await link.asker().call(
@@ -167,7 +173,7 @@ class Context:
             self.service.close()
 
 
-async def _context(request: Request) -> Context:  # not async, it would wake a thread each time
+async def _context(request: Request) -> Context:  # async, as FastAPI gives others a thread each
     return cast(Context, request.app.state.context)
 
 

@@ -127,10 +127,10 @@ def _loaded(
         calm = 0  # shapes are compiled as they are met, beside the work
         for _ in range(WARM_UPS):
             load(seconds)
-            calm = 0 if _counts(stack).compiling else calm + 1
+            before = _counts(stack)
+            calm = 0 if before.compiling else calm + 1
             if calm == CALM:
                 break
-    before = _counts(stack)
     with messages().status(f"{clients} clients"):
         found = load(seconds)
     after = _counts(stack)

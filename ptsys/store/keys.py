@@ -48,7 +48,7 @@ class ApiKeys:
         secret = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
         row = ApiKeyRow(
             id=new_id("key"),
-            hash=_hash(secret),
+            hash=hash_secret(secret),
             user=user,
             role=role,
             note=note,
@@ -64,7 +64,7 @@ class ApiKeys:
         not told apart."""
         row = None
         if _SECRET.fullmatch(secret):
-            query = select(ApiKeyRow).where(ApiKeyRow.hash == _hash(secret))
+            query = select(ApiKeyRow).where(ApiKeyRow.hash == hash_secret(secret))
             with self._database.reading() as session:
                 row = session.scalar(query.where(ApiKeyRow.revoked.is_(None)))
         if row is None:
@@ -113,7 +113,8 @@ def check_user(user: str, *, field: str = "user") -> None:
         )
 
 
-def _hash(secret: str) -> str:
+def hash_secret(secret: str) -> str:
+    """What is kept of a key: its SHA-256, in hexadecimal."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

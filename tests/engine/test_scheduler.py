@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptsys.engine.scheduler import FairQueue, Item, Limits, Scheduler
+from ptsys.engine.scheduler import FairQueue, Item, Limits, Scheduler, Step
 
 
 def limits(items: int, rows: int):
@@ -18,6 +18,16 @@ def queue_of(*items: Item[str], recurring: bool = True) -> FairQueue[str]:
     for item in items:
         queue.add(item)
     return queue
+
+
+def two_begin(scheduler: Scheduler[str], now: float, rows: int = 1) -> Step[str]:
+    """Two requests of so many rows come in, and run as one step from `now` on."""
+    for number in range(2):
+        scheduler.request(Item(f"first{number}", "ann", "a", rows), 0.0)
+    running = scheduler.next(now, limits(8, 8))
+    assert running is not None
+    scheduler.began(running, now)
+    return running
 
 
 def test_all_of_a_group_go_together_when_there_is_room():
@@ -119,11 +129,7 @@ def test_training_gets_a_turn_between_two_interactive_steps():
 
 def test_behind_a_running_step_requests_gather_until_as_many_wait():
     scheduler: Scheduler[str] = Scheduler(max_wait=0.003)
-    for number in range(2):
-        scheduler.request(Item(f"first{number}", "ann", "a", 2), 0.0)
-    running = scheduler.next(1.0, limits(8, 8))
-    assert running is not None
-    scheduler.began(running, 0.5)
+    two_begin(scheduler, 1.0, rows=2)
     scheduler.request(Item("second", "bob", "a", 2), 1.0)
     assert scheduler.next(2.0, limits(8, 8)) is None
     assert scheduler.wait(2.0) is None  # no clock will change that
@@ -147,11 +153,7 @@ def test_when_the_running_step_ends_whoever_waits_goes():
 
 def test_patience_is_a_seventh_of_the_last_step_and_begins_when_the_device_is_free():
     scheduler: Scheduler[str] = Scheduler(max_wait=0.05)
-    for number in range(2):
-        scheduler.request(Item(f"first{number}", "ann", "a", 1), 0.0)
-    running = scheduler.next(1.0, limits(8, 8))
-    assert running is not None
-    scheduler.began(running, 1.0)
+    running = two_begin(scheduler, 1.0)
     scheduler.request(Item("second", "bob", "a", 1), 1.1)
     scheduler.ended(running, 1.14)  # it took 0.14 s
     assert scheduler.next(1.159, limits(8, 8)) is None
@@ -161,11 +163,7 @@ def test_patience_is_a_seventh_of_the_last_step_and_begins_when_the_device_is_fr
 
 def test_when_all_are_back_nobody_waits_any_longer():
     scheduler: Scheduler[str] = Scheduler(max_wait=10.0)
-    for number in range(2):
-        scheduler.request(Item(f"first{number}", "ann", "a", 1), 0.0)
-    running = scheduler.next(0.0, limits(8, 8))
-    assert running is not None
-    scheduler.began(running, 0.0)
+    running = two_begin(scheduler, 0.0)
     scheduler.request(Item("waiting", "bob", "a", 1), 1.0)
     scheduler.ended(running, 70.0)
     scheduler.request(Item("back0", "ann", "a", 1), 70.1)

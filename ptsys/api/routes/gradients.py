@@ -66,7 +66,9 @@ async def gradients(request: Request, caller: Caller, context: Shared) -> Respon
     """
     kind = accepted(request, KINDS, default=content_type(request, KINDS))
     body, tensor = await read_question(request, context, GradientsBody)
-    answer, data = await context.ask(caller.user, body.model, "gradients", header(body), tensor)
+    answer, data = await context.ask(
+        caller.user, body.model, "gradients", header(body), tensor, rows=body.rows
+    )
     if len(data or b"") <= SMALL_BYTES and kind == SAFETENSORS:
         return _response(answer, data or b"", kind)
     return await context.in_thread(_response, answer, data or b"", kind)

@@ -46,7 +46,9 @@ async def predict(request: Request, caller: Caller, context: Shared) -> Predicti
     logged.
     """
     body, tensor = await read_question(request, context, PredictBody)
-    answer, _ = await context.ask(caller.user, body.model, "predict", header(body), tensor)
+    answer, _ = await context.ask(
+        caller.user, body.model, "predict", header(body), tensor, rows=body.rows
+    )
     return Predictions(predictions=[_row(row) for row in answer["predictions"]])
 
 

@@ -305,6 +305,12 @@ def _zip(**files: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def _torn(archive: bytes) -> bytes:
+    """The archive with its first file's compressed bytes overwritten."""
+    start = archive.index(b"json") + len(b"json")
+    return archive[:start] + b"\xff" * 8 + archive[start + 8 :]
+
+
 CONFIG = {"adapter_config.json": b'{"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 2}'}
 
 
@@ -314,11 +320,12 @@ CONFIG = {"adapter_config.json": b'{"peft_type": "PROMPT_TUNING", "num_virtual_t
         (b"PK\x03\x04 not really", "prompt"),
         (b"", "prompt"),
         (_zip(), "adapter_config.json"),
+        (_torn(_zip(**{"adapter_config.json": b"{}" * 500})), "prompt"),
         (_zip(**CONFIG), "adapter_model.safetensors"),
         (_zip(**CONFIG, **{"../adapter_model.safetensors": b"x"}), "prompt_embeddings"),
         (_zip(**CONFIG, **{"a/adapter_config.json": b"{}"}), "adapter_config.json"),
     ],
-    ids=["no zip", "empty", "no files", "half", "path", "twice"],
+    ids=["no zip", "empty", "no files", "no deflate", "half", "path", "twice"],
 )
 def test_a_hostile_archive_is_refused(ann: httpx.Client, content: bytes, field: str) -> None:
     answer = ann.post(

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from etils import epath
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ptsys.errors import Conflict, InvalidInput, NotFound
+from ptsys.store.clock import utc_now
 from ptsys.store.database import Database
 from ptsys.store.identifiers import new_id
-from ptsys.store.tables import JobRow, PromptRow
+from ptsys.store.tables import DatasetRow, JobRow, PromptParentRow, PromptRow, ShareRow
 from ptsys.store.visibility import (
     change_shares,
     check_name,
     find_owned,
     find_visible,
     set_shares,
-    shared_with,
     visible_page,
     visible_to,
 )
-from ptsys.types.records import Prompt, Visibility
+from ptsys.types.records import Parent, Prompt, Visibility
 
 _SHOWN = 5
 
@@ -103,7 +103,7 @@ class Prompts:
         )
         with self._database.reading() as session:
             rows = session.scalars(query.order_by(PromptRow.created, PromptRow.name))
-            return [_prompt(session, row, user) for row in rows]
+            return _prompts(session, list(rows), user)
 
     def read(self, identifier: str) -> Prompt:
         """The prompt of that id, whoever owns it: for the service itself. Raises NotFound."""
@@ -128,7 +128,7 @@ class Prompts:
         if model is not None:
             query = query.where(PromptRow.model == model)
         with self._database.reading() as session:
-            return [_prompt(session, row, user) for row in session.scalars(query)]
+            return _prompts(session, list(session.scalars(query)), user)
 
     def update(
         self,
@@ -139,9 +139,13 @@ class Prompts:
         visibility: Visibility | None = None,
         shared_with: Iterable[str] | None = None,
         tags: Iterable[str] | None = None,
+        description: str | None = None,
+        licence: str | None = None,
+        contact: str | None = None,
         scores: Mapping[str, float] | None = None,
     ) -> Prompt:
-        """Change what is given, leave the rest; `scores` are added to those already there.
+        """Change what is given, leave the rest; `scores` are added to those already there, and an
+        empty text takes back what was told.
 
         Raises NotFound unless the prompt is the owner's, Conflict if the new name is taken,
         InvalidInput for a bad name or users beside another visibility than `shared`.
@@ -154,12 +158,23 @@ class Prompts:
                 row.name = name
             if visibility is not None or shared_with is not None:
                 change_shares(session, row, visibility, shared_with)
+                row.changed = utc_now()
+            told = {"description": description, "licence": licence, "contact": contact}
+            for field, text in told.items():
+                if text is not None:
+                    setattr(row, field, text or None)
             if tags is not None:
                 row.tags = sorted(set(tags))
             if scores is not None:
                 row.scores = {**row.scores, **scores}
             session.flush()
             return _prompt(session, row, owner)
+
+    def count_uses(self, uses: Mapping[str, int]) -> None:
+        """Add to how often the prompts of these ids were used."""
+        if uses:
+            with self._database.session() as session:
+                count_uses(session, uses)
 
     def delete(self, reference: str, owner: str) -> Prompt:
         """Delete the owner's prompt, record first, then tensor. Raises NotFound, or Conflict while
@@ -181,14 +196,27 @@ def insert_prompt(session: Session, prompt: Prompt) -> None:
     Raises InvalidInput for a bad name, Conflict if the owner's name is taken by a prompt.
     """
     check_name(prompt.name)
-    values = prompt.model_dump(exclude={"visibility", "shared_with", "tags"})
-    row = PromptRow(**values, tags=sorted(set(prompt.tags)))
+    values = prompt.model_dump(exclude={"visibility", "shared_with", "tags", "parents"})
+    row = PromptRow(**values, tags=sorted(set(prompt.tags)), changed=utc_now())
     set_shares(session, row, prompt.visibility, set(prompt.shared_with))
     session.add(row)
     try:
         session.flush()
     except IntegrityError:
         raise _taken(prompt.name) from None
+    for place, parent in enumerate(prompt.parents):
+        values = parent.model_dump(exclude={"prompt"})
+        session.add(PromptParentRow(prompt=prompt.id, place=place, parent=parent.prompt, **values))
+    built_on = [parent.prompt for parent in prompt.parents if parent.role != "query"]
+    count_uses(session, dict.fromkeys(built_on, 1))
+
+
+def count_uses(session: Session, uses: Mapping[str, int]) -> None:
+    """Add to how often these prompts were used; ids that are gone are left out."""
+    for identifier, count in sorted(uses.items()):  # one order, so that no two wait for each other
+        session.execute(
+            update(PromptRow).where(PromptRow.id == identifier).values(uses=PromptRow.uses + count)
+        )
 
 
 def refuse_taken_name(session: Session, owner: str, name: str) -> None:
@@ -241,5 +269,67 @@ def _taken(name: str) -> Conflict:
 
 
 def _prompt(session: Session, row: PromptRow, viewer: str | None) -> Prompt:
-    values = {column.key: getattr(row, column.key) for column in PromptRow.__mapper__.column_attrs}
-    return Prompt(**values, shared_with=shared_with(session, row, viewer))
+    return _prompts(session, [row], viewer)[0]
+
+
+def _prompts(session: Session, rows: Sequence[PromptRow], viewer: str | None) -> list[Prompt]:
+    """Records as `viewer` may see them, or the service itself (None): of what is not theirs to
+    see, a dataset or a parent, nothing is told, not even that it is there."""
+    seen = _seen_datasets(session, rows, viewer)
+    parents = _parents(session, [row.id for row in rows], viewer)
+    shares = _shares(session, [row.id for row in rows if viewer in (None, row.owner)])
+    found = []
+    for row in rows:
+        values = {key: getattr(row, key) for key in _COLUMNS}
+        values["dataset"] = row.dataset if row.dataset in seen else None
+        found.append(
+            Prompt(
+                **values,
+                parents=tuple(parents.get(row.id, ())),
+                shared_with=tuple(shares.get(row.id, ())),
+            )
+        )
+    return found
+
+
+_COLUMNS = [
+    column.key for column in PromptRow.__mapper__.column_attrs if column.key in Prompt.model_fields
+]
+
+
+def _seen_datasets(
+    session: Session, rows: Sequence[PromptRow], viewer: str | None
+) -> set[str | None]:
+    named = {row.dataset for row in rows if row.dataset is not None}
+    if viewer is None or not named:
+        return {*named}
+    query = select(DatasetRow.id).where(DatasetRow.id.in_(named), visible_to(DatasetRow, viewer))
+    own = {row.dataset for row in rows if row.owner == viewer}  # also one that was deleted
+    return {*session.scalars(query), *own}
+
+
+def _parents(
+    session: Session, prompts: Sequence[str], viewer: str | None
+) -> dict[str, list[Parent]]:
+    query = select(PromptParentRow).where(PromptParentRow.prompt.in_(prompts))
+    if viewer is not None:
+        seen = select(PromptRow.id).where(visible_to(PromptRow, viewer))
+        query = query.where(PromptParentRow.parent.in_(seen))
+    found: dict[str, list[Parent]] = {}
+    for row in session.scalars(query.order_by(PromptParentRow.prompt, PromptParentRow.place)):
+        parent = Parent(
+            prompt=row.parent,
+            role=row.role,  # type: ignore[arg-type]  # checked by pydantic
+            similarity=row.similarity,
+            weight=row.weight,
+        )
+        found.setdefault(row.prompt, []).append(parent)
+    return found
+
+
+def _shares(session: Session, prompts: Sequence[str]) -> dict[str, list[str]]:
+    query = select(ShareRow).where(ShareRow.resource.in_(prompts)).order_by(ShareRow.user)
+    found: dict[str, list[str]] = {}
+    for row in session.scalars(query):
+        found.setdefault(row.resource, []).append(row.user)
+    return found

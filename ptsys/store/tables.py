@@ -5,7 +5,17 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from ptsys.store.columns import UtcDateTime
@@ -53,12 +63,16 @@ class DatasetRow(OwnedRow):
 
 
 class PromptRow(OwnedRow):
-    """A stored prompt's metadata; its tensor is a checkpoint beside the database."""
+    """A stored prompt's metadata; its tensor is a checkpoint beside the database.
+
+    `changed` is when it was added, or when who may see it was last changed: what an index has yet
+    to learn.
+    """
 
     __tablename__ = "prompts"
     __table_args__ = (
         UniqueConstraint("owner", "name"),
-        Index(None, "model_fingerprint"),
+        Index(None, "model_fingerprint", "changed"),
         Index(None, "general"),
     )
 
@@ -76,6 +90,39 @@ class PromptRow(OwnedRow):
     general: Mapped[str | None] = mapped_column(String(40))
     combination: Mapped[str | None] = mapped_column(String(16))
     task: Mapped[str | None] = mapped_column(String(100))
+    description: Mapped[str | None] = mapped_column(Text)
+    licence: Mapped[str | None] = mapped_column(String(200))
+    contact: Mapped[str | None] = mapped_column(String(200))
+    uses: Mapped[int] = mapped_column(BigInteger, default=0)
+    changed: Mapped[datetime.datetime]
+
+
+class PromptParentRow(Row):
+    """A prompt that another was made from, the `place`-th. The parent may be gone by now."""
+
+    __tablename__ = "prompt_parents"
+    __table_args__ = (Index(None, "parent"),)
+
+    prompt: Mapped[str] = mapped_column(
+        String(40), ForeignKey("prompts.id", ondelete="CASCADE"), primary_key=True
+    )
+    place: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    parent: Mapped[str] = mapped_column(String(40))
+    role: Mapped[str] = mapped_column(String(16))
+    similarity: Mapped[float | None]
+    weight: Mapped[float | None]
+
+
+class PromptVectorRow(Row):
+    """A prompt's vector of one kind, float32 in little-endian order."""
+
+    __tablename__ = "prompt_vectors"
+
+    prompt: Mapped[str] = mapped_column(
+        String(40), ForeignKey("prompts.id", ondelete="CASCADE"), primary_key=True
+    )
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class ShareRow(Row):

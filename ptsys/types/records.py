@@ -60,12 +60,31 @@ class Event(Value):
     data: dict[str, Any]
 
 
+ParentRole = Literal["query", "second", "start"]
+"""What a prompt was to one that was augmented from it: the prompt that was searched for, one of
+those found, or (part of) where training started."""
+
+
+class Parent(Value):
+    """One prompt that another was made from. `similarity` is the search's score, `weight` its
+    share of a mixture of rows or of a combined start."""
+
+    prompt: str
+    role: ParentRole
+    similarity: float | None = None
+    weight: float | None = None
+
+
 class Prompt(Value):
     """A stored prompt's metadata; its tensor is an Orbax checkpoint.
 
     A task-specific prompt is one part of what the model reads: `general` is the id of the other,
     `combination` how the two are joined, and `task` its task's name; `length` counts its own
     tokens (0 where an affine map is all that is specific).
+
+    `dataset` and `parents` are told as far as the viewer may see them. `contact` is what the owner
+    agreed to show, `licence` an SPDX name or the owner's words. `uses` counts the requests that it
+    answered and the prompts that were made from it.
     """
 
     id: str
@@ -88,6 +107,11 @@ class Prompt(Value):
     general: str | None = None
     combination: Combination | None = None
     task: str | None = None
+    description: str | None = None
+    licence: str | None = None
+    contact: str | None = None
+    parents: tuple[Parent, ...] = ()
+    uses: int = 0
 
 
 class Dataset(Value):

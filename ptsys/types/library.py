@@ -1,0 +1,62 @@
+"""What is asked of the prompt library, and what it finds."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ptsys.types.model import Value
+from ptsys.types.records import Dataset, Prompt, Visibility
+
+Metric = Literal["cosine", "l2", "dot"]
+"""How vectors compare; the higher score is the nearer. "l2" scores are negative distances, "dot"
+is the inner product."""
+
+VectorKind = Literal["mean", "token", "projection"]
+"""What is made of a prompt to compare it by; see `ptsys.library.vectors`."""
+
+DEFAULT_KIND: VectorKind = "token"
+
+QUERY_TAG = "query"
+"""Prompts with this tag were trained to search with. They are nobody's results."""
+
+MOST_FOUND = 100  # results of one search
+QUERY_STEPS = 100  # updates of a prompt that is trained to search with
+
+
+class Filters(Value):
+    """Which prompts may be found; what is left out does not matter."""
+
+    model: str | None = Field(default=None, max_length=100, description="Only this model's.")
+    owner: str | None = Field(default=None, max_length=200, description="Only this user's.")
+    tags: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(
+        default=(), max_length=20, description="With all of these."
+    )
+    licence: str | None = Field(
+        default=None, max_length=200, description="Under this licence; case does not matter."
+    )
+    visibility: Visibility | None = Field(default=None, description="Seen by so many.")
+    min_accuracy: float | None = Field(
+        default=None, ge=0, le=1, description="With at least this accuracy on validation rows."
+    )
+    created_after: datetime.datetime | None = Field(
+        default=None, description="Made after this moment, in UTC where no zone is told."
+    )
+
+
+class Found(Value):
+    """A prompt that was found, as the one who asked may see it.
+
+    `score` says how near it is, or how well its words fit. `comparable` is false of a prompt that
+    was brought in from elsewhere: nobody knows whether it began where others did, so its score
+    may say nothing.
+    """
+
+    prompt: Prompt
+    score: float
+    dataset: Dataset | None = Field(
+        default=None, description="What it was trained on, if that is yours to see."
+    )
+    comparable: bool = True

@@ -137,4 +137,5 @@ def record(
         hyperparameters=settings,
         steps=spec.steps,
         scores=finite(scores),
+        tags=spec.tags,
     )

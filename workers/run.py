@@ -77,7 +77,7 @@ class Run(abc.ABC, Generic[Spec]):
         self._checkpoints = JobCheckpoints(
             checkpoints_folder(self._service.settings.root, self._claim.job.id),
             {
-                "spec": self._spec.model_dump(mode="json", exclude={"kind"}),
+                "spec": self._spec.model_dump(mode="json", exclude={"kind", "tags"}),
                 **data,
                 "fingerprint": self._bench.served.fingerprint,
             },

@@ -26,6 +26,7 @@ from ptsys.jobs.leases import Leases, finish
 from ptsys.jobs.queue import Queue
 from ptsys.jobs.records import event_value, job_value, record_event
 from ptsys.jobs.redis_server import locate
+from ptsys.library.library import Library
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
 from ptsys.store.datasets import Datasets
@@ -68,6 +69,7 @@ class Service:
         self.keys = ApiKeys(self.database, clock)
         self.models = Models(self.database, settings.root, clock)
         self.leases = Leases(self.database, settings, clock)
+        self.library = Library(self.database, self.prompts, settings.root)
         self._given_queue = queue
         self._found_queue: Queue | None = None
 
@@ -112,6 +114,13 @@ class Service:
         """The owner's job. Raises NotFound."""
         with self.database.reading() as session:
             return job_value(_owned(session, job, owner))
+
+    def unfinished(self, name: str, owner: str) -> Job | None:
+        """The owner's job of that name which has not ended, if there is one."""
+        query = select(JobRow).where(JobRow.owner == owner, JobRow.active_name == name)
+        with self.database.reading() as session:
+            row = session.scalar(query)
+            return None if row is None else job_value(row)
 
     def cancel(self, job: str, owner: str) -> Job:
         """Cancel the owner's job: at once if it waits, after the step under way if it runs (at its

@@ -5,7 +5,6 @@ Every query holds the condition of who may see what, so that nothing else ever l
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -148,7 +147,7 @@ class PromptSearch:
             wanted.append(accuracy.as_string().not_in(_NOT_FINITE))
             wanted.append(accuracy.as_float() >= filters.min_accuracy)
         if filters.created_after is not None:
-            wanted.append(PromptRow.created > _aware(filters.created_after))
+            wanted.append(PromptRow.created > filters.created_after)
         return and_(*wanted)
 
     def _all_words(self, text: str, user: str) -> ColumnElement[bool]:
@@ -198,10 +197,6 @@ def _words(text: str) -> list[str]:
 
 def _number(value: float) -> ColumnElement[float]:
     return literal(float(value), Float)
-
-
-def _aware(moment: datetime.datetime) -> datetime.datetime:
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=datetime.UTC)
 
 
 def _portions(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ptsys.types.model import Value
 from ptsys.types.records import Dataset, Prompt, Visibility
+from ptsys.types.training import Tag, no_nul
 
 Metric = Literal["cosine", "l2", "dot"]
 """How vectors compare; the higher score is the nearer. "l2" scores are negative distances, "dot"
@@ -22,27 +23,38 @@ DEFAULT_KIND: VectorKind = "token"
 QUERY_TAG = "query"
 """Prompts with this tag were trained to search with. They are nobody's results."""
 
+Word = Annotated[str, Field(max_length=200), AfterValidator(no_nul)]
+
 MOST_FOUND = 100  # results of one search
 QUERY_STEPS = 100  # updates of a prompt that is trained to search with
+
+
+def _in_utc(moment: datetime.datetime) -> datetime.datetime:
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=datetime.UTC)
+    try:
+        return moment.astimezone(datetime.UTC)
+    except OverflowError:
+        raise ValueError("there is no such moment in UTC") from None
 
 
 class Filters(Value):
     """Which prompts may be found; what is left out does not matter."""
 
-    model: str | None = Field(default=None, max_length=100, description="Only this model's.")
-    owner: str | None = Field(default=None, max_length=200, description="Only this user's.")
-    tags: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(
-        default=(), max_length=20, description="With all of these."
+    model: Word | None = Field(default=None, description="Only this model's.")
+    owner: Word | None = Field(default=None, description="Only this user's.")
+    tags: tuple[Tag, ...] = Field(default=(), max_length=20, description="With all of these.")
+    licence: Word | None = Field(
+        default=None, description="Under this licence; case does not matter."
     )
-    licence: str | None = Field(
-        default=None, max_length=200, description="Under this licence; case does not matter."
+    visibility: Visibility | None = Field(
+        default=None, description="Private ones of yours, or public ones, or shared ones."
     )
-    visibility: Visibility | None = Field(default=None, description="Seen by so many.")
     min_accuracy: float | None = Field(
         default=None, ge=0, le=1, description="With at least this accuracy on validation rows."
     )
-    created_after: datetime.datetime | None = Field(
-        default=None, description="Made after this moment, in UTC where no zone is told."
+    created_after: Annotated[datetime.datetime, AfterValidator(_in_utc)] | None = Field(
+        default=None, description="Made after this moment; without a zone it is UTC."
     )
 
 

@@ -15,7 +15,8 @@ from etils import epath
 from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput, PtsysError
-from ptsys.library.index import Hit, VectorIndex
+from ptsys.library.index import VectorIndex
+from ptsys.library.ranking import Hit
 from ptsys.library.starts import library_folder, read_start
 from ptsys.library.tensors import start_of, whole_prompt
 from ptsys.library.vectors import prompt_vector

@@ -9,6 +9,7 @@ from ptsys.client.retries import Retries
 from ptsys.client.rows import read_rows
 from ptsys.data.order import BatchOrder
 from ptsys.types.example import Example
+from ptsys.types.library import Found
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.requests import Decoding, Prediction
 from ptsys.types.training import Initialization, Optimizer, TrainingSpec
@@ -19,6 +20,7 @@ __all__ = [
     "Client",
     "Decoding",
     "Example",
+    "Found",
     "Gradients",
     "Initialization",
     "JobHandle",

@@ -60,6 +60,13 @@ class Prompts:
         with self._database.reading() as session:
             return _prompt(session, find_visible(session, PromptRow, reference, user), user)
 
+    def several(self, identifiers: Sequence[str], user: str) -> dict[str, Prompt]:
+        """Those of these prompts that the user may see, by id."""
+        query = select(PromptRow).where(PromptRow.id.in_(identifiers), visible_to(PromptRow, user))
+        with self._database.reading() as session:
+            found = prompt_values(session, list(session.scalars(query)), user)
+        return {prompt.id: prompt for prompt in found}
+
     def general_of(self, prompt: Prompt, user: str, other: str | None = None) -> Prompt:
         """The general prompt that a task-specific one is used with: its own, or the `other` that
         is named.

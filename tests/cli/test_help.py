@@ -26,7 +26,10 @@ COMMANDS = [
         )
     ),
     *(["jobs", name] for name in ("list", "show", "watch", "cancel")),
-    *(["prompts", name] for name in ("list", "show", "export", "import", "delete")),
+    *(
+        ["prompts", name]
+        for name in ("list", "show", "search", "edit", "export", "import", "delete")
+    ),
     *(["keys", name] for name in ("create", "list", "revoke")),
     ["models", "list"],
     ["models", "import"],

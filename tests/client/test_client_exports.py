@@ -15,6 +15,7 @@ def test_the_public_names() -> None:
         "Client",
         "Decoding",
         "Example",
+        "Found",
         "Gradients",
         "Initialization",
         "JobHandle",

@@ -68,6 +68,11 @@ class JobSpec(Value):
     evaluate_every: int = Field(default=100, ge=1)
     checkpoint_every: int = Field(default=50, ge=1)
 
+    @property
+    def planned_steps(self) -> int:
+        """Updates in all, as far as is known before the job begins."""
+        return self.steps
+
 
 class TrainingSpec(JobSpec):
     """A queued training job: one prompt tuned on one dataset through one frozen model."""

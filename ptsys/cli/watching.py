@@ -116,7 +116,8 @@ class Bars:
     def __init__(self, progress: Progress, watched: Sequence[Watched]) -> None:
         self._progress = progress
         self._tasks: list[TaskID] = [
-            progress.add_task(one.title, total=one.job.planned_steps, **_shown(one)) for one in watched
+            progress.add_task(one.title, total=one.job.planned_steps, **_shown(one))
+            for one in watched
         ]
 
     def show(self, watched: Sequence[Watched]) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -275,7 +276,7 @@ def test_stopped_anywhere_it_goes_on_from_there(engine: Engine) -> None:
     thread = threading.Thread(target=work.run)
     thread.start()
     while not any(data.get("stage") == "second-2" for _, data in notebook.events):
-        pass
+        time.sleep(0.01)
     work.stop()
     thread.join(60)
     assert not thread.is_alive()

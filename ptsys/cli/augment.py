@@ -15,7 +15,7 @@ from ptsys.cli.output import Json
 from ptsys.cli.submitting import RowsFile
 from ptsys.errors import InvalidInput
 from ptsys.types.augmentation import AugmentSpec, Strategy
-from ptsys.types.library import Metric
+from ptsys.types.metric import Metric
 
 if TYPE_CHECKING:
     from ptsys.jobs.service import Service

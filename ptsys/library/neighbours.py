@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Collection
@@ -11,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from ptsys.errors import PtsysError
+from ptsys.errors import NotFound, PtsysError
 from ptsys.store.database import Database
 from ptsys.store.prompts import Prompts
 from ptsys.store.tables import DatasetRow, PromptRow
 from ptsys.store.visibility import visible_to
-from ptsys.types.library import Metric
+from ptsys.types.metric import Metric
 from ptsys.types.records import Prompt
 
 logger = logging.getLogger(__name__)
@@ -69,10 +70,11 @@ class SharedStart(Protocol):
 class ExactNeighbours:
     """Reads and compares every prompt that the user may see.
 
-    TO BE REPLACED by `ptsys.library.library.Library.search`, which keeps vectors in an index; the
-    protocol above is all that anybody uses. Prompts are compared by the mean of their tokens' unit
-    changes from the shared start, whose inner product is SPoT's per-token average similarity (Vu
-    et al. 2022, section 4.1).
+    TO BE REPLACED by `ptsys.library.library.Library.search`, which keeps vectors in an index, in
+    `workers.second_prompts` alone: the protocol above is all that anybody uses.
+
+    Prompts are compared by the mean of their tokens' unit changes from the shared start, whose
+    inner product is SPoT's per-token average similarity (Vu et al. 2022, section 4.1).
     """
 
     def __init__(self, database: Database, tensor: ReadsTensor, start: SharedStart) -> None:
@@ -110,7 +112,11 @@ class ExactNeighbours:
         prompts = Prompts(self._database, "")
         with self._database.reading() as session:
             ids = list(session.scalars(query.order_by(PromptRow.id)))
-        return [prompts.get(identifier, user) for identifier in ids]
+        found = []
+        for identifier in ids:
+            with contextlib.suppress(NotFound):  # deleted, or made private, since
+                found.append(prompts.get(identifier, user))
+        return found
 
     def _read(self, prompt: Prompt) -> NDArray[np.float32] | None:
         try:

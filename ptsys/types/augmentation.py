@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from ptsys.types.library import Metric
+from ptsys.types.metric import Metric
 from ptsys.types.training import JobSpec
 
 Strategy = Literal["curriculum", "multitask", "initialization", "auto"]

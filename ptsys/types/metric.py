@@ -1,4 +1,4 @@
-"""Words of the prompt library's search."""
+"""How prompts are compared."""
 
 from __future__ import annotations
 

@@ -26,7 +26,6 @@ from ptsys.jobs.leases import Leases, finish
 from ptsys.jobs.queue import Queue
 from ptsys.jobs.records import event_value, job_value, record_event
 from ptsys.jobs.redis_server import locate
-from ptsys.library.augmentation import check_rows
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
 from ptsys.store.datasets import Datasets
@@ -35,7 +34,7 @@ from ptsys.store.keys import ApiKeys
 from ptsys.store.models import BUILTIN, Models
 from ptsys.store.prompts import Prompts, refuse_taken_names
 from ptsys.store.tables import EventRow, IdempotencyRow, JobDatasetRow, JobRow
-from ptsys.types.augmentation import AugmentSpec
+from ptsys.types.augmentation import AugmentSpec, too_few_rows
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import Event, Job, JobState, Prompt
 from ptsys.types.specs import AnySpec, datasets_of, prompt_names
@@ -287,7 +286,9 @@ class Service:
         """The id of the prompt to search with. Raises InvalidInput for one that does not fit, and
         for too few rows to choose by."""
         if spec.strategy == "auto" and spec.validation is None:
-            check_rows(self.datasets.get(spec.dataset, owner).rows)
+            refusal = too_few_rows(self.datasets.get(spec.dataset, owner).rows)
+            if refusal is not None:
+                raise InvalidInput(refusal, field="validation")
         if spec.query is None:
             return None
         prompt = self._prompt(spec.query, spec, owner, "query", "search with")

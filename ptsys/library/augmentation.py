@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ptsys.data.order import permutation
 from ptsys.errors import InvalidInput
 from ptsys.library.neighbours import Neighbour
-from ptsys.types.augmentation import LEAST_HELD_OUT, AugmentSpec
+from ptsys.types.augmentation import LEAST_HELD_OUT, AugmentSpec, too_few_rows
 from ptsys.types.example import Example
 from ptsys.types.model import Value
 
@@ -184,22 +184,14 @@ def hold_out(rows: Sequence[Example], seed: int) -> tuple[list[Example], list[Ex
     Raises InvalidInput where there are too few.
     """
     scorable = [number for number, row in enumerate(rows) if row.target is not None]
-    check_rows(len(scorable))
+    refusal = too_few_rows(len(scorable))
+    if refusal is not None:
+        raise InvalidInput(refusal, field="validation")
     count = max(LEAST_HELD_OUT, int(len(scorable) * HELD_OUT_SHARE))
     order = permutation(len(scorable), (seed, _HOLD_OUT))
     held = {scorable[place] for place in order[:count].tolist()}
     kept = [row for number, row in enumerate(rows) if number not in held]
     return kept, [rows[number] for number in sorted(held)]
-
-
-def check_rows(rows: int) -> None:
-    """Raise InvalidInput if so many of the user's rows are too few for `auto` to hold some out."""
-    if rows < 2 * LEAST_HELD_OUT:
-        raise InvalidInput(
-            f"'auto' chooses by rows that it holds out, {LEAST_HELD_OUT} at least, and there are "
-            f"{rows} in all; give {2 * LEAST_HELD_OUT}, or rows to score on, or choose a strategy",
-            field="validation",
-        )
 
 
 def _strategies(spec: AugmentSpec, seconds: Sequence[Second]) -> list[str]:

@@ -142,6 +142,16 @@ class AugmentSpec(JobSpec):
         return self
 
 
+def too_few_rows(rows: int) -> str | None:
+    """Why so many of the user's rows are too few for `auto` to hold some out, if they are."""
+    if rows >= 2 * LEAST_HELD_OUT:
+        return None
+    return (
+        f"'auto' chooses by rows that it holds out, {LEAST_HELD_OUT} at least, and there are "
+        f"{rows} in all; give {2 * LEAST_HELD_OUT}, or rows to score on, or choose a strategy"
+    )
+
+
 def _refusal(told: str, *where: str | int) -> ValidationError:
     """An error at a field, as pydantic's own."""
     reason = PydanticCustomError("value_error", "{told}", {"told": told})

@@ -8,7 +8,9 @@ from typing import Any
 from ptsys.engine.engine import Engine
 from ptsys.errors import LeaseLost
 from ptsys.jobs.service import Service
+from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.multitask import MultiTaskSpec
+from workers.augmentation import AugmentRun
 from workers.holds import Halt, Hold
 from workers.loading import Workbench
 from workers.multitask import MultiTaskRun
@@ -26,6 +28,8 @@ def run_job(
     run: Run[Any]
     if isinstance(job.spec, MultiTaskSpec):
         run = MultiTaskRun(job.spec, hold, service, engine, bench, pause)
+    elif isinstance(job.spec, AugmentSpec):
+        run = AugmentRun(job.spec, hold, service, engine, bench, pause)
     else:
         run = TrainingRun(job.spec, hold, service, engine, bench, pause)
     try:

@@ -27,6 +27,8 @@ _SETTINGS = {
     *("optimizer", "batch_size", "length", "steps", "seed", "max_input_length"),
     *("combination", "task_length", "combined_length", "affine_learning_rate"),
     *("mixing", "size_limit"),
+    *("strategy", "neighbours", "rounds", "metric", "minimum_similarity", "weights", "temperature"),
+    *("begin", "start", "query_steps", "second_steps", "own_share", "polish_steps", "budget"),
 }
 _USERS_FAULT = (InvalidInput, NotFound, Conflict)
 _INSIST_SECONDS = 0.5  # between two tries
@@ -41,15 +43,19 @@ class Made:
 
 
 def succeed(
-    service: Service, claim: Claim, made: Sequence[Made], metrics: Mapping[str, float]
+    service: Service,
+    claim: Claim,
+    made: Sequence[Made],
+    metrics: Mapping[str, float],
+    step: int | None = None,
 ) -> Job:
-    """Store the prompts, the job's own first, then record them together with the job's end.
-    Raises LeaseLost."""
+    """Store the prompts, the job's own first, then record them together with the job's end, after
+    `step` updates, or as many as the prompt's. Raises LeaseLost."""
     insist(service, lambda: service.leases.heartbeat(claim))
     for one in made:
         store_part(service.prompts.tensor_path(one.record.id), one.part)
     own, *linked = (one.record for one in made)
-    return insist(service, lambda: service.leases.succeed(claim, own, metrics, linked))
+    return insist(service, lambda: service.leases.succeed(claim, own, metrics, linked, step))
 
 
 def fail(service: Service, claim: Claim, error: BaseException) -> Job:

@@ -82,6 +82,11 @@ class JobSpec(Value):
     checkpoint_every: int = Field(default=50, ge=1)
     tags: tuple[Tag, ...] = Field(default=(), max_length=100, description="Of what it makes.")
 
+    @property
+    def planned_steps(self) -> int:
+        """Updates in all, as far as is known before the job begins."""
+        return self.steps
+
 
 class TrainingSpec(JobSpec):
     """A queued training job: one prompt tuned on one dataset through one frozen model."""

@@ -11,6 +11,7 @@ def test_the_public_names() -> None:
     assert ptsys.Client is ptsys.client.Client
     assert sorted(ptsys.client.__all__) == [
         "Affine",
+        "AugmentSpec",
         "BatchOrder",
         "Client",
         "Decoding",

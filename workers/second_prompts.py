@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput, NotFound
 from ptsys.jobs.service import Service
-from ptsys.library.neighbours import ExactNeighbours, Neighbour, prompts_of_dataset
-from ptsys.prompts.initialization import shared_start
+from ptsys.library.neighbours import Neighbour
 from ptsys.prompts.storage import load_part
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
@@ -26,24 +25,26 @@ class SecondPrompts:
         self._bench = bench
         self._spec = spec
         self._user = user
-        # The seam: `Library.search` takes this one's place.
-        self._neighbours = ExactNeighbours(service.database, self._read, self._start)
 
     def find(self, query: NDArray[np.float32]) -> Sequence[Neighbour]:
         """The second prompts of a query [P, D], best first. Prompts trained on the user's very
         rows are left out: they bring nothing."""
         spec = self._spec
-        exclude = set(prompts_of_dataset(self._service.database, spec.dataset))
+        exclude = set(self._service.prompts.trained_on(spec.dataset))
         if spec.query is not None:
             exclude.add(spec.query)
-        return self._neighbours(
+        found = self._service.library.search(
             query,
             self._user,
-            self._bench.served.fingerprint,
-            count=spec.neighbours,
+            fingerprint=self._bench.served.fingerprint,
             metric=spec.metric,
+            count=spec.neighbours,
             exclude=exclude,
         )
+        return [
+            Neighbour(one.prompt, one.score, None if one.dataset is None else one.dataset.id)
+            for one in found
+        ]
 
     def tensor(self, prompt: str) -> NDArray[np.float32] | None:
         """A second prompt as the model reads it, [Q, D]; None if it is not there any more."""
@@ -69,11 +70,3 @@ class SecondPrompts:
         general = load_part(prompts.tensor_path(prompts.general_of(prompt, self._user).id)).rows
         assert general is not None
         return part.with_general(general, prompt.combination)
-
-    def _start(self, length: int) -> NDArray[np.float32]:
-        return shared_start(
-            length,
-            embeddings=self._bench.embeddings,
-            shared=self._bench.served.initialization,
-            common_pieces=self._bench.common_pieces,
-        )

@@ -9,15 +9,8 @@ from pydantic import BaseModel, Field
 from ptsys.api.forms import Text
 from ptsys.errors import InvalidInput
 from ptsys.types.example import Example
-from ptsys.types.library import (
-    DEFAULT_KIND,
-    MOST_FOUND,
-    QUERY_STEPS,
-    Filters,
-    Found,
-    Metric,
-    VectorKind,
-)
+from ptsys.types.library import DEFAULT_KIND, MOST_FOUND, QUERY_STEPS, Filters, Found, VectorKind
+from ptsys.types.metric import Metric
 from ptsys.types.model import Value
 
 Named = Annotated[Text, Field(max_length=300)]

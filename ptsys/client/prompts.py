@@ -17,7 +17,8 @@ from ptsys.client.rows import Row
 from ptsys.errors import NotFound
 from ptsys.prompts.check import check_prompt
 from ptsys.prompts.safetensors_format import decode, encode
-from ptsys.types.library import DEFAULT_KIND, QUERY_STEPS, Found, Metric, VectorKind
+from ptsys.types.library import DEFAULT_KIND, QUERY_STEPS, Found, VectorKind
+from ptsys.types.metric import Metric
 from ptsys.types.records import Dataset, Prompt, Visibility
 
 SAFETENSORS = "application/x-safetensors"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ptsys.errors import Unavailable
 from ptsys.library.scann_loading import load_scann
-from ptsys.types.library import Metric
+from ptsys.types.metric import Metric
 
 FEWEST = 256  # vectors that a tree with hashing can be trained on
 

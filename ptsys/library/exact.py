@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ptsys.library.ranking import Hit, ranked
 from ptsys.library.rows import Rows
-from ptsys.types.library import Metric
+from ptsys.types.metric import Metric
 
 QUERIES_AT_ONCE = 64
 ROWS_AT_ONCE = 16384

@@ -18,7 +18,7 @@ from ptsys.library.ranking import Hit, directed, ranked
 from ptsys.library.readers_writer import ReadersWriter
 from ptsys.library.rows import Rows, checked
 from ptsys.library.searchers import Searchers
-from ptsys.types.library import Metric
+from ptsys.types.metric import Metric
 
 VISIBLE_EXACT = 20_000  # who sees no more is searched exactly: as fast, and nothing is missed
 SEEN_EXACT = 0.02  # a search that would fetch more than this share is done exactly

@@ -17,7 +17,8 @@ from ptsys.store.database import Database
 from ptsys.store.prompt_search import PromptSearch
 from ptsys.store.prompt_vectors import PromptVectors
 from ptsys.store.prompts import Prompts
-from ptsys.types.library import DEFAULT_KIND, Filters, Found, Metric, VectorKind
+from ptsys.types.library import DEFAULT_KIND, Filters, Found, VectorKind
+from ptsys.types.metric import Metric
 from ptsys.types.records import Prompt
 
 ANY = Filters()

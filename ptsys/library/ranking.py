@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.library.rows import SMALLEST_LENGTH, Rows
-from ptsys.types.library import Metric
+from ptsys.types.metric import Metric
 
 _AT_ONCE = 1 << 22  # numbers gathered at a time: 16 MB
 

@@ -14,7 +14,7 @@ from ptsys.library.ranking import directed
 from ptsys.library.readers_writer import ReadersWriter
 from ptsys.library.rows import Rows
 from ptsys.library.scann_loading import load_scann
-from ptsys.types.library import Metric
+from ptsys.types.metric import Metric
 
 STALE = 0.3  # changed since it was built, as a share: then the tree no longer fits the vectors
 _AT_ONCE = 128  # changes that a new searcher catches up with between two looks at the rows

@@ -23,7 +23,8 @@ from ptsys.library.vectors import prompt_vector
 from ptsys.store.clock import utc_now
 from ptsys.store.prompt_vectors import Listed, PromptVectors
 from ptsys.store.prompts import Prompts
-from ptsys.types.library import Metric, VectorKind
+from ptsys.types.library import VectorKind
+from ptsys.types.metric import Metric
 from ptsys.types.records import Prompt
 
 logger = logging.getLogger(__name__)

@@ -112,6 +112,11 @@ class Prompts:
             rows = session.scalars(query.order_by(PromptRow.created, PromptRow.name))
             return prompt_values(session, list(rows), user)
 
+    def trained_on(self, dataset: str) -> list[str]:
+        """The ids of all prompts that a dataset made, whoever owns them: for the service itself."""
+        with self._database.reading() as session:
+            return list(session.scalars(select(PromptRow.id).where(PromptRow.dataset == dataset)))
+
     def read(self, identifier: str) -> Prompt:
         """The prompt of that id, whoever owns it: for the service itself. Raises NotFound."""
         with self._database.reading() as session:

@@ -11,10 +11,6 @@ from ptsys.types.model import Value
 from ptsys.types.records import Dataset, Prompt, Visibility
 from ptsys.types.training import Tag, no_nul
 
-Metric = Literal["cosine", "l2", "dot"]
-"""How vectors compare; the higher score is the nearer. "l2" scores are negative distances, "dot"
-is the inner product."""
-
 VectorKind = Literal["mean", "token", "projection"]
 """What is made of a prompt to compare it by; see `ptsys.library.vectors`."""
 

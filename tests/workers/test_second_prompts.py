@@ -11,6 +11,7 @@ import tiny_model
 
 from ptsys.config import Settings
 from ptsys.jobs.service import Service
+from ptsys.library.starts import write_start
 from ptsys.prompts.storage import save_tensor
 from ptsys.store.clock import utc_now
 from ptsys.types.augmentation import AugmentSpec
@@ -25,6 +26,8 @@ START = np.zeros((8, 4), np.float32)
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     service = Service(Settings(data_dir=tmp_path, redis_url=None, database_url=None))
+    for fingerprint in ("f", "g"):
+        write_start(tmp_path, fingerprint, START)
     yield service
     service.close()
 
@@ -46,9 +49,8 @@ def keep(service: Service, name: str, rows: np.ndarray, owner: str = "bob", **fi
 
 
 def sources(service: Service, **fields: Any) -> SecondPrompts:
-    """Those of ann, on a model whose prompts all start at zero."""
-    served = SimpleNamespace(fingerprint="f", initialization=START)
-    bench: Any = SimpleNamespace(served=served, embeddings=START, common_pieces=[0])
+    """Those of ann, on a model whose prompts all start at zero (`START`)."""
+    bench: Any = SimpleNamespace(served=SimpleNamespace(fingerprint="f"))
     spec = AugmentSpec(name="n", **{"dataset": "ds-own", "neighbours": 2, **fields})
     return SecondPrompts(service, bench, spec, "ann")
 
@@ -66,7 +68,7 @@ def test_the_nearest_come_first_whatever_their_length(service: Service) -> None:
     assert found[1].similarity == pytest.approx(2**-0.5, abs=1e-4)
     by_distance = sources(service, metric="l2", neighbours=3).find(towards(1, 0, 0, 0))
     assert [one.prompt.id for one in by_distance] == [near, mid, far]
-    assert by_distance[2].similarity == pytest.approx(-2)
+    assert by_distance[2].similarity == pytest.approx(-4)  # squared
 
 
 def test_what_is_not_anns_to_see_or_of_no_use_is_not_found(service: Service) -> None:
@@ -116,7 +118,6 @@ def test_a_task_specific_prompt_is_read_with_its_general_one(service: Service) -
         service, "g.t", towards(1, 0, 0, 0), general=general, combination="concat", task="t"
     )
     assert sources(service).tensor(task) is None  # the general one is not ann's to see
-    assert sources(service).find(towards(1, 0, 0, 0)) == []
     service.prompts.update("g", "bob", visibility="public")
     expected = np.concatenate([towards(0, 1, 0, 0), towards(1, 0, 0, 0)])
     np.testing.assert_array_equal(sources(service).tensor(task), expected)

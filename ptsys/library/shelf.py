@@ -28,11 +28,11 @@ from ptsys.types.records import Prompt
 
 logger = logging.getLogger(__name__)
 
-_OVERLAP = datetime.timedelta(seconds=30)
+_OVERLAP = datetime.timedelta(seconds=120)
 """What changed so long before the newest change seen is looked at again: clocks differ, and a
 transaction becomes visible later than the moment it writes."""
 
-_AUDIT_SECONDS = 3600.0  # between two looks at all prompts, which mend whatever was missed
+_AUDIT_SECONDS = 3600.0  # between two looks at all prompts
 _COMPUTED_AT_ONCE = 256
 _VISIBILITIES = ("private", "shared", "public")
 _PRIVATE, _SHARED, _PUBLIC = range(3)
@@ -82,14 +82,15 @@ class Shelf:
 
     # ---- up to date -----------------------------------------------------------------------
 
-    def refresh(self) -> None:
-        """Learn what changed in the database since the last time; at first, and now and then,
-        look at everything, so that nothing stays missed. Raises Unavailable."""
+    def refresh(self, *, audit: bool = False) -> None:
+        """Learn what changed in the database since the last time, at first everything. With
+        `audit`, look at everything again when that was long ago, which takes seconds for a
+        million prompts, so that nothing stays missed. Raises Unavailable."""
         with self._refreshing:
             if self._newest is None:
                 self._load()
             now = time.monotonic()
-            whole = self._newest is None or now - self._audited > _AUDIT_SECONDS
+            whole = self._newest is None or (audit and now - self._audited > _AUDIT_SECONDS)
             since = None if whole or self._newest is None else self._newest - _OVERLAP
             listed = list(self._vectors.changed(self.fingerprint, since))
             fresh = [one for one in listed if self._recent.get(one.id) != one.changed]

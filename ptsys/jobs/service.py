@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import hashlib
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
@@ -26,7 +28,6 @@ from ptsys.jobs.leases import Leases, finish
 from ptsys.jobs.queue import Queue
 from ptsys.jobs.records import event_value, job_value, record_event
 from ptsys.jobs.redis_server import locate
-from ptsys.library.library import Library
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
 from ptsys.store.datasets import Datasets
@@ -40,6 +41,9 @@ from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import Event, Job, JobState, Prompt
 from ptsys.types.specs import AnySpec, datasets_of, prompt_names
 from ptsys.types.training import Initialization, TrainingSpec
+
+if TYPE_CHECKING:
+    from ptsys.library.library import Library
 
 _LONGEST_KEY = 200
 _FIRST_POLL, _LAST_POLL = 0.05, 0.5  # seconds between two looks at the database
@@ -70,9 +74,15 @@ class Service:
         self.keys = ApiKeys(self.database, clock)
         self.models = Models(self.database, settings.root, clock)
         self.leases = Leases(self.database, settings, clock)
-        self.library = Library(self.database, self.prompts, settings.root)
         self._given_queue = queue
         self._found_queue: Queue | None = None
+
+    @functools.cached_property
+    def library(self) -> Library:
+        """Search over the stored prompts. Few processes want it, and it brings numpy."""
+        from ptsys.library.library import Library
+
+        return Library(self.database, self.prompts, self.settings.root)
 
     def submit(
         self,

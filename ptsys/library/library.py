@@ -81,7 +81,7 @@ class Library:
         """Bring the index up to date with the database, and save it if enough has changed: what
         a worker does now and then. Raises Unavailable."""
         shelf = self._shelf(fingerprint, kind)
-        shelf.refresh()
+        shelf.refresh(audit=True)
         since = time.monotonic() - self._saved.get((fingerprint, kind), -_SAVE_SECONDS)
         if shelf.unsaved > _SAVE_SHARE * len(shelf) or (shelf.unsaved and since >= _SAVE_SECONDS):
             shelf.save()

@@ -7,7 +7,7 @@ import datetime
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,11 +29,11 @@ from ptsys.types.records import Prompt
 
 logger = logging.getLogger(__name__)
 
-_OVERLAP = datetime.timedelta(seconds=30)
-"""What changed so long before the newest change seen is looked at again: clocks differ, and a
-transaction becomes visible later than the moment it writes."""
+_OVERLAP = datetime.timedelta(seconds=120)
+"""What changed so long before the last look is looked at again: clocks differ, and a transaction
+becomes visible later than the moment it writes."""
 
-_AUDIT_SECONDS = 3600.0  # between two looks at all prompts, which mend whatever was missed
+_AUDIT_SECONDS = 3600.0  # between two looks at all prompts
 _COMPUTED_AT_ONCE = 256
 _VISIBILITIES = ("private", "shared", "public")
 _PRIVATE, _SHARED, _PUBLIC = range(3)
@@ -72,8 +72,8 @@ class Shelf:
         self._index = VectorIndex(self._start.shape[1])
         self._viewers = _Viewers.none()
         self._codes: dict[str, int] = {}  # users, as `_viewers` has them
-        self._newest: datetime.datetime | None = None
-        self._recent: dict[str, datetime.datetime] = {}  # what the overlap would show again
+        self._looked: datetime.datetime | None = None
+        self._recent: dict[str, datetime.datetime] = {}  # what the overlap shows again
         self._unreadable: set[str] = set()
         self._audited = 0.0
         self.unsaved = 0
@@ -83,22 +83,24 @@ class Shelf:
 
     # ---- up to date -----------------------------------------------------------------------
 
-    def refresh(self) -> None:
-        """Learn what changed in the database since the last time; at first, and now and then,
-        look at everything, so that nothing stays missed. Raises Unavailable."""
+    def refresh(self, *, audit: bool = False) -> None:
+        """Learn what changed in the database since the last time, at first everything. With
+        `audit`, look at everything again when that was long ago, which takes seconds for a
+        million prompts, so that nothing stays missed. Raises Unavailable."""
         with self._refreshing:
-            if self._newest is None:
+            if self._looked is None:
                 self._load()
-            now = time.monotonic()
-            whole = self._newest is None or now - self._audited > _AUDIT_SECONDS
-            since = None if whole or self._newest is None else self._newest - _OVERLAP
+            now, looked = time.monotonic(), utc_now()
+            whole = self._looked is None or (audit and now - self._audited > _AUDIT_SECONDS)
+            since = None if whole or self._looked is None else self._looked - _OVERLAP
             listed = list(self._vectors.changed(self.fingerprint, since))
-            fresh = [one for one in listed if self._recent.get(one.id) != one.changed]
-            self._take(listed if whole else fresh)
+            self._take([one for one in listed if self._recent.get(one.id) != one.changed])
             if whole:
                 self._drop_others({one.id for one in listed if one.indexed})
                 self._audited = now
-            self._remember(listed)
+            self._looked = looked
+            edge = looked - _OVERLAP
+            self._recent = {one.id: one.changed for one in listed if one.changed > edge}
 
     def drop(self, ids: Sequence[str]) -> None:
         """Forget prompts that are gone."""
@@ -165,14 +167,6 @@ class Shelf:
         gone = [one for one in ids if one is not None and one not in kept]
         if gone:
             self.drop(gone)
-
-    def _remember(self, listed: Iterable[Listed]) -> None:
-        """From when on to look next time, and what was seen since then."""
-        moments = {**self._recent, **{one.id: one.changed for one in listed}}
-        newest = max([*moments.values(), self._newest or _EARLIEST])
-        self._newest = min(newest, utc_now())  # a clock that is ahead must not hide the others
-        edge = self._newest - _OVERLAP
-        self._recent = {one: moment for one, moment in moments.items() if moment > edge}
 
     # ---- vectors --------------------------------------------------------------------------
 
@@ -271,6 +265,3 @@ class _Viewers(NamedTuple):
             np.concatenate([self.owners, np.full(more, _NOBODY, np.int32)]),
             np.concatenate([self.visibilities, np.full(more, _PRIVATE, np.int8)]),
         )
-
-
-_EARLIEST = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)

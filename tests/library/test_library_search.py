@@ -17,7 +17,7 @@ from ptsys.library.starts import library_folder
 from ptsys.prompts.multitask import TaskPart
 from ptsys.prompts.storage import save_part
 from ptsys.store.clock import utc_now
-from ptsys.store.tables import PromptVectorRow
+from ptsys.store.tables import PromptRow, PromptVectorRow
 from ptsys.types.example import Example
 from ptsys.types.library import DEFAULT_KIND, Filters, Found
 from ptsys.types.records import Parent
@@ -183,14 +183,31 @@ def test_a_change_that_becomes_visible_late_is_not_missed(
     shelves: Shelves, library: Library
 ) -> None:
     """As one of a transaction that took some seconds, or of a clock that is behind."""
-    from ptsys.store.tables import PromptRow
-
     shelves.add("now", AXES[0])
     assert len(near(library, "ann")) == 1
     late = shelves.add("late", AXES[1])
     with shelves.database.session() as session:
-        session.get_one(PromptRow, late.id).changed = utc_now() - datetime.timedelta(seconds=20)
+        session.get_one(PromptRow, late.id).changed = utc_now() - datetime.timedelta(seconds=60)
     assert sorted(names(near(library, "ann"))) == ["late", "now"]
+
+
+def test_an_audit_mends_what_was_missed(
+    shelves: Shelves, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the row of a transaction that took an hour, and one that was deleted by hand."""
+    gone = shelves.add("gone", AXES[0])
+    library.refresh(FINGERPRINT)
+    late = shelves.add("late", AXES[1])
+    with shelves.database.session() as session:
+        session.get_one(PromptRow, late.id).changed = utc_now() - datetime.timedelta(hours=1)
+    assert names(near(library, "ann")) == ["gone"]
+    monkeypatch.setattr("ptsys.library.shelf._AUDIT_SECONDS", 0.0)
+    shelves.prompts.delete(gone.id, "ann")
+    library.refresh(FINGERPRINT)
+    dropped: list[str] = []
+    monkeypatch.setattr(Shelf, "drop", lambda _, ids: dropped.extend(ids))
+    assert names(near(library, "ann")) == ["late"]
+    assert dropped == []  # the audit had taken it out
 
 
 def test_an_index_is_saved_and_a_damaged_one_made_anew(shelves: Shelves) -> None:

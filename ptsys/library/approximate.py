@@ -31,7 +31,7 @@ class Tuning:
 
 def tuning(count: int, dimension: int, metric: Metric) -> Tuning:
     """For `count` vectors: recall@10 of at least 0.95 on clustered data."""
-    leaves = max(round(4 * math.sqrt(count)), 8)
+    leaves = max(round(2 * math.sqrt(count)), 8)
     to_search = max(round(0.75 * math.sqrt(leaves)), 8)
     block = max(1, min(8, dimension // 256, dimension), min(2, dimension))
     return Tuning(leaves, min(to_search, leaves), 300 if metric == "l2" else 150, block)
@@ -128,7 +128,7 @@ def _build(vectors: NDArray[np.float32], metric: Metric, chosen: Tuning) -> Any:
     if scann is None:
         raise Unavailable("ScaNN does not run on this machine")
     measure = "squared_l2" if metric == "l2" else "dot_product"
-    sample = min(len(vectors), 64 * chosen.leaves, 250_000)
+    sample = min(len(vectors), 50 * chosen.leaves)
     builder = scann.builder(vectors, 10, measure).tree(
         num_leaves=chosen.leaves,
         num_leaves_to_search=chosen.leaves_to_search,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 
@@ -451,7 +452,8 @@ def test_what_changes_while_a_searcher_is_built_is_in_it(monkeypatch: pytest.Mon
 def test_without_scann_all_is_exact_and_it_is_said_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "scann", None)
+    for name in ("scann", "scann.scann_ops.py"):
+        monkeypatch.setitem(sys.modules, name, None)
     scann_loading.load_scann.cache_clear()
     try:
         vectors = clustered(1000, 8)

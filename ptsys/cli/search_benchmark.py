@@ -8,7 +8,7 @@ from typing import get_args
 
 from ptsys.cli.output import messages, note, percent, print_json, print_table
 from ptsys.library.benchmark import SearchResult, measure
-from ptsys.types.library import Metric
+from ptsys.types.metric import Metric
 
 
 def main(sizes: Sequence[int], dimension: int, metrics: Sequence[str], as_json: bool) -> None:

@@ -19,7 +19,7 @@ from ptsys.errors import Unavailable
 from ptsys.library.clustered_vectors import clustered_vectors
 from ptsys.library.index import VectorIndex
 from ptsys.library.ranking import Hit
-from ptsys.types.library import Metric
+from ptsys.types.metric import Metric
 
 QUERIES = 1000
 COUNT = 10

@@ -17,7 +17,7 @@ from ptsys.errors import InvalidInput, NotFound
 from ptsys.library import approximate, exact, index, scann_loading
 from ptsys.library.index import VectorIndex
 from ptsys.library.ranking import Hit
-from ptsys.types.library import Metric
+from ptsys.types.metric import Metric
 
 METRICS: tuple[Metric, ...] = ("cosine", "l2", "dot")
 

@@ -27,7 +27,7 @@ class SecondPrompts:
         self._user = user
 
     def find(self, query: NDArray[np.float32]) -> Sequence[Neighbour]:
-        """The second prompts of a query [P, D], best first. Prompts trained on the user's very
+        """The candidates for second prompts of a query [P, D], best first. Prompts trained on the user's very
         rows are left out: they bring nothing."""
         spec = self._spec
         exclude = set(self._service.prompts.trained_on(spec.dataset))
@@ -38,7 +38,7 @@ class SecondPrompts:
             self._user,
             fingerprint=self._bench.served.fingerprint,
             metric=spec.metric,
-            count=spec.neighbours,
+            count=max(spec.candidates, spec.neighbours),
             exclude=exclude,
         )
         return [

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Weights = Literal["similarity", "equal"]
 Begin = Literal["query", "shared"]
-Start = Literal["nearest", "combination"]
+Start = Literal["best", "nearest", "combination"]
 
 _UNSET = AugmentSpec(name="unset", dataset="unset")  # every default is the spec's
 
@@ -57,9 +57,10 @@ def augment(
     strategy: Annotated[
         Strategy, typer.Option(help="How the library helps; auto tries the others.")
     ] = _UNSET.strategy,
-    neighbours: Annotated[
-        int, typer.Option(help="Second prompts to look for.")
-    ] = _UNSET.neighbours,
+    neighbours: Annotated[int, typer.Option(help="Second prompts to use.")] = _UNSET.neighbours,
+    candidates: Annotated[
+        int, typer.Option(help="Found prompts to try on your rows, of which the best are used.")
+    ] = _UNSET.candidates,
     rounds: Annotated[
         int, typer.Option(help="How often; the result is the next one's query.")
     ] = _UNSET.rounds,
@@ -84,7 +85,7 @@ def augment(
         Begin, typer.Option(help="Where a curriculum or a mixture starts.")
     ] = _UNSET.begin,
     start: Annotated[
-        Start, typer.Option(help="Where initialization starts: the nearest, or all combined.")
+        Start, typer.Option(help="Where initialization starts: the best on your rows, or others.")
     ] = _UNSET.start,
     query_steps: Annotated[
         int, typer.Option(help="Updates that make the query, unless PROMPT is it.")
@@ -101,6 +102,12 @@ def augment(
     polish_steps: Annotated[
         int, typer.Option(help="Updates on your rows alone after a mixture.")
     ] = _UNSET.polish_steps,
+    own_learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="On your rows alone, after others'.", show_default="a third of --learning-rate"
+        ),
+    ] = None,
     budget: Annotated[
         int | None,
         typer.Option(help="For auto: the most updates in all.", show_default="as many as it takes"),
@@ -146,6 +153,7 @@ def augment(
             "query": None if query is None else query.id,
             "strategy": strategy,
             "neighbours": neighbours,
+            "candidates": candidates,
             "rounds": rounds,
             "metric": metric,
             "minimum_similarity": minimum_similarity,
@@ -158,6 +166,7 @@ def augment(
             "steps": steps,
             "own_share": own_share,
             "polish_steps": polish_steps,
+            "own_learning_rate": own_learning_rate,
             "budget": budget,
             "model": model or (where.settings.model if query is None else query.model),
             "length": length or (_UNSET.length if query is None else query.length),

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.engine.augmentation_choice import best_of
-from ptsys.engine.augmentation_scores import score
+from ptsys.engine.augmentation_scores import score, tried
 from ptsys.engine.augmentation_stages import StageRows, read_stage, stage_task
 from ptsys.engine.augmentation_state import State, Way
 from ptsys.engine.augmentation_task import AugmentationTask, Augmented, Listener, Sources
@@ -112,6 +112,8 @@ class Augmentation:
     def _next_round(self, best: Augmented) -> None:
         state = self.state
         found = self._sources.find(best.prompt)
+        if len(found) > self._spec.neighbours:
+            found = tried(self._engine, self._task, self._sources, found, self._wait)
         number, step = state.round + 1, state.step
         plan = round_plan(self._spec, found, self._left(number, step))
         self.state = State(

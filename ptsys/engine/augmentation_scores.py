@@ -1,4 +1,4 @@
-"""How good the prompts of an augmentation's chains are on the validation rows."""
+"""How good prompts are: found ones on the user's rows, made ones on those to score on."""
 
 from __future__ import annotations
 
@@ -9,11 +9,39 @@ from typing import Any
 
 from ptsys.data.metrics import summarize
 from ptsys.engine.augmentation_state import Way
-from ptsys.engine.augmentation_task import AugmentationTask
+from ptsys.engine.augmentation_task import AugmentationTask, Sources
 from ptsys.engine.engine import CALL_ROWS, Engine
+from ptsys.library.neighbours import Neighbour
 from ptsys.types.requests import Decoding
 
 Wait = Callable[[concurrent.futures.Future[Any]], Any]
+
+
+def tried(
+    engine: Engine,
+    task: AugmentationTask,
+    sources: Sources,
+    found: Sequence[Neighbour],
+    wait: Wait,
+) -> list[Neighbour]:
+    """The neighbours with their loss on the user's own rows, which none of them has seen, so that
+    it tells well what a prompt knows of the task; the first 64 rows are enough for that. A prompt
+    that cannot be read has none."""
+    inputs, targets = task.examples.inputs[:CALL_ROWS], task.examples.targets[:CALL_ROWS]
+    longest = (task.examples.max_input, task.examples.max_target)
+    asked: list[concurrent.futures.Future[Any] | None] = []
+    for one in found:
+        prompt = sources.tensor(one.prompt.id)
+        if prompt is None:
+            asked.append(None)
+            continue
+        asked.append(
+            engine.encoded_gradients(inputs, targets, prompt, user=task.user, longest=longest)
+        )
+    return [
+        one if future is None else dataclasses.replace(one, loss=float(wait(future).loss))
+        for one, future in zip(found, asked, strict=True)
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

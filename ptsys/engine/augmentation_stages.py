@@ -73,7 +73,9 @@ def stage_task(
 
 
 def _stage_spec(task: AugmentationTask, stage: Stage) -> TrainingSpec:
-    spec = task.spec
+    spec, optimizer = task.spec, task.spec.optimizer
+    if stage.learning_rate is not None:
+        optimizer = optimizer.model_copy(update={"learning_rate": stage.learning_rate})
     return TrainingSpec(
         name=spec.name,
         model=spec.model,
@@ -81,7 +83,7 @@ def _stage_spec(task: AugmentationTask, stage: Stage) -> TrainingSpec:
         steps=stage.steps,
         length=spec.length,
         batch_size=spec.batch_size,
-        optimizer=spec.optimizer,
+        optimizer=optimizer,
         seed=spec.seed,
         evaluate_every=spec.evaluate_every,
         checkpoint_every=spec.checkpoint_every,

@@ -37,12 +37,14 @@ Origin = Literal["shared", "query", "seconds"]
 
 class Second(Value):
     """A second prompt: its `similarity` to the query and its `weight` among the others, which sum
-    to 1; `dataset` is what it was trained on, if that is the user's to see."""
+    to 1; `dataset` is what it was trained on, if that is the user's to see, `loss` its own on the
+    user's rows, if it was tried."""
 
     prompt: str
     similarity: float
     weight: float
     dataset: str | None = None
+    loss: float | None = None
 
 
 class Part(Value):
@@ -55,11 +57,13 @@ class Part(Value):
 
 
 class Stage(Value):
-    """So many updates on rows of these parts, from the prompt of the stage before."""
+    """So many updates on rows of these parts, from the prompt of the stage before, at the
+    optimizer's learning rate or this one."""
 
     name: str
     data: tuple[Part, ...]
     steps: int
+    learning_rate: float | None = None
 
 
 class Chain(Value):
@@ -110,7 +114,7 @@ def round_plan(spec: AugmentSpec, found: Sequence[Neighbour], left: int | None =
     - curriculum: second datasets from the least to the most similar, then the user's own rows;
     - multitask: all mixed, the user's rows with `own_share`, the others by weight; then
       `polish_steps` on the user's rows alone;
-    - initialization: from the nearest second prompt, or all combined, on the user's rows;
+    - initialization: from one second prompt, or all combined, on the user's rows;
     - auto: these three, and the query as it is.
 
     Without anything to use it is plain training from the query. `left` are the updates that the
@@ -131,9 +135,12 @@ def round_plan(spec: AugmentSpec, found: Sequence[Neighbour], left: int | None =
 
 
 def weighted(spec: AugmentSpec, found: Sequence[Neighbour]) -> tuple[Second, ...]:
-    """The neighbours that are similar enough, nearest first, with their weights."""
+    """Of the neighbours that are similar enough those with the lowest loss on the user's rows, or
+    the nearest if none was tried on them; nearest first, with their weights."""
     least = -math.inf if spec.minimum_similarity is None else spec.minimum_similarity
-    kept = [one for one in found if one.similarity >= least][: spec.neighbours]
+    kept = [one for one in found if one.similarity >= least]
+    kept.sort(key=lambda one: (_loss(one), -one.similarity, one.prompt.id))
+    kept = kept[: spec.neighbours]
     kept.sort(key=lambda one: (-one.similarity, one.prompt.id))
     if spec.weights == "equal":
         weights = np.full(len(kept), 1 / max(len(kept), 1))
@@ -145,9 +152,14 @@ def weighted(spec: AugmentSpec, found: Sequence[Neighbour]) -> tuple[Second, ...
             similarity=float(one.similarity),
             weight=float(weight),
             dataset=one.dataset,
+            loss=one.loss,
         )
         for one, weight in zip(kept, weights, strict=True)
     )
+
+
+def _loss(one: Neighbour | Second) -> float:
+    return one.loss if one.loss is not None and math.isfinite(one.loss) else math.inf
 
 
 def softmax(values: Sequence[float], temperature: float) -> NDArray[np.float64]:
@@ -211,9 +223,13 @@ def _chain(name: str, spec: AugmentSpec, seconds: Sequence[Second]) -> Chain:
         return Chain(name=name, origin=spec.begin, stages=_curriculum(spec, seconds))
     if name == "multitask":
         return Chain(name=name, origin=spec.begin, stages=_mixture(spec, seconds))
-    first = seconds[0].model_copy(update={"weight": 1.0})
-    start = (first,) if spec.start == "nearest" else tuple(seconds)
-    return Chain(name=name, origin="seconds", stages=(_own(spec.steps),), start=start)
+    if spec.start == "combination":
+        start = tuple(seconds)
+    else:
+        first = seconds[0] if spec.start == "nearest" else min(seconds, key=_loss)
+        start = (first.model_copy(update={"weight": 1.0}),)
+    own = _own(spec.steps, spec.gentle_rate)
+    return Chain(name=name, origin="seconds", stages=(own,), start=start)
 
 
 def _curriculum(spec: AugmentSpec, seconds: Sequence[Second]) -> tuple[Stage, ...]:
@@ -228,7 +244,7 @@ def _curriculum(spec: AugmentSpec, seconds: Sequence[Second]) -> tuple[Stage, ..
             )
             for number, part in enumerate(parts, start=1)
         ),
-        _own(spec.steps),
+        _own(spec.steps, spec.gentle_rate),
     )
 
 
@@ -239,7 +255,7 @@ def _mixture(spec: AugmentSpec, seconds: Sequence[Second]) -> tuple[Stage, ...]:
         part.model_copy(update={"rate": (1 - spec.own_share) * part.rate / total}) for part in parts
     ]
     mixed = Stage(name="mixture", data=(Part(rate=spec.own_share), *others), steps=spec.steps)
-    return (mixed, _own(spec.polish_steps)) if spec.polish_steps else (mixed,)
+    return (mixed, _own(spec.polish_steps, spec.gentle_rate)) if spec.polish_steps else (mixed,)
 
 
 def _datasets(seconds: Sequence[Second]) -> list[Part]:
@@ -256,8 +272,8 @@ def _datasets(seconds: Sequence[Second]) -> list[Part]:
     return list(parts.values())
 
 
-def _own(steps: int) -> Stage:
-    return Stage(name="own", data=(Part(),), steps=steps)
+def _own(steps: int, learning_rate: float | None = None) -> Stage:
+    return Stage(name="own", data=(Part(),), steps=steps, learning_rate=learning_rate)
 
 
 def _within(plan: Plan, left: int) -> tuple[Chain, ...]:

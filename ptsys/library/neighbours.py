@@ -10,8 +10,10 @@ from ptsys.types.records import Prompt
 @dataclasses.dataclass(frozen=True)
 class Neighbour:
     """A prompt that the user may see and its similarity to a query; `dataset` is the id of what
-    it was trained on, if that is there and the user's to see too."""
+    it was trained on, if that is there and the user's to see too, and `loss` that on the user's
+    rows (nats a token), if it was tried on them."""
 
     prompt: Prompt
     similarity: float
     dataset: str | None = None
+    loss: float | None = None

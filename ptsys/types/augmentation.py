@@ -43,7 +43,15 @@ class AugmentSpec(JobSpec):
         description="A stored prompt to search with, as it is; unset, one is trained on the rows.",
     )
     strategy: Strategy = "auto"
-    neighbours: int = Field(default=3, ge=1, le=32, description="Second prompts to look for.")
+    neighbours: int = Field(default=3, ge=1, le=32, description="Second prompts to use.")
+    candidates: int = Field(
+        default=24,
+        ge=1,
+        le=256,
+        description="Prompts that the search brings. Each is tried on the user's rows, and the "
+        "`neighbours` that answer them with the lowest loss are the second prompts; with no more "
+        "candidates than neighbours the search alone decides.",
+    )
     rounds: int = Field(default=1, ge=1, le=8, description="The result is the next one's query.")
     metric: Metric = "cosine"
     minimum_similarity: float | None = Field(
@@ -65,10 +73,11 @@ class AugmentSpec(JobSpec):
         description="Where a curriculum or a mixture starts: at the query prompt, which is "
         "retrained so, or at the model's shared start.",
     )
-    start: Literal["nearest", "combination"] = Field(
-        default="nearest",
-        description="Where `initialization` starts: at the nearest second prompt, or at all, "
-        "their changes from the shared start added by weight.",
+    start: Literal["best", "nearest", "combination"] = Field(
+        default="best",
+        description="Where `initialization` starts: at the second prompt that answers the user's "
+        "rows best, at the most similar one, or at all, their changes from the shared start added "
+        "by weight.",
     )
     query_steps: int = Field(
         default=100, ge=1, le=1_000_000, description="Updates that make the query prompt."
@@ -94,6 +103,13 @@ class AugmentSpec(JobSpec):
         le=1_000_000,
         description="Updates on the user's own rows alone after a mixture.",
     )
+    own_learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1000,
+        description="On the user's own rows alone, after others' or from a second prompt; unset, a "
+        "third of the optimizer's, as a few rows at the full rate undo what came before.",
+    )
     budget: int | None = Field(
         default=None,
         ge=1,
@@ -113,6 +129,11 @@ class AugmentSpec(JobSpec):
         }[self.strategy]
         planned = self.own_query_steps + self.rounds * own
         return planned if self.budget is None else min(planned, self.budget)
+
+    @property
+    def gentle_rate(self) -> float:
+        """The learning rate on the user's own rows after what others brought."""
+        return self.own_learning_rate or self.optimizer.learning_rate / 3
 
     @property
     def own_query_steps(self) -> int:

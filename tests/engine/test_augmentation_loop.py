@@ -110,6 +110,7 @@ def spec(strategy: str, **fields: Any) -> AugmentSpec:
         "steps": 6,
         "polish_steps": 2,
         "optimizer": Optimizer(kind="adamw", learning_rate=0.1),
+        "own_learning_rate": 0.1,
     }
     return AugmentSpec.model_validate({**values, **fields})
 
@@ -180,6 +181,46 @@ def test_an_initialization_starts_at_the_nearest_second_prompt(engine: Engine) -
     parent = result.parents[0]
     assert (parent.prompt, parent.role, parent.weight) == ("pr-a", "start", 1.0)
     assert library.read == []
+
+
+def losses_on_own_rows(engine: Engine, library: Library) -> dict[str, float]:
+    """Of every prompt of the library."""
+    inputs, targets = [row.input for row in OWN], [row.target or "" for row in OWN]
+    prompts = {one.prompt.id: library.tensor(one.prompt.id) for one in library.found}
+    return {
+        name: engine.gradients(inputs, targets, prompt).result().loss
+        for name, prompt in prompts.items()
+    }
+
+
+def test_of_more_candidates_those_that_answer_the_rows_best_are_used(engine: Engine) -> None:
+    library = Library()
+    losses = losses_on_own_rows(engine, library)
+    least = min(losses, key=losses.__getitem__)
+    result, notebook = run(engine, spec("initialization", neighbours=1), library)
+    assert {parent.prompt for parent in result.parents} == {least}
+    [found] = [data["seconds"] for _, data in notebook.events if "seconds" in data]
+    assert found[0]["loss"] == pytest.approx(losses[least], rel=1e-4)
+
+
+def test_the_start_is_the_best_or_the_nearest_of_the_second_prompts(engine: Engine) -> None:
+    library = Library()
+    losses = losses_on_own_rows(engine, library)
+    used = sorted(losses, key=losses.__getitem__)[:2]
+    for start, wanted in (("best", used[0]), ("nearest", min(used))):  # pr-a is the most alike
+        result, _ = run(engine, spec("initialization", neighbours=2, start=start), library)
+        assert {parent.prompt for parent in result.parents} == {wanted}
+
+
+def test_own_rows_after_others_are_learned_gently(engine: Engine) -> None:
+    gentle = spec("initialization", own_learning_rate=None)
+    assert gentle.gentle_rate == pytest.approx(0.1 / 3)
+    whole, _ = run(engine, spec("initialization", start="nearest"))
+    careful, _ = run(engine, spec("initialization", start="nearest", own_learning_rate=1e-3))
+    start = Library().tensor("pr-a")
+    assert start is not None
+    moved = [np.abs(made.prompt - start[-8:]).max() for made in (careful, whole)]
+    assert moved[0] < 0.1 * moved[1]
 
 
 def test_a_mixture_sees_all_and_a_vanished_dataset_is_left_out(engine: Engine) -> None:

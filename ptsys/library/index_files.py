@@ -76,13 +76,14 @@ class Saved:
             if str(_check(tensors)) != notes.get("check"):
                 raise ValueError("damaged")
             return cls._of(tensors)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise InvalidInput(
                 f"{folder} holds no vector index; build it", field="folder"
             ) from None
         except (
             ValueError,
-            KeyError,
+            TypeError,
+            LookupError,
             OSError,
             AttributeError,
             safetensors.SafetensorError,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.groups import Shape
+from ptsys.engine.workbench import Workbench, load_workbench
 from ptsys.errors import PtsysError, Unavailable
 from ptsys.jobs.cancellations import Cancellations
 from ptsys.jobs.leases import Claim
@@ -21,7 +22,6 @@ from ptsys.jobs.service import Service
 from workers.holds import Halt, Hold, Holds
 from workers.interactive import Interactive
 from workers.job import run_job
-from workers.loading import Workbench, load_workbench
 from workers.serving import ServeLoop
 
 logger = logging.getLogger(__name__)

@@ -47,3 +47,15 @@ def datasets_of(spec: AnySpec) -> list[str]:
 def prompt_names(spec: AnySpec) -> list[str]:
     """The names of the prompts that a job makes, the one it is called by first."""
     return [spec.name] if isinstance(spec, TrainingSpec) else spec.prompt_names
+
+
+_SETTINGS = {
+    *("optimizer", "batch_size", "length", "steps", "seed", "max_input_length"),
+    *("combination", "task_length", "combined_length", "affine_learning_rate"),
+    *("mixing", "size_limit"),
+}
+
+
+def hyperparameters(spec: AnySpec) -> dict[str, Any]:
+    """What of a spec is recorded with the prompts that are trained by it, as JSON."""
+    return spec.model_dump(mode="json", include=_SETTINGS)

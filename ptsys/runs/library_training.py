@@ -208,7 +208,8 @@ class LibraryTraining:
         if math.isfinite(progress.loss):
             resident.loss = progress.loss
         if isinstance(event, Checkpointed):
-            self._save(resident, event.snapshot)
+            if resident.training.events.empty():  # else there is a newer state already
+                self._save(resident, event.snapshot)
             self._progress.step(
                 resident.plan, event.snapshot.step, progress.loss, progress.gradient_norm
             )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 import threading
+from typing import Protocol
 
-from ptsys.engine.residents import Training
 from ptsys.jobs.leases import Claim, Leases
 
 
@@ -20,13 +20,21 @@ class Halt(enum.IntEnum):
     """Another worker holds the job: write nothing more."""
 
 
+class Stoppable(Protocol):
+    """What trains for a job: a resident, or several in turn."""
+
+    def stop(self) -> None:
+        """Stop after the step under way; from any thread."""
+        ...
+
+
 class Hold:
     """One claimed job on its way through this worker."""
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
         self._halt: Halt | None = None
-        self._training: Training | None = None
+        self._training: Stoppable | None = None
         self._lock = threading.Lock()
 
     @property
@@ -42,7 +50,7 @@ class Hold:
         if training is not None:
             training.stop()
 
-    def attach(self, training: Training) -> None:
+    def attach(self, training: Stoppable) -> None:
         """The job trains now; if it was to stop before, it stops."""
         with self._lock:
             self._training = training

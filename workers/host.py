@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.groups import Shape
-from ptsys.engine.workbench import Workbench, load_workbench
+from ptsys.engine.workbench import Workbench, keep_start, load_workbench
 from ptsys.errors import PtsysError, Unavailable
 from ptsys.jobs.cancellations import Cancellations
 from ptsys.jobs.leases import Claim
@@ -23,6 +23,7 @@ from workers.holds import Halt, Hold, Holds
 from workers.interactive import Interactive
 from workers.job import run_job
 from workers.serving import ServeLoop
+from workers.shelving import run_shelving
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,9 @@ class ModelHost:
         options = EngineOptions(settings.max_wait_ms, settings.max_rows, settings.max_residents)
         self._engine = Engine(self.bench.served, options)
         self._channel = RequestChannel(address)
+        keep_start(settings.root, self.bench)
         interactive = Interactive(self._engine, self.bench.served, service.prompts)
+        self._uses = interactive.uses
         self._serving = ServeLoop(self._channel, model, interactive)
         self._cancellations = Cancellations(address, model)
         self._holds = Holds(service.leases, settings.max_residents)
@@ -84,7 +87,7 @@ class ModelHost:
         if self._ahead:
             self._engine.compile_ahead(self._ahead)
         self._claims.start()
-        for work in (self._run_heartbeat, self._run_cancellations):
+        for work in (self._run_heartbeat, self._run_cancellations, self._run_shelving):
             threading.Thread(target=work, name=work.__name__, daemon=True).start()
         self._serving.start()
 
@@ -113,6 +116,7 @@ class ModelHost:
         done = self._serving.wait_idle(left(3.0))
         done &= self._engine.drain(left())
         done &= self._serving.wait_idle(left())
+        self._uses.flush(self._service.prompts)
         done &= self._holds.wait_empty(left())
         self._beating.set()
         return done
@@ -176,6 +180,10 @@ class ModelHost:
     def _run_heartbeat(self) -> None:
         while not self._beating.wait(self._service.settings.lease_seconds / 4):
             self._beat()
+
+    def _run_shelving(self) -> None:
+        fingerprint = self.bench.served.fingerprint
+        run_shelving(self._service, fingerprint, self._uses, self._beating)
 
     def _run_cancellations(self) -> None:
         """Beat at once when a job was cancelled: a beat brings back what is to stop."""

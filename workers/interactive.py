@@ -29,6 +29,7 @@ from ptsys.prompts.storage import load_part
 from ptsys.store.prompts import Prompts
 from ptsys.types.multitask import Combination
 from ptsys.types.requests import GradientsRequest, Prediction, PredictRequest
+from workers.uses import Uses
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -50,6 +51,7 @@ class Interactive:
         self._engine = engine
         self._served = served
         self._prompts = prompts
+        self.uses = Uses()
         self._part = functools.lru_cache(maxsize=_CACHED_PROMPTS)(self._load)
         self._pair = functools.lru_cache(maxsize=_CACHED_PROMPTS)(self._combine)
 
@@ -146,16 +148,19 @@ class Interactive:
         if record.combination is None and general is None:
             rows = self._part(record.id).rows
             assert rows is not None
+            self.uses.add([record.id])
             return rows
         other = self._prompts.general_of(record, user, general)
         assert record.combination is not None
         try:
-            return self._pair(record.id, other.id, record.combination)
+            pair = self._pair(record.id, other.id, record.combination)
         except InvalidInput as error:
             raise InvalidInput(
                 f"prompt {record.name!r} and the general prompt {other.name!r} do not fit: {error}",
                 field="general",
             ) from error
+        self.uses.add([record.id, other.id])
+        return pair
 
     def _combine(self, task: str, general: str, method: Combination) -> NDArray[np.float32]:
         rows = self._part(general).rows

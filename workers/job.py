@@ -9,7 +9,9 @@ from ptsys.engine.engine import Engine
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import LeaseLost
 from ptsys.jobs.service import Service
+from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.multitask import MultiTaskSpec
+from workers.augmentation import AugmentRun
 from workers.holds import Halt, Hold
 from workers.multitask import MultiTaskRun
 from workers.run import Pause, Run
@@ -26,6 +28,8 @@ def run_job(
     run: Run[Any]
     if isinstance(job.spec, MultiTaskSpec):
         run = MultiTaskRun(job.spec, hold, service, engine, bench, pause)
+    elif isinstance(job.spec, AugmentSpec):
+        run = AugmentRun(job.spec, hold, service, engine, bench, pause)
     else:
         run = TrainingRun(job.spec, hold, service, engine, bench, pause)
     try:

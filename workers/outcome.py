@@ -37,15 +37,19 @@ class Made:
 
 
 def succeed(
-    service: Service, claim: Claim, made: Sequence[Made], metrics: Mapping[str, float]
+    service: Service,
+    claim: Claim,
+    made: Sequence[Made],
+    metrics: Mapping[str, float],
+    step: int | None = None,
 ) -> Job:
-    """Store the prompts, the job's own first, then record them together with the job's end.
-    Raises LeaseLost."""
+    """Store the prompts, the job's own first, then record them together with the job's end, after
+    `step` updates, or as many as the prompt's. Raises LeaseLost."""
     insist(service, lambda: service.leases.heartbeat(claim))
     for one in made:
         store_part(service.prompts.tensor_path(one.record.id), one.part)
     own, *linked = (one.record for one in made)
-    return insist(service, lambda: service.leases.succeed(claim, own, metrics, linked))
+    return insist(service, lambda: service.leases.succeed(claim, own, metrics, linked, step))
 
 
 def fail(service: Service, claim: Claim, error: BaseException) -> Job:
@@ -132,4 +136,5 @@ def record(
         hyperparameters=hyperparameters(spec),
         steps=spec.steps,
         scores=finite(scores),
+        tags=spec.tags,
     )

@@ -1,4 +1,4 @@
-"""One run of a job of either kind: what they have in common, from the claim to the end."""
+"""One run of a job of whatever kind: what they have in common, from the claim to the end."""
 
 from __future__ import annotations
 
@@ -74,15 +74,22 @@ class Run(abc.ABC, Generic[Spec]):
     def _restore(self, data: Mapping[str, Any], like: State) -> tuple[int, State] | None:
         """Open the job's checkpoints, which belong to its spec, its `data` and the weights; the
         newest step and state, of arrays `like` these, if there is one."""
+        found = self._restore_noted(data, like)
+        return None if found is None else found[:2]
+
+    def _restore_noted(
+        self, data: Mapping[str, Any], like: State
+    ) -> tuple[int, State, dict[str, Any]] | None:
+        """As `_restore`, with what was noted beside the arrays."""
         self._checkpoints = JobCheckpoints(
             checkpoints_folder(self._service.settings.root, self._claim.job.id),
             {
-                "spec": self._spec.model_dump(mode="json", exclude={"kind"}),
+                "spec": self._spec.model_dump(mode="json", exclude={"kind", "tags"}),
                 **data,
                 "fingerprint": self._bench.served.fingerprint,
             },
         )
-        found = self._checkpoints.restore(like)
+        found = self._checkpoints.restore_noted(like)
         self._told = 0
         if found is not None:
             self._told = found[0]
@@ -123,15 +130,19 @@ class Run(abc.ABC, Generic[Spec]):
         start = self._spec.initialization
         if start.kind != "prompt" or start.prompt is None:
             return None
+        return self._tensor(start.prompt, "initialization.prompt")
+
+    def _tensor(self, identifier: str, field: str) -> NDArray[np.float32] | None:
+        """The tensor of a stored prompt as the model reads it, which `field` of the spec names."""
         prompts = self._service.prompts
-        record = prompts.read(start.prompt)
+        record = prompts.read(identifier)
         served = self._bench.served
         if record.model_fingerprint != served.fingerprint:
             raise InvalidInput(
                 f"prompt {record.name!r} was trained on model {record.model!r} with fingerprint "
                 f"{record.model_fingerprint}, {served.name!r} now has {served.fingerprint}; start "
                 "from another prompt",
-                field="initialization.prompt",
+                field=field,
             )
         part = load_part(prompts.tensor_path(record.id))
         if record.general is None or record.combination is None:
@@ -153,13 +164,13 @@ class Run(abc.ABC, Generic[Spec]):
         else:
             self._told = step
 
-    def _save(self, step: int, state: State) -> None:
+    def _save(self, step: int, state: State, notes: dict[str, Any] | None = None) -> None:
         """Write a checkpoint. If that is impossible, the job goes on: it would only resume from
         an earlier one."""
         assert self._checkpoints is not None
         try:
             self._leases.heartbeat(self._claim)  # only the holder may write there
-            self._checkpoints.save(step, state)
+            self._checkpoints.save(step, state, notes)
         except LeaseLost:
             raise
         except Exception as error:
@@ -196,12 +207,19 @@ class Run(abc.ABC, Generic[Spec]):
         )
         return outcome.Made(record, part)
 
-    def _succeeded(self, made: Sequence[outcome.Made], metrics: Mapping[str, float]) -> None:
-        outcome.succeed(self._service, self._claim, made, metrics)
+    def _succeeded(
+        self,
+        made: Sequence[outcome.Made],
+        metrics: Mapping[str, float],
+        step: int | None = None,
+    ) -> None:
+        outcome.succeed(self._service, self._claim, made, metrics, step)
         self._forget()
         logger.info("job %s succeeded", self._claim.job.id)
 
-    def _halted(self, step: int = 0, state: State | None = None) -> None:
+    def _halted(
+        self, step: int = 0, state: State | None = None, notes: dict[str, Any] | None = None
+    ) -> None:
         """It was stopped early after `step` updates, perhaps before it began."""
         halt = self._hold.halt
         if halt is Halt.LOST:
@@ -212,7 +230,7 @@ class Run(abc.ABC, Generic[Spec]):
             logger.info("job %s was cancelled", self._claim.job.id)
             return
         if state is not None and step > 0:
-            self._save(step, state)
+            self._save(step, state, notes)
         outcome.insist(
             self._service, lambda: self._leases.release(self._claim, "its worker shut down")
         )

@@ -37,6 +37,7 @@ def sweep(service: Service) -> list[str]:
         *_jobs(service, jobs_folder(root), now),
         *_prompts(service, root / "prompts", now),
         *_drafts(root / "datasets", now),
+        *(path for folder in _children(root / "library") for path in _drafts(folder, now)),
     ]
     return [str(path) for path in removed if _remove(path)]
 

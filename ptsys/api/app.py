@@ -28,6 +28,7 @@ from ptsys.api.routes import (
     models,
     predict,
     prompts,
+    search,
 )
 from ptsys.api.tensors import NPY, SAFETENSORS
 from ptsys.config import Settings
@@ -35,7 +36,7 @@ from ptsys.jobs.service import Service
 from ptsys.types.records import Event
 
 # routes are looked for in this order, so those that come most often stand first
-_ROUTERS = (gradients, predict, jobs, events, prompts, datasets, models, keys, health)
+_ROUTERS = (gradients, predict, jobs, events, search, prompts, datasets, models, keys, health)
 _GZIP_BYTES = 2048
 _GZIP_LEVEL = 1
 _DESCRIPTION = """Prompt tuning as a service: many users' soft prompts on one frozen T5.

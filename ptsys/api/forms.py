@@ -12,20 +12,15 @@ from ptsys.store.keys import USER
 from ptsys.types.model import Value
 from ptsys.types.records import ApiKey, Job, JobState, Role, Visibility
 from ptsys.types.specs import JobKind, Spec
-from ptsys.types.training import NAME, Name
+from ptsys.types.training import NAME, Name, Tag, no_nul
 
-
-def _no_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("the text holds a NUL character; remove it")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_no_nul)]
+Text = Annotated[str, AfterValidator(no_nul)]
 User = Annotated[str, Field(pattern=f"^{USER}$")]
 Shares = Annotated[list[User], Field(max_length=1000)]
-Tag = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_nul)]
 Tags = Annotated[list[Tag], Field(max_length=100)]
+Description = Annotated[Text, Field(max_length=2000)]
+Licence = Annotated[Text, Field(max_length=200)]
+Contact = Annotated[Text, Field(max_length=200)]
 
 NameQuery = Annotated[
     str, Query(pattern=NAME, description="Letters, digits, '.', '_' and '-'.", examples=["reviews"])
@@ -33,6 +28,13 @@ NameQuery = Annotated[
 VisibilityQuery = Annotated[Visibility, Query(description="Who may see it.")]
 SharesQuery = Annotated[
     list[User], Query(max_length=1000, description="Users who may see it, if it is shared.")
+]
+DescriptionQuery = Annotated[Text | None, Query(max_length=2000, description="What it is for.")]
+LicenceQuery = Annotated[
+    Text | None, Query(max_length=200, description="An SPDX name, or your own words.")
+]
+ContactQuery = Annotated[
+    Text | None, Query(max_length=200, description="How to reach you, for all who may see it.")
 ]
 OwnerQuery = Annotated[Text | None, Query(max_length=200, description="Only this user's.")]
 Called = Annotated[Text | None, Query(alias="name", max_length=100, description="Only this name.")]
@@ -51,6 +53,9 @@ class PromptChanges(Sharing):
 
     name: Name | None = None
     tags: Tags | None = None
+    description: Description | None = Field(default=None, description="Empty takes it back.")
+    licence: Licence | None = Field(default=None, description="An SPDX name, or your own words.")
+    contact: Contact | None = Field(default=None, description="Shown to all who may see it.")
 
 
 class JobView(Value):

@@ -59,6 +59,32 @@ def gradients(
     gradients_benchmark.main(model, counts, length, seconds, as_json)
 
 
+@app.command(
+    epilog=examples("ptsys bench search", "ptsys bench search --sizes 10000 --metric l2 --json")
+)
+def search(
+    sizes: Annotated[
+        str, typer.Option(metavar="N,N,…", help="How many vectors the library holds.")
+    ] = "10000,100000,1000000",
+    dimension: Annotated[int, typer.Option(min=1, max=4096, help="Length of a vector.")] = 128,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="cosine, l2, dot or all (the default); may be given more than once."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Search a library of clustered vectors exactly and through ScaNN, and compare."""
+    counts = _counts(sizes, "sizes")
+    if min(counts) < 1000:
+        raise InvalidInput("each number of sizes must be 1000 or more", field="sizes")
+    for one in metric or []:
+        if one not in ("cosine", "l2", "dot", "all"):
+            raise InvalidInput(f"{one!r} is no metric; use cosine, l2, dot or all", field="metric")
+    from ptsys.cli import search_benchmark
+
+    search_benchmark.main(counts, dimension, metric or ["all"], as_json)
+
+
 def _counts(text: str, field: str) -> list[int]:
     try:
         counts = [int(part) for part in text.split(",")]

@@ -10,10 +10,10 @@ import typer
 from ptsys.cli import deployment
 from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, ago, note, print_fields, print_json, print_table
+from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Job, JobState
 from ptsys.types.specs import AnySpec
-from ptsys.types.training import TrainingSpec
 
 app = typer.Typer(no_args_is_help=True, help="Your training jobs.")
 
@@ -58,8 +58,8 @@ def show(context: typer.Context, job: JobId, as_json: Json = False) -> None:
             "model": spec.model,
             "state": found.state,
             "cancel asked": "yes" if found.cancel_requested else None,
-            "step": f"{found.step}/{spec.steps}",
-            "metrics": {name: x for name, x in found.metrics.items() if "/" not in name},
+            "step": f"{found.step}/{found.planned_steps}",
+            "metrics": _metrics(found),
             "error": found.error,
             **_data(spec),
             "optimizer": f"{spec.optimizer.kind}, rate {spec.optimizer.learning_rate:g}",
@@ -74,6 +74,8 @@ def show(context: typer.Context, job: JobId, as_json: Json = False) -> None:
     )
     if isinstance(spec, MultiTaskSpec):
         _print_tasks(spec, found.metrics)
+    elif isinstance(spec, AugmentSpec):
+        _print_candidates(found.metrics)
 
 
 @app.command(epilog=examples("ptsys jobs watch job-0e6hx2", "ptsys jobs watch job-0e6hx2 --json"))
@@ -112,13 +114,40 @@ def cancel(context: typer.Context, job: JobId, as_json: Json = False) -> None:
 
 def _data(spec: AnySpec) -> dict[str, object]:
     """What it learns from."""
-    if isinstance(spec, TrainingSpec):
-        return {"dataset": spec.dataset, "validation": spec.validation}
+    if not isinstance(spec, MultiTaskSpec):
+        rows: dict[str, object] = {"dataset": spec.dataset, "validation": spec.validation}
+        return rows | (_library(spec) if isinstance(spec, AugmentSpec) else {})
     return {
         "tasks": f"{len(spec.tasks)}, each with {spec.specific_length} tokens of its own",
         "combination": spec.combination,
         "mixing": spec.mixing,
     }
+
+
+def _library(spec: AugmentSpec) -> dict[str, object]:
+    """What it takes from the library."""
+    rounds = f", {spec.rounds} rounds" if spec.rounds > 1 else ""
+    return {
+        "query": spec.query or f"trained, {spec.query_steps} steps",
+        "strategy": f"{spec.strategy}, {spec.neighbours} neighbours by {spec.metric}{rounds}",
+    }
+
+
+def _metrics(job: Job) -> dict[str, float]:
+    """Those of the job as a whole."""
+    return {name: x for name, x in job.metrics.items() if "/" not in name and name != "steps"}
+
+
+def _print_candidates(metrics: Mapping[str, float]) -> None:
+    """A line for each way that an augmentation tried, once it has chosen."""
+    names = [name.partition("/")[2] for name in metrics if name.startswith("validation_loss/")]
+    if names:
+        kinds = ("accuracy", "token_f1", "validation_loss")
+        print_table(
+            ("candidate", *(kind.replace("_", " ") for kind in kinds)),
+            ((name, *(metrics.get(f"{kind}/{name}") for kind in kinds)) for name in names),
+            empty="",
+        )
 
 
 def _print_tasks(spec: MultiTaskSpec, metrics: Mapping[str, float]) -> None:
@@ -141,5 +170,5 @@ def _print_tasks(spec: MultiTaskSpec, metrics: Mapping[str, float]) -> None:
 
 
 def _row(job: Job) -> list[object]:
-    step = f"{job.step}/{job.spec.steps}"
+    step = f"{job.step}/{job.planned_steps}"
     return [job.id, job.spec.name, job.spec.model, job.state, step]

@@ -12,6 +12,7 @@ import typer
 
 import ptsys
 from ptsys.cli import (
+    augment,
     bench,
     evaluate,
     failures,
@@ -72,7 +73,7 @@ def _global_options(
     context.obj = Deployment(data=data, name=user)
 
 
-for module in (quickstart, up, train, multitask, predict, evaluate, gradients, run):
+for module in (quickstart, up, train, multitask, augment, predict, evaluate, gradients, run):
     module.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(prompts.app, name="prompts")

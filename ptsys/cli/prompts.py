@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ptsys.cli import deployment
+from ptsys.cli import deployment, edit_prompt, search
 from ptsys.cli.examples import examples
 from ptsys.cli.failures import naming
 from ptsys.cli.output import Json, ago, note, percent, print_fields, print_json, print_table
@@ -24,6 +24,8 @@ Format = Literal["npy", "safetensors", "peft", "orbax"]
 Reference = Annotated[
     str, typer.Argument(metavar="PROMPT", help="A name of yours, owner/name, or an id.")
 ]
+app.command(epilog=search.EPILOG)(search.search)
+app.command(epilog=edit_prompt.EPILOG)(edit_prompt.edit)
 _SUFFIXES: dict[str, Format] = {".npy": "npy", ".safetensors": "safetensors"}
 
 
@@ -53,6 +55,11 @@ def list_prompts(
     )
 
 
+def _called(prompts: dict[str, Prompt], identifier: str) -> str | None:
+    prompt = prompts.get(identifier)
+    return None if prompt is None else f"{prompt.owner}/{prompt.name}"
+
+
 _SEEN = {"private": "owner", "shared": "some", "public": "all"}
 
 
@@ -68,6 +75,7 @@ def show(context: typer.Context, prompt: Reference, as_json: Json = False) -> No
     with where.service() as service:
         found = service.prompts.get(prompt, where.user)
         linked = service.prompts.linked(found, where.user)
+        parents = service.prompts.several([one.prompt for one in found.parents], where.user)
     if as_json:
         print_json(found)
         return
@@ -75,7 +83,10 @@ def show(context: typer.Context, prompt: Reference, as_json: Json = False) -> No
         {
             "prompt": found.name,
             "id": found.id,
+            "description": found.description,
             "owner": found.owner,
+            "contact": found.contact,
+            "licence": found.licence,
             "visibility": found.visibility,
             "shared with": found.shared_with,
             "model": f"{found.model}, weights {found.model_fingerprint}",
@@ -90,10 +101,20 @@ def show(context: typer.Context, prompt: Reference, as_json: Json = False) -> No
             "steps": found.steps,
             "scores": found.scores,
             "tags": found.tags,
+            "uses": found.uses,
         }
     )
     if linked:
         print_linked(linked)
+    if found.parents:
+        print_table(
+            ("made from", "as", "similarity", "weight", "id"),
+            (
+                (_called(parents, one.prompt), one.role, one.similarity, one.weight, one.prompt)
+                for one in found.parents
+            ),
+            empty="",
+        )
 
 
 @app.command(

@@ -61,7 +61,7 @@ class Watched:
             return str(self.job.state)
         if not self.job.step:
             return "compiling"
-        return "running" if self.job.step < self.job.spec.steps else "scoring"
+        return "running" if self.job.step < self.job.planned_steps else "scoring"
 
 
 class Screen(Protocol):
@@ -116,13 +116,15 @@ class Bars:
     def __init__(self, progress: Progress, watched: Sequence[Watched]) -> None:
         self._progress = progress
         self._tasks: list[TaskID] = [
-            progress.add_task(one.title, total=one.job.spec.steps, **_shown(one)) for one in watched
+            progress.add_task(one.title, total=one.job.planned_steps, **_shown(one))
+            for one in watched
         ]
 
     def show(self, watched: Sequence[Watched]) -> None:
         """Move the bars."""
         for task, one in zip(self._tasks, watched, strict=True):
-            self._progress.update(task, completed=one.job.step, **_shown(one))
+            total = one.job.planned_steps
+            self._progress.update(task, completed=one.job.step, total=total, **_shown(one))
             if one.job.state.final:
                 self._progress.stop_task(task)
 
@@ -144,7 +146,7 @@ class Lines:
                 continue
             self._said[key], self._when[key] = new, now
             shown = _shown(one)
-            text = f"{one.title}: {shown['state']}, step {one.job.step}/{one.job.spec.steps}"
+            text = f"{one.title}: {shown['state']}, step {one.job.step}/{one.job.planned_steps}"
             for name, field in (("loss", "loss"), ("validation", "score"), ("rows/s", "speed")):
                 text += f", {name} {shown[field]}" if shown[field] != "-" else ""
             messages().print(text, markup=False, soft_wrap=True)

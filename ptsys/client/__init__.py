@@ -8,17 +8,21 @@ from ptsys.client.multitask import Affine, SplitGradient, combine, split_gradien
 from ptsys.client.retries import Retries
 from ptsys.client.rows import read_rows
 from ptsys.data.order import BatchOrder
+from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
+from ptsys.types.library import Found
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.requests import Decoding, Prediction
 from ptsys.types.training import Initialization, Optimizer, TrainingSpec
 
 __all__ = [
     "Affine",
+    "AugmentSpec",
     "BatchOrder",
     "Client",
     "Decoding",
     "Example",
+    "Found",
     "Gradients",
     "Initialization",
     "JobHandle",

@@ -22,9 +22,10 @@ from ptsys.client.retries import Retries
 from ptsys.client.rows import Row, batches, examples
 from ptsys.data.metrics import summarize
 from ptsys.errors import InvalidInput
+from ptsys.types.augmentation import AugmentSpec, Strategy
 from ptsys.types.model import Value
 from ptsys.types.multitask import MultiTaskSpec
-from ptsys.types.records import Dataset
+from ptsys.types.records import Dataset, Prompt
 from ptsys.types.requests import Decoding, Ensemble, Prediction
 from ptsys.types.training import TrainingSpec
 
@@ -269,6 +270,46 @@ class Client:
         for task, data in (validation or {}).items():
             parts[task]["validation"] = self._stored(f"{name}.{task}-validation", data)
         return self.jobs.submit(spec(), idempotency_key=idempotency_key)
+
+    def augment(
+        self,
+        name: str,
+        data: Data | None = None,
+        strategy: Strategy = "auto",
+        *,
+        query: str | Prompt | None = None,
+        validation: Data | None = None,
+        idempotency_key: str | None = None,
+        **settings: Any,
+    ) -> JobHandle:
+        """Queue a job that tunes a prompt on a few rows with the help of the library.
+
+            job = client.augment("lifted", "few.jsonl")
+            job.wait()
+            client.prompts.get("lifted").parents  # what it was made from
+
+        `data` and `validation` are as in `train`. A `query` is a stored prompt to search with as
+        it is; with one, `data` may be left out, and is what that one was trained on. `settings`
+        are the other fields of `AugmentSpec`: neighbours, rounds, metric, weights, budget and so
+        on; the length is the query's unless given.
+
+        Raises InvalidInput naming the field, Conflict if the name is taken, NotFound for a query
+        that is not there.
+        """
+        spec = {"name": name, "dataset": "", "strategy": strategy, **settings}
+        if query is not None:
+            found = self.prompts.get(query)
+            spec = {"length": found.length, "model": found.model, **spec, "query": found.id}
+            data = found.dataset if data is None else data
+        if data is None:
+            raise InvalidInput(
+                "give your rows, or a query whose dataset is known and yours to see", field="data"
+            )
+        _valid(AugmentSpec, spec)  # before anything is stored
+        spec["dataset"] = self._stored(f"{name}-train", data)
+        if validation is not None:
+            spec["validation"] = self._stored(f"{name}-validation", validation)
+        return self.jobs.submit(_valid(AugmentSpec, spec), idempotency_key=idempotency_key)
 
     def _stored(self, name: str, data: Data) -> str:
         if isinstance(data, Dataset):

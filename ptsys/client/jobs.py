@@ -27,7 +27,7 @@ class JobHandle:
 
     def __repr__(self) -> str:
         record = self.record
-        return f"<JobHandle {record.id} {record.state} {record.step}/{record.spec.steps}>"
+        return f"<JobHandle {record.id} {record.state} {record.step}/{record.planned_steps}>"
 
     @property
     def id(self) -> str:
@@ -54,7 +54,7 @@ class JobHandle:
         Raises JobFailed with the reason, JobCancelled, or Unavailable when the time (seconds) is
         over; the job itself then goes on.
         """
-        with progress_bar(self.record.spec.name, self.record.spec.steps, progress) as see:
+        with progress_bar(self.record.spec.name, self.record.planned_steps, progress) as see:
             for event in self.events(timeout=timeout):
                 see(event)
         ended = self.refresh()

@@ -40,6 +40,7 @@ def progress_bar(title: str, steps: int, shown: bool | None) -> Iterator[See]:
                 progress.update(
                     task,
                     completed=float(data.get("step", 0)),
+                    total=float(data.get("steps", steps)),
                     loss="-" if loss is None else f"{loss:.4f}",
                 )
             elif event.kind == "evaluation" and data.get("accuracy") is not None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ptsys.client import searching
 from ptsys.client.connection import Connection, decoded, value
 from ptsys.client.idempotency import new_key
 from ptsys.client.references import path, reference
+from ptsys.client.rows import Row
 from ptsys.errors import NotFound
 from ptsys.prompts.check import check_prompt
 from ptsys.prompts.safetensors_format import decode, encode
-from ptsys.types.records import Prompt, Visibility
+from ptsys.types.library import DEFAULT_KIND, QUERY_STEPS, Found, VectorKind
+from ptsys.types.metric import Metric
+from ptsys.types.records import Dataset, Prompt, Visibility
 
 SAFETENSORS = "application/x-safetensors"
 
@@ -34,6 +39,9 @@ class Prompts:
         visibility: Visibility = "private",
         shared_with: Sequence[str] = (),
         tags: Sequence[str] = (),
+        description: str | None = None,
+        licence: str | None = None,
+        contact: str | None = None,
     ) -> Prompt:
         """Store a prompt [length, d_model] under a name; kept as float32.
 
@@ -47,6 +55,9 @@ class Prompts:
             "visibility": visibility,
             "shared_with": list(shared_with),
             "tags": list(tags),
+            "description": description,
+            "licence": licence,
+            "contact": contact,
         }
         return self._connection.create(
             "/v1/prompts",
@@ -87,6 +98,44 @@ class Prompts:
         """The prompts you may see, newest first."""
         return self._connection.pages(Prompt, "/v1/prompts", model=model, owner=owner, name=name)
 
+    def search(
+        self,
+        prompt: str | Prompt | None = None,
+        *,
+        examples: Iterable[Row] | None = None,
+        data: Dataset | str | os.PathLike[str] | None = None,
+        text: str = "",
+        metric: Metric = "cosine",
+        kind: VectorKind = DEFAULT_KIND,
+        count: int = 10,
+        steps: int = QUERY_STEPS,
+        timeout: float | None = None,
+        **filters: Any,
+    ) -> Sequence[Found]:
+        """The prompts that are near, best first, among those that you may see: near a stored
+        prompt (record, id, name, owner/name), or near the task of rows, given as `examples` or as
+        `data`, a stored dataset or a `.jsonl` file of yours. Or, with `text` alone, those that
+        these words fit; beside another query all the words must stand somewhere.
+
+            for found in client.prompts.search("reviews", count=3, min_accuracy=0.8):
+                print(found.score, found.prompt.owner, found.prompt.name)
+
+        For rows a prompt is trained first, by a job of `steps` updates, and kept for the next
+        time; `timeout` is how many seconds to wait for it. `filters` are the fields of
+        `ptsys.types.library.Filters`: model, owner, tags, licence, visibility, min_accuracy,
+        created_after.
+
+        Raises InvalidInput naming the field, NotFound, JobFailed, Unavailable when the time is
+        over.
+        """
+        body = {
+            "prompt": None if prompt is None else reference(prompt),
+            **searching.rows_of(examples, data),
+            **{"text": text, "metric": metric, "kind": kind, "count": count, "steps": steps},
+            **searching.checked(filters),
+        }
+        return searching.search(self._connection, body, timeout)
+
     def update(
         self,
         prompt: str | Prompt,
@@ -95,13 +144,21 @@ class Prompts:
         visibility: Visibility | None = None,
         shared_with: Sequence[str] | None = None,
         tags: Sequence[str] | None = None,
+        description: str | None = None,
+        licence: str | None = None,
+        contact: str | None = None,
     ) -> Prompt:
-        """Rename it, or change who may see it or its tags. Raises NotFound, Conflict."""
+        """Rename it, or change who may see it or what is told of it; an empty text takes back
+        what was told. `contact` is shown to all who may see the prompt. Raises NotFound,
+        Conflict."""
         changes: dict[str, Any] = {
             "name": name,
             "visibility": visibility,
             "shared_with": None if shared_with is None else list(shared_with),
             "tags": None if tags is None else list(tags),
+            "description": description,
+            "licence": licence,
+            "contact": contact,
         }
         given = {field: change for field, change in changes.items() if change is not None}
         answer = self._connection.ask("PATCH", path("prompts", prompt), json=given)

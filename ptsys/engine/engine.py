@@ -142,11 +142,12 @@ class Engine:
             seed=spec.seed,
         )
 
-    def train(self, task: TrainingTask) -> Training:
-        """Let a job join as a resident, at once or when a slot is free."""
+    def train(self, task: TrainingTask, told: Callable[[], object] = lambda: None) -> Training:
+        """Let a job join as a resident, at once or when a slot is free. `told` is called, from
+        the engine's threads, whenever the handle has a new event."""
         self._check_accepting()
         check_prompt(task.start.prompt, self._config.d_model, model=self.model.name)
-        training = Training(task, self._leave)
+        training = Training(task, self._leave, told)
         self._commands.put(lambda: self._residents.join(training))
         return training
 

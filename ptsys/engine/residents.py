@@ -6,7 +6,7 @@ import dataclasses
 import queue
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,18 @@ class Snapshot:
         return cls(0, prompt, np.zeros_like(prompt), np.zeros_like(prompt))
 
 
+class RowOrder(Protocol):
+    """Which rows a step sees: a pure function of the step, so that a run may be resumed."""
+
+    def indices(self, step: int) -> NDArray[np.int64]:
+        """Row numbers of the batch of `step` (counted from 0), [batch_size]."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainingTask:
-    """A job ready to train: its rows encoded, its prompt initialized or restored."""
+    """A job ready to train: its rows encoded, its prompt initialized or restored. Without an
+    `order` every row comes once an epoch, as the spec's seed shuffles them."""
 
     id: str
     user: str
@@ -44,6 +53,7 @@ class TrainingTask:
     start: Snapshot
     validation_inputs: Sequence[str] = ()
     validation_targets: Sequence[str] = ()
+    order: RowOrder | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,10 +108,17 @@ TrainingEvent = Checkpointed | Evaluated | Finished | Stopped | Failed
 
 
 class Training:
-    """The handle of a resident. Read `events` until Finished, Stopped or Failed."""
+    """The handle of a resident. Read `events` until Finished, Stopped or Failed; `told` is called
+    whenever there is a new one."""
 
-    def __init__(self, task: TrainingTask, leave: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        task: TrainingTask,
+        leave: Callable[[str], None],
+        told: Callable[[], object] = lambda: None,
+    ) -> None:
         self.task = task
+        self._told = told
         self.events: queue.SimpleQueue[TrainingEvent] = queue.SimpleQueue()
         self.done = threading.Event()
         self._leave = leave
@@ -127,3 +144,4 @@ class Training:
         if isinstance(event, Finished | Stopped | Failed):
             self.done.set()
         self.events.put(event)
+        self._told()

@@ -27,6 +27,7 @@ from ptsys.engine.residents import (
     Failed,
     Finished,
     Progress,
+    RowOrder,
     Snapshot,
     Stopped,
     Training,
@@ -49,7 +50,7 @@ class Resident:
     group: Group
     slot: int
     step: int
-    order: BatchOrder
+    order: RowOrder
     inputs: NDArray[np.int32]
     targets: NDArray[np.int32]
 
@@ -129,7 +130,7 @@ class Residents:
             group=group,
             slot=-1,
             step=task.start.step,
-            order=BatchOrder(rows, task.spec.batch_size, task.spec.seed),
+            order=task.order or BatchOrder(rows, task.spec.batch_size, task.spec.seed),
             inputs=pad(data.inputs, group.inputs, rows),
             targets=pad(data.targets, group.targets, rows),
         )

@@ -147,18 +147,18 @@ class Leases:
         prompt: Prompt,
         metrics: Mapping[str, float],
         linked: Sequence[Prompt] = (),
+        step: int | None = None,
     ) -> Job:
         """End the job and record its prompt, and those `linked` with it, in one transaction; all
-        tensors are written.
+        tensors are written. `step` is the job's last, if not the prompt's.
 
         Raises LeaseLost, then nothing is recorded and the tensors may be removed; Conflict if the
         owner meanwhile made another prompt of one of the names, then nothing is recorded either.
         """
         now = self._clock()
         with self._database.session() as session:
-            row = self._write(
-                session, claim, prompt=prompt.id, metrics=dict(metrics), step=prompt.steps
-            )
+            last = prompt.steps if step is None else step
+            row = self._write(session, claim, prompt=prompt.id, metrics=dict(metrics), step=last)
             for one in (prompt, *linked):
                 insert_prompt(session, one)
             finish(session, row, JobState.SUCCEEDED, now, prompt=prompt.id)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import hashlib
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
@@ -34,10 +36,14 @@ from ptsys.store.keys import ApiKeys
 from ptsys.store.models import BUILTIN, Models
 from ptsys.store.prompts import Prompts, refuse_taken_names
 from ptsys.store.tables import EventRow, IdempotencyRow, JobDatasetRow, JobRow
-from ptsys.types.multitask import TaskSpec
-from ptsys.types.records import Event, Job, JobState
+from ptsys.types.augmentation import AugmentSpec, too_few_rows
+from ptsys.types.multitask import MultiTaskSpec, TaskSpec
+from ptsys.types.records import Event, Job, JobState, Prompt
 from ptsys.types.specs import AnySpec, datasets_of, prompt_names
 from ptsys.types.training import Initialization, TrainingSpec
+
+if TYPE_CHECKING:
+    from ptsys.library.library import Library
 
 _LONGEST_KEY = 200
 _FIRST_POLL, _LAST_POLL = 0.05, 0.5  # seconds between two looks at the database
@@ -71,6 +77,13 @@ class Service:
         self._given_queue = queue
         self._found_queue: Queue | None = None
 
+    @functools.cached_property
+    def library(self) -> Library:
+        """Search over the stored prompts. Few processes want it, and it brings numpy."""
+        from ptsys.library.library import Library
+
+        return Library(self.database, self.prompts, self.settings.root)
+
     def submit(
         self,
         spec: AnySpec,
@@ -79,7 +92,7 @@ class Service:
         idempotency_key: str | None = None,
         most_unfinished: int | None = None,
     ) -> Job:
-        """Record a training job of either kind and announce it.
+        """Record a training job of any kind and announce it.
 
         If the queue does not answer, the job is recorded all the same, and announced by the
         reconciler later. The same key with the same spec returns the job it made before.
@@ -112,6 +125,13 @@ class Service:
         """The owner's job. Raises NotFound."""
         with self.database.reading() as session:
             return job_value(_owned(session, job, owner))
+
+    def unfinished(self, name: str, owner: str) -> Job | None:
+        """The owner's job of that name which has not ended, if there is one."""
+        query = select(JobRow).where(JobRow.owner == owner, JobRow.active_name == name)
+        with self.database.reading() as session:
+            row = session.scalar(query)
+            return None if row is None else job_value(row)
 
     def cancel(self, job: str, owner: str) -> Job:
         """Cancel the owner's job: at once if it waits, after the step under way if it runs (at its
@@ -272,14 +292,34 @@ class Service:
         if spec.model != BUILTIN:
             self.models.get(spec.model)
         changes: dict[str, object] = {"initialization": self._start(spec, owner)}
-        if isinstance(spec, TrainingSpec):
-            changes |= self._datasets(spec, owner)
-        else:
+        if isinstance(spec, MultiTaskSpec):
             tasks = [task.model_copy(update=self._datasets(task, owner)) for task in spec.tasks]
             changes["tasks"] = tuple(tasks)
+        else:
+            changes |= self._datasets(spec, owner)
+        if isinstance(spec, AugmentSpec):
+            changes["query"] = self._query(spec, owner)
         return spec.model_copy(update=changes)
 
-    def _datasets(self, rows: TrainingSpec | TaskSpec, owner: str) -> dict[str, str]:
+    def _query(self, spec: AugmentSpec, owner: str) -> str | None:
+        """The id of the prompt to search with. Raises InvalidInput for one that does not fit, and
+        for too few rows to choose by."""
+        if spec.strategy == "auto" and spec.validation is None:
+            refusal = too_few_rows(self.datasets.get(spec.dataset, owner).rows)
+            if refusal is not None:
+                raise InvalidInput(refusal, field="validation")
+        if spec.query is None:
+            return None
+        prompt = self._prompt(spec.query, spec, owner, "query", "search with")
+        if prompt.general is None and prompt.length != spec.length:
+            raise InvalidInput(
+                f"prompt {spec.query!r} has {prompt.length} tokens, the job {spec.length}; set "
+                f"length to {prompt.length}",
+                field="query",
+            )
+        return prompt.id
+
+    def _datasets(self, rows: TrainingSpec | AugmentSpec | TaskSpec, owner: str) -> dict[str, str]:
         """The ids of what is to be trained on and scored with."""
         found = {"dataset": self.datasets.get(rows.dataset, owner).id}
         if rows.validation is not None:
@@ -290,16 +330,21 @@ class Service:
         start = spec.initialization
         if start.kind != "prompt" or start.prompt is None:
             return start
-        prompt = self.prompts.get(start.prompt, owner)
+        prompt = self._prompt(start.prompt, spec, owner, "initialization.prompt", "start from")
+        return start.model_copy(update={"prompt": prompt.id})
+
+    def _prompt(self, reference: str, spec: AnySpec, owner: str, field: str, use: str) -> Prompt:
+        """A prompt that a job is told to use. Raises NotFound, InvalidInput for another model's."""
+        prompt = self.prompts.get(reference, owner)
         if prompt.model != spec.model:
             raise InvalidInput(
-                f"prompt {start.prompt!r} belongs to model {prompt.model!r}, the job to "
-                f"{spec.model!r}; train on {prompt.model!r} or start from another prompt",
-                field="initialization.prompt",
+                f"prompt {reference!r} belongs to model {prompt.model!r}, the job to "
+                f"{spec.model!r}; train on {prompt.model!r} or {use} another prompt",
+                field=field,
             )
         if prompt.general is not None:
             self.prompts.general_of(prompt, owner)
-        return start.model_copy(update={"prompt": prompt.id})
+        return prompt
 
     def _insert(
         self, session: Session, spec: AnySpec, owner: str, key: str | None, request: str

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +23,9 @@ from rich.console import Console
 from ptsys.config import Settings
 from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
-from ptsys.engine.workbench import load_workbench
-from ptsys.errors import Conflict, InvalidInput
+from ptsys.engine.workbench import keep_start, load_workbench
+from ptsys.errors import Conflict, InvalidInput, PtsysError
+from ptsys.library.library import Library
 from ptsys.runs.library_plan import Plan, Planner
 from ptsys.runs.library_progress import LibraryProgress
 from ptsys.runs.library_training import LibraryTraining
@@ -33,6 +35,8 @@ from ptsys.store.database import Database
 from ptsys.store.datasets import Datasets
 from ptsys.store.prompts import Prompts
 from ptsys.types.training import Optimizer, TrainingSpec
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,10 +174,13 @@ class _Build:
             engine.close()
 
     def _index(self, database: Database, prompts: Prompts) -> None:
-        """Bring the library's index of this model up to date with what was recorded.
-
-        The one place where the run meets the index: nothing else of it is to be told.
-        """
+        """Bring the library's index of this model up to date with what was recorded. Searches do
+        so by themselves: if it fails now, the first one takes longer."""
+        keep_start(self.settings.root, self.bench)
+        try:
+            Library(database, prompts, self.settings.root).refresh(self.bench.served.fingerprint)
+        except PtsysError as error:
+            logger.warning("the index was not brought up to date: %s", error)
 
     @contextlib.contextmanager
     def _database(self) -> Iterator[Database]:

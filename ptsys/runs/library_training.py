@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ptsys.data.metrics import summarize
 from ptsys.engine.engine import Engine
 from ptsys.engine.residents import (
@@ -29,7 +27,6 @@ from ptsys.engine.residents import (
 )
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import PtsysError, Unavailable
-from ptsys.prompts.initialization import shared_start
 from ptsys.prompts.storage import save_tensor
 from ptsys.runs.library_plan import Plan, initialization
 from ptsys.runs.library_progress import LibraryProgress
@@ -146,12 +143,7 @@ class LibraryTraining:
         assert spec is not None
         assert dataset is not None
         encoded = self._engine.encode(spec, self._datasets.read(dataset.id))
-        start = shared_start(
-            spec.length,
-            embeddings=self._bench.embeddings,
-            shared=served.initialization,
-            common_pieces=self._bench.common_pieces,
-        )
+        fresh = Snapshot.start(self._bench.start(spec.length))
         inputs, targets = self._rows(plan, "validation")
         checkpoints = JobCheckpoints(
             self._folder / plan.name,
@@ -161,18 +153,17 @@ class LibraryTraining:
                 "fingerprint": served.fingerprint,
             },
         )
-        fresh = _state(Snapshot.start(start), math.nan)
-        step, state = checkpoints.restore(fresh) or (0, fresh)
+        step, state, notes = checkpoints.restore_noted(_state(fresh)) or (0, _state(fresh), {})
         task = TrainingTask(
             id=plan.name,
             user=self._config.owner or "local",
             spec=spec,
             examples=encoded,
-            start=Snapshot(step, state["prompt"], state["first"], state["second"]),
+            start=Snapshot(step, **state),
             validation_inputs=inputs,
             validation_targets=targets,
         )
-        return task, float(state["loss"]), checkpoints
+        return task, notes.get("loss", math.nan), checkpoints
 
     def _rows(self, plan: Plan, part: Part) -> tuple[list[str], list[str]]:
         """Inputs and targets of the rows to score on, if the run is to."""
@@ -224,7 +215,8 @@ class LibraryTraining:
     def _save(self, resident: Resident, snapshot: Snapshot) -> None:
         """Write a checkpoint. If that is impossible, training goes on: the next one may be."""
         try:
-            resident.checkpoints.save(snapshot.step, _state(snapshot, resident.loss))
+            notes = {"loss": resident.loss} if math.isfinite(resident.loss) else {}
+            resident.checkpoints.save(snapshot.step, _state(snapshot), notes)
         except Exception as error:  # Orbax and TensorStore raise many kinds
             reason = str(error).partition("\n")[0]
             self._progress.note(
@@ -344,10 +336,5 @@ class LibraryTraining:
         self._progress.steps(self._steps + under_way)
 
 
-def _state(snapshot: Snapshot, loss: float) -> State:
-    return {
-        "prompt": snapshot.prompt,
-        "first": snapshot.first,
-        "second": snapshot.second,
-        "loss": np.float32(loss),
-    }
+def _state(snapshot: Snapshot) -> State:
+    return {"prompt": snapshot.prompt, "first": snapshot.first, "second": snapshot.second}

@@ -72,7 +72,7 @@ class Datasets:
                 set_shares(session, row, visibility, users)
                 session.add(row)
                 session.flush()
-                return _dataset(session, row, owner)
+                return dataset_value(session, row, owner)
         except BaseException as error:
             self.path(identifier).unlink(missing_ok=True)
             if isinstance(error, IntegrityError):
@@ -82,7 +82,7 @@ class Datasets:
     def get(self, reference: str, user: str) -> Dataset:
         """The dataset of that id, own name or `owner/name`. Raises NotFound."""
         with self._database.reading() as session:
-            return _dataset(session, find_visible(session, DatasetRow, reference, user), user)
+            return dataset_value(session, find_visible(session, DatasetRow, reference, user), user)
 
     def read(self, identifier: str) -> list[Example]:
         """The rows of a dataset, by its id. Only for those who checked with `get` before.
@@ -116,7 +116,7 @@ class Datasets:
         """What the user may see, newest first; `before` is the last id of the page before."""
         query = visible_page(DatasetRow, user, owner=owner, name=name, limit=limit, before=before)
         with self._database.reading() as session:
-            return [_dataset(session, row, user) for row in session.scalars(query)]
+            return [dataset_value(session, row, user) for row in session.scalars(query)]
 
     def share(
         self,
@@ -135,7 +135,7 @@ class Datasets:
             row = find_owned(session, DatasetRow, reference, owner)
             change_shares(session, row, visibility, shared_with)
             session.flush()
-            return _dataset(session, row, owner)
+            return dataset_value(session, row, owner)
 
     def delete(self, reference: str, owner: str) -> Dataset:
         """Delete the owner's dataset. Raises NotFound, or Conflict while a job needs it."""
@@ -151,7 +151,7 @@ class Datasets:
                 raise Conflict(
                     f"job {job} still uses dataset {row.name!r}; wait for it or cancel it"
                 )
-            dataset = _dataset(session, row, owner)
+            dataset = dataset_value(session, row, owner)
             set_shares(session, row, "private", set())
             session.delete(row)
         self.path(dataset.id).unlink(missing_ok=True)
@@ -191,7 +191,8 @@ def _taken(name: str) -> Conflict:
     return Conflict(f"you already have a dataset {name!r}; choose another name or delete that one")
 
 
-def _dataset(session: Session, row: DatasetRow, viewer: str | None) -> Dataset:
+def dataset_value(session: Session, row: DatasetRow, viewer: str | None) -> Dataset:
+    """The row as `viewer` may see it, or the service itself (None)."""
     return Dataset(
         id=row.id,
         name=row.name,

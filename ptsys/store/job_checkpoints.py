@@ -31,6 +31,11 @@ class JobCheckpoints:
         """The newest readable step and its state, host arrays `like` these in shape and type;
         None if there is none. Unreadable ones are removed, as otherwise their step could not be
         written again."""
+        found = self.restore_noted(like)
+        return None if found is None else found[:2]
+
+    def restore_noted(self, like: State) -> tuple[int, State, dict[str, Any]] | None:
+        """As `restore`, with what was noted beside the arrays."""
         if not self._folder.exists():
             return None
         store = self._store
@@ -39,9 +44,10 @@ class JobCheckpoints:
                 state, notes = store.restore(like, step)
                 if notes.get("identity") != self._identity:
                     raise ValueError("it belongs to another model or to other data")
-                return int(notes["step"]), jax.tree.map(
+                arrays = jax.tree.map(
                     lambda wanted, value: np.asarray(value, wanted.dtype), like, state
                 )
+                return int(notes["step"]), arrays, notes.get("notes") or {}
             except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
                 logger.warning(
                     "the checkpoint of step %d in %s is left out: %s",
@@ -52,9 +58,10 @@ class JobCheckpoints:
                 store.delete(step)
         return None
 
-    def save(self, step: int, state: State) -> None:
-        """Write a state, whole or not at all."""
-        self._store.save(step, state, {"step": step, "identity": self._identity})
+    def save(self, step: int, state: State, notes: dict[str, Any] | None = None) -> None:
+        """Write a state and JSON beside it, whole or not at all."""
+        told = {"notes": notes} if notes else {}
+        self._store.save(step, state, {"step": step, "identity": self._identity, **told})
 
     def forget(self) -> None:
         """Remove them all: the job has ended."""

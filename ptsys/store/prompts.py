@@ -60,6 +60,13 @@ class Prompts:
         with self._database.reading() as session:
             return _prompt(session, find_visible(session, PromptRow, reference, user), user)
 
+    def several(self, identifiers: Sequence[str], user: str) -> dict[str, Prompt]:
+        """Those of these prompts that the user may see, by id."""
+        query = select(PromptRow).where(PromptRow.id.in_(identifiers), visible_to(PromptRow, user))
+        with self._database.reading() as session:
+            found = prompt_values(session, list(session.scalars(query)), user)
+        return {prompt.id: prompt for prompt in found}
+
     def general_of(self, prompt: Prompt, user: str, other: str | None = None) -> Prompt:
         """The general prompt that a task-specific one is used with: its own, or the `other` that
         is named.
@@ -103,7 +110,12 @@ class Prompts:
         )
         with self._database.reading() as session:
             rows = session.scalars(query.order_by(PromptRow.created, PromptRow.name))
-            return _prompts(session, list(rows), user)
+            return prompt_values(session, list(rows), user)
+
+    def trained_on(self, dataset: str) -> list[str]:
+        """The ids of all prompts that a dataset made, whoever owns them: for the service itself."""
+        with self._database.reading() as session:
+            return list(session.scalars(select(PromptRow.id).where(PromptRow.dataset == dataset)))
 
     def read(self, identifier: str) -> Prompt:
         """The prompt of that id, whoever owns it: for the service itself. Raises NotFound."""
@@ -128,7 +140,7 @@ class Prompts:
         if model is not None:
             query = query.where(PromptRow.model == model)
         with self._database.reading() as session:
-            return _prompts(session, list(session.scalars(query)), user)
+            return prompt_values(session, list(session.scalars(query)), user)
 
     def update(
         self,
@@ -165,6 +177,7 @@ class Prompts:
                     setattr(row, field, text or None)
             if tags is not None:
                 row.tags = sorted(set(tags))
+                row.changed = utc_now()
             if scores is not None:
                 row.scores = {**row.scores, **scores}
             session.flush()
@@ -269,11 +282,11 @@ def _taken(name: str) -> Conflict:
 
 
 def _prompt(session: Session, row: PromptRow, viewer: str | None) -> Prompt:
-    return _prompts(session, [row], viewer)[0]
+    return prompt_values(session, [row], viewer)[0]
 
 
-def _prompts(session: Session, rows: Sequence[PromptRow], viewer: str | None) -> list[Prompt]:
-    """Records as `viewer` may see them, or the service itself (None): of what is not theirs to
+def prompt_values(session: Session, rows: Sequence[PromptRow], viewer: str | None) -> list[Prompt]:
+    """The rows as `viewer` may see them, or the service itself (None): of what is not theirs to
     see, a dataset or a parent, nothing is told, not even that it is there."""
     seen = _seen_datasets(session, rows, viewer)
     parents = _parents(session, [row.id for row in rows], viewer)

@@ -65,8 +65,8 @@ class DatasetRow(OwnedRow):
 class PromptRow(OwnedRow):
     """A stored prompt's metadata; its tensor is a checkpoint beside the database.
 
-    `changed` is when it was added, or when who may see it was last changed: what an index has yet
-    to learn.
+    `changed` is when it was added, or when its tags or who may see it were last changed: what an
+    index has yet to learn.
     """
 
     __tablename__ = "prompts"

@@ -49,6 +49,11 @@ class Job(Value):
     started: datetime.datetime | None = None
     finished: datetime.datetime | None = None
 
+    @property
+    def planned_steps(self) -> int:
+        """Updates in all: told by its worker where only that knows, else as the spec says."""
+        return int(self.metrics.get("steps", self.spec.planned_steps))
+
 
 class Event(Value):
     """Something that happened to a job: `state`, `progress`, `evaluation`, `checkpoint`, `log`."""

@@ -6,53 +6,61 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ValidatorFunctionWrapHandler, WrapValidator
 
+from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.training import TrainingSpec
 
-JobKind = Literal["train", "multitask"]
+JobKind = Literal["train", "multitask", "augment"]
 
 
 class _Kind(BaseModel):
     kind: JobKind = "train"
 
 
-def _by_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> TrainingSpec | MultiTaskSpec:
+AnySpec = TrainingSpec | MultiTaskSpec | AugmentSpec
+
+
+def _by_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> AnySpec:
     """The spec of the kind that is named; without a name, tasks make it a multi-task one.
 
     A plain union would name every field twice, once a kind; this names those of one kind alone.
     """
     if not isinstance(value, dict):
-        spec: TrainingSpec | MultiTaskSpec = handler(value)
+        spec: AnySpec = handler(value)
         return spec
     kind = _Kind.model_validate(value).kind if "kind" in value else None
     if kind == "multitask" or (kind is None and "tasks" in value):
         return MultiTaskSpec.model_validate(value)
+    if kind == "augment":
+        return AugmentSpec.model_validate(value)
     return TrainingSpec.model_validate(value)
 
 
-AnySpec = TrainingSpec | MultiTaskSpec
 Spec = Annotated[AnySpec, WrapValidator(_by_kind)]
-"""A job's spec as it comes in: either kind."""
+"""A job's spec as it comes in: any kind."""
 
 
 def datasets_of(spec: AnySpec) -> list[str]:
-    """All datasets that a job reads, each once."""
-    if isinstance(spec, TrainingSpec):
-        found = [spec.dataset, spec.validation]
-    else:
+    """All datasets that a job is told to read, each once. Those that an augmentation finds in the
+    library are not its to hold."""
+    if isinstance(spec, MultiTaskSpec):
         found = [name for task in spec.tasks for name in (task.dataset, task.validation)]
+    else:
+        found = [spec.dataset, spec.validation]
     return list(dict.fromkeys(name for name in found if name is not None))
 
 
 def prompt_names(spec: AnySpec) -> list[str]:
     """The names of the prompts that a job makes, the one it is called by first."""
-    return [spec.name] if isinstance(spec, TrainingSpec) else spec.prompt_names
+    return spec.prompt_names if isinstance(spec, MultiTaskSpec) else [spec.name]
 
 
 _SETTINGS = {
     *("optimizer", "batch_size", "length", "steps", "seed", "max_input_length"),
     *("combination", "task_length", "combined_length", "affine_learning_rate"),
     *("mixing", "size_limit"),
+    *("strategy", "neighbours", "rounds", "metric", "minimum_similarity", "weights", "temperature"),
+    *("begin", "start", "query_steps", "second_steps", "own_share", "polish_steps", "budget"),
 }
 
 

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ptsys.types.model import Value
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 Name = Annotated[str, Field(pattern=NAME, description="Letters, digits, '.', '_' and '-'.")]
+
+
+def no_nul(text: str) -> str:
+    """The text itself. Raises ValueError for what no database keeps: NUL characters, and halves
+    of a surrogate pair, which JSON can name but UTF-8 cannot."""
+    if "\0" in text:
+        raise ValueError("the text holds a NUL character; remove it")
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("the text holds half of a surrogate pair; send whole characters")
+    return text
+
+
+Tag = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(no_nul)]
 
 
 class Optimizer(Value):
@@ -67,6 +80,12 @@ class JobSpec(Value):
     )
     evaluate_every: int = Field(default=100, ge=1)
     checkpoint_every: int = Field(default=50, ge=1)
+    tags: tuple[Tag, ...] = Field(default=(), max_length=100, description="Of what it makes.")
+
+    @property
+    def planned_steps(self) -> int:
+        """Updates in all, as far as is known before the job begins."""
+        return self.steps
 
 
 class TrainingSpec(JobSpec):

@@ -23,6 +23,10 @@ def multitask(*tasks: object, more: Arguments | tuple[object, ...] = ()) -> Argu
     return ["multitask", "--name", "n", *given, *more]
 
 
+def augment(*arguments: object) -> Arguments:
+    return ["augment", *arguments, "--name", "n"]
+
+
 def file(folder: Path, text: str) -> Path:
     path = folder / "rows.jsonl"
     path.write_text(text)
@@ -157,7 +161,26 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], list[str]]] = {
     "no gin file": (lambda f: ["run"], ["gin_file"]),
     "users": (lambda f: ["bench", "residents", "--users", "a"], ["users", "1,4,16"]),
     "option": (lambda f: ["train", "--nope"], ["--nope"]),
-    "command": (lambda f: ["augment"], ["augment"]),
+    "command": (lambda f: ["augmented"], ["augmented"]),
+    "augment nothing": (lambda f: augment(), ["data", "--data FEW.jsonl", "PROMPT"]),
+    "augment no prompt": (lambda f: augment("nope"), ["nope", "prompts list"]),
+    "augment no file": (lambda f: augment("--data", f / "no.jsonl"), ["dataset", "no.jsonl"]),
+    "augment too few rows": (
+        lambda f: augment("--data", file(f, GOOD * 7)),
+        ["validation", "4 at least", "there are 7", "give 8"],
+    ),
+    "augment budget": (
+        lambda f: augment("--data", file(f, GOOD), "--budget", 5),
+        ["budget", "at least", "query_steps"],
+    ),
+    "augment strategy": (
+        lambda f: augment("--data", file(f, GOOD), "--strategy", "luck"),
+        ["strategy", "curriculum"],
+    ),
+    "augment neighbours": (
+        lambda f: augment("--data", file(f, GOOD), "--neighbours", 0),
+        ["neighbours", "greater than"],
+    ),
 }
 
 

@@ -19,6 +19,7 @@ COMMANDS = [
             "api",
             "train",
             "multitask",
+            "augment",
             "predict",
             "evaluate",
             "gradients",
@@ -26,7 +27,10 @@ COMMANDS = [
         )
     ),
     *(["jobs", name] for name in ("list", "show", "watch", "cancel")),
-    *(["prompts", name] for name in ("list", "show", "export", "import", "delete")),
+    *(
+        ["prompts", name]
+        for name in ("list", "show", "search", "edit", "export", "import", "delete")
+    ),
     *(["keys", name] for name in ("create", "list", "revoke")),
     ["models", "list"],
     ["models", "import"],
@@ -46,7 +50,7 @@ def test_every_command_shows_an_example(words: list[str]) -> None:
 def test_nothing_but_what_works_is_offered() -> None:
     ended = call("--help")
     assert ended.code == 0
-    for later in ("augment", "search", "meta", "plan"):
+    for later in ("search", "meta", "plan"):
         assert f" {later} " not in ended.out
 
 

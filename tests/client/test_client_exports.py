@@ -11,10 +11,12 @@ def test_the_public_names() -> None:
     assert ptsys.Client is ptsys.client.Client
     assert sorted(ptsys.client.__all__) == [
         "Affine",
+        "AugmentSpec",
         "BatchOrder",
         "Client",
         "Decoding",
         "Example",
+        "Found",
         "Gradients",
         "Initialization",
         "JobHandle",

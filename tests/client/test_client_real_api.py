@@ -260,3 +260,29 @@ def test_the_transport_is_the_callers() -> None:
     )
     with pytest.raises(NotFound):
         client.me()
+
+
+def test_an_augmentation_takes_rows_or_a_query_with_its_own(ann: Client) -> None:
+    few = [Example(f"film {n}", "good") for n in range(8)]
+    job = ann.augment("lifted", few, query_steps=9, budget=400)
+    spec = job.record.spec
+    assert (spec.kind, spec.strategy, spec.steps) == ("augment", "auto", 200)
+    assert spec.dataset == ann.datasets.get("lifted-train").id
+    assert repr(job).endswith(" queued 0/400>")
+    job.cancel()
+
+    ann.prompts.add("start", prompt_of(ann))
+    query = ann.prompts.get("start")
+    with pytest.raises(InvalidInput) as caught:
+        ann.augment("again", query="start")  # nobody knows what it was trained on
+    assert caught.value.field == "data"
+    job = ann.augment("again", few, "curriculum", query=query)
+    assert (job.record.spec.query, job.record.spec.length) == (query.id, query.length)
+    job.cancel()
+    for field, value in (("neighbours", 0), ("colour", 1)):
+        with pytest.raises(InvalidInput) as caught:
+            ann.augment("wrong", few, **{field: value})
+        assert caught.value.field == field
+    with pytest.raises(InvalidInput) as caught:
+        ann.augment("wrong", few[:7])
+    assert caught.value.field == "validation"

@@ -17,6 +17,7 @@ from ptsys.engine.workbench import load_workbench
 from ptsys.errors import InvalidInput, NotFound, PtsysError
 from ptsys.jobs.asking import BlockingAsker
 from ptsys.jobs.queue import QUEUE_CPU, device_queue
+from ptsys.library.starts import read_start
 from ptsys.prompts.safetensors_format import decode, encode
 from ptsys.types.records import Job
 from ptsys.types.requests import Decoding, GradientsRequest, PredictRequest
@@ -249,3 +250,28 @@ def _send_pickle(deployment: Deployment) -> None:
         app.send_task("ptsys.look", args=[bomb], queue=queue, serializer="pickle")
     app.close()
     time.sleep(0.1)
+
+
+def test_uses_of_stored_prompts_are_counted(
+    served: Deployment, asker: BlockingAsker, job: Job
+) -> None:
+    """Of every member of an ensemble too; of a request that brings its tensor nobody's."""
+    prompts = served.service.prompts
+    other = served.wait(served.submit("used-too", steps=2))
+    before = [prompts.get(name, "ann").uses for name in ("mine", "used-too")]
+    ask(asker, "ann", prompt="mine")
+    ask(asker, "ann", prompts=[job.prompt, other.prompt])
+    ask(asker, "ann", encode(np.zeros((4, tiny_model.D_MODEL), np.float32)))
+    after = [before[0] + 2, before[1] + 1]
+    until(lambda: [prompts.get(name, "ann").uses for name in ("mine", "used-too")] == after, 30)
+
+
+def test_a_worker_tells_where_prompts_start(served: Deployment, job: Job) -> None:
+    """So that a process without the model can search among what it made."""
+    assert job.prompt is not None
+    service = served.service
+    prompt = service.prompts.get(job.prompt, "ann")
+    start = read_start(served.root, prompt.model_fingerprint)
+    assert start.shape == (1024, tiny_model.D_MODEL)
+    found = service.library.search(start[-8:], "ann", fingerprint=prompt.model_fingerprint)
+    assert prompt.id in [one.prompt.id for one in found]

@@ -20,6 +20,7 @@ from ptsys.jobs.redis_server import EmbeddedRedis
 from ptsys.jobs.service import Service
 from ptsys.models.registry import Registry
 from ptsys.prompts.storage import load_tensor
+from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Event, Job
@@ -123,6 +124,23 @@ class Deployment:
             "optimizer": ADAFACTOR,
         }
         return self.service.submit(MultiTaskSpec.model_validate({**values, **spec}), "ann")
+
+    def submit_augmentation(self, name: str, owner: str = "ann", **spec: Any) -> Job:
+        """An augmentation on the owner's `colours`."""
+        values = {
+            "name": name,
+            "model": tiny_model.NAME,
+            "dataset": "colours",
+            "query_steps": 20,
+            "second_steps": 20,
+            "steps": 20,
+            "polish_steps": 10,
+            "length": 8,
+            "batch_size": 16,
+            "checkpoint_every": 10,
+            "optimizer": ADAFACTOR,
+        }
+        return self.service.submit(AugmentSpec.model_validate({**values, **spec}), owner)
 
     def add_rows(self, name: str, examples: Sequence[Example], owner: str = "ann") -> None:
         self.service.datasets.add(name, owner, examples)

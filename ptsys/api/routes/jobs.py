@@ -11,7 +11,8 @@ from ptsys.api.context import Context, Shared
 from ptsys.api.forms import JobView, Text, job_view
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import documented
-from ptsys.types.multitask import TaskSpec
+from ptsys.types.augmentation import AugmentSpec
+from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import JobState
 from ptsys.types.specs import AnySpec, Spec
 from ptsys.types.training import TrainingSpec
@@ -39,6 +40,7 @@ _EXAMPLES = [
         ],
         "combination": "concat",
     },
+    {"kind": "augment", "name": "few", "dataset": "few-rows", "strategy": "auto"},
 ]
 
 
@@ -53,7 +55,9 @@ def create_job(
     """Queue a job that tunes prompts through one frozen model.
 
     Of kind `train`: one prompt on one dataset. Of kind `multitask`: a general prompt and one for
-    each of several tasks, together. Without a kind, `tasks` say that it is the latter.
+    each of several tasks, together. Without a kind, `tasks` say that it is the latter. Of kind
+    `augment`: one prompt for a few rows, lifted by prompts and datasets of the library that are
+    yours to see.
     """
     known = context.service.submitted(spec, caller.user, key)
     if known is None:
@@ -102,10 +106,11 @@ def _check(context: Context, spec: AnySpec, user: str) -> None:
     missing, and inputs too short to do without one."""
     limits = context.limits(spec.model)
     datasets = context.service.datasets
-    if isinstance(spec, TrainingSpec):
-        tasks: list[tuple[str, TrainingSpec | TaskSpec]] = [("", spec)]
-    else:
+    tasks: list[tuple[str, TrainingSpec | AugmentSpec | TaskSpec]]
+    if isinstance(spec, MultiTaskSpec):
         tasks = [(f"tasks.{place}.", task) for place, task in enumerate(spec.tasks)]
+    else:
+        tasks = [("", spec)]
     for prefix, task in tasks:
         rows = datasets.read(datasets.get(task.dataset, user).id)
         limits.check_training(rows, field=f"{prefix}dataset")

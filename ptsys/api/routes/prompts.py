@@ -15,12 +15,14 @@ from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
 from ptsys.api.forms import (
     Called,
+    ContactQuery,
+    DescriptionQuery,
+    LicenceQuery,
     NameQuery,
     OwnerQuery,
     PromptChanges,
     Reference,
     SharesQuery,
-    Tag,
     Text,
     VisibilityQuery,
 )
@@ -44,6 +46,7 @@ from ptsys.prompts.check import check_prompt
 from ptsys.prompts.orbax_form import read_orbax, read_part, write_orbax
 from ptsys.store.prompts import refuse_taken_name
 from ptsys.types.records import Prompt
+from ptsys.types.training import Tag
 
 router = APIRouter(prefix="/v1/prompts", tags=["prompts"])
 
@@ -92,6 +95,9 @@ async def add_prompt(
     visibility: VisibilityQuery = "private",
     shared_with: SharesQuery = [],  # noqa: B006  # FastAPI copies it
     tags: Annotated[list[Tag], Query(max_length=100)] = [],  # noqa: B006
+    description: DescriptionQuery = None,
+    licence: LicenceQuery = None,
+    contact: ContactQuery = None,
 ) -> Prompt:
     """Keep a prompt of your own. Its width must be the model's `d_model`. A PEFT prompt-tuning
     adapter comes as the zip file of its folder."""
@@ -114,6 +120,9 @@ async def add_prompt(
             d_model=array.shape[1],
             created=context.service.clock(),
             tags=tuple(sorted(set(tags))),
+            description=description or None,
+            licence=licence or None,
+            contact=contact or None,
         )
         return _keep(context, record, array)
 
@@ -192,7 +201,7 @@ def get_tensor(
 def change_prompt(
     prompt: Reference, changes: PromptChanges, caller: Caller, context: Shared
 ) -> Prompt:
-    """Change a prompt's name or tags, or who may see it. Its tensor never changes."""
+    """Change what is told of a prompt, or who may see it. Its tensor never changes."""
     return context.service.prompts.update(
         prompt,
         caller.user,
@@ -200,6 +209,9 @@ def change_prompt(
         visibility=changes.visibility,
         shared_with=changes.shared_with,
         tags=changes.tags,
+        description=changes.description,
+        licence=changes.licence,
+        contact=changes.contact,
     )
 
 

@@ -1,0 +1,157 @@
+"""`/v1/prompts/search`: the prompts that are near another, or that some words fit."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import anyio
+from fastapi import APIRouter, Body, Query
+from fastapi.responses import Response
+
+from ptsys.api.authentication import Caller
+from ptsys.api.context import Context, Shared
+from ptsys.api.forms import JobView, job_view
+from ptsys.api.problems import documented
+from ptsys.api.searching import SearchBody, SearchedFor, SearchQuery, SearchResults
+from ptsys.api.tensors import JSON
+from ptsys.errors import Conflict, JobFailed
+from ptsys.jobs.queries import query_prompt, trained
+from ptsys.types.records import Job, Prompt
+
+router = APIRouter(prefix="/v1/prompts", tags=["prompts"])
+
+_FIRST_PAUSE, _LAST_PAUSE = 0.1, 1.0  # seconds between two looks at a query's job
+_RETRY_SECONDS = 5
+_EXAMPLES = [
+    {"prompt": "reviews", "count": 5},
+    {
+        "examples": [{"input": "a fine film", "target": "positive"}],
+        "min_accuracy": 0.8,
+        "text": "sentiment",
+    },
+]
+_UNDER_WAY: dict[int | str, dict[str, Any]] = {
+    202: {
+        "model": JobView,
+        "description": "The prompt to search with is still being trained, by this job; send the "
+        "same request again.",
+        "headers": {
+            "Location": {"description": "The job.", "schema": {"type": "string"}},
+            "Retry-After": {
+                "description": "Seconds to wait.",
+                "schema": {"type": "integer", "minimum": 1},
+            },
+        },
+    }
+}
+
+
+@router.get("/search", responses=documented(404))
+def find_prompts(
+    query: Annotated[SearchQuery, Query()], caller: Caller, context: Shared
+) -> SearchResults:
+    """Search the library by a stored prompt, by words, or by both. Only prompts that you may see
+    are found; nothing else is counted or told."""
+    query.refuse_nothing()
+    prompt = None
+    if query.prompt is not None:
+        prompt = context.service.prompts.get(query.prompt, caller.user)
+    return _results(context, query, prompt, caller.user)
+
+
+@router.post(
+    "/search",
+    response_model=SearchResults,
+    responses={**_UNDER_WAY, **documented(404, 408, 409, 413, 429)},
+)
+async def search_prompts(
+    body: Annotated[SearchBody, Body(examples=_EXAMPLES)], caller: Caller, context: Shared
+) -> SearchResults | Response:
+    """Search the library by a stored prompt, by rows of a task, by words, or by words and one of
+    the others.
+
+    For rows a prompt is trained first, by a job that counts among yours; of the same rows it is
+    there at once the next time. It is yours alone, tagged `query`, and never found.
+    """
+    body.refuse_nothing(body.examples, body.dataset)
+    query: Prompt | Job | None
+    if body.prompt is not None:
+        query = await context.in_thread(context.service.prompts.get, body.prompt, caller.user)
+    elif body.examples is None and body.dataset is None:
+        query = None
+    else:
+        query = await context.in_thread(_query, context, body, caller.user)
+        query = await _waited(context, query)
+    if isinstance(query, Job):
+        headers = {"Location": f"/v1/jobs/{query.id}", "Retry-After": str(_RETRY_SECONDS)}
+        return Response(job_view(query).model_dump_json(), 202, headers, media_type=JSON)
+    return await context.in_thread(_results, context, body, query, caller.user)
+
+
+def _query(context: Context, body: SearchBody, user: str) -> Prompt | Job:
+    """The prompt of these rows, or the job that trains it."""
+    service, settings = context.service, context.settings
+    rows = body.rows(settings.max_request_rows, settings.max_row_bytes)
+    dataset = None
+    if rows is None:
+        dataset = service.datasets.get(body.dataset or "", user)
+        rows = service.datasets.read(dataset.id)
+    limits = context.limits(body.model or settings.model)
+    return query_prompt(
+        service,
+        user,
+        rows,
+        limits,
+        dataset=dataset,
+        steps=body.steps,
+        most_unfinished=settings.max_user_jobs,
+    )
+
+
+async def _waited(context: Context, query: Prompt | Job) -> Prompt | Job:
+    """The prompt once its job has ended; the job if that takes too long, or nobody is there to do
+    it. No thread waits meanwhile. Raises Conflict if the job failed."""
+    deadline = time.monotonic() + context.settings.request_seconds
+    pause = _FIRST_PAUSE
+    while isinstance(query, Job) and not query.state.final:
+        serving = await context.in_thread(context.ready_models)
+        if time.monotonic() >= deadline or query.spec.model not in serving:
+            return query
+        await anyio.sleep(pause)
+        pause = min(pause * 1.5, _LAST_PAUSE)
+        query = await context.in_thread(context.service.get, query.id, query.owner)
+    if isinstance(query, Prompt):
+        return query
+    try:
+        return await context.in_thread(trained, context.service, query)
+    except JobFailed as error:
+        raise Conflict(str(error)) from None
+
+
+def _results(
+    context: Context, query: SearchQuery, prompt: Prompt | None, user: str
+) -> SearchResults:
+    library, filters = context.service.library, query.filters
+    if prompt is None:
+        found = library.find(query.text, user, filters=filters, count=query.count)
+    else:
+        found = library.search(
+            prompt,
+            user,
+            metric=query.metric,
+            kind=query.kind,
+            count=query.count,
+            filters=filters,
+            text=query.text,
+        )
+    return SearchResults(
+        results=found,
+        query=SearchedFor(
+            prompt=None if prompt is None else prompt.id,
+            text=query.text,
+            metric=query.metric,
+            kind=query.kind,
+            count=query.count,
+        ),
+    )

@@ -1,0 +1,186 @@
+"""`ptsys prompts search`: which stored prompts are near another, or fit some words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ptsys.cli import deployment
+from ptsys.cli.examples import examples
+from ptsys.cli.failures import make
+from ptsys.cli.output import Json, note, percent, print_json, print_table
+from ptsys.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from ptsys.cli.deployment import Deployment
+    from ptsys.jobs.service import Service
+    from ptsys.types.library import Filters, Found
+    from ptsys.types.records import Prompt
+
+EPILOG = examples(
+    "ptsys prompts search reviews",
+    "ptsys prompts search --data few.jsonl --count 5",
+    "ptsys prompts search --text 'film sentiment' --min-accuracy 0.8 --json",
+)
+
+
+def search(
+    context: typer.Context,
+    prompt: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PROMPT", help="Near this one: a name of yours, owner/name, or an id."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="DATA.jsonl",
+            help="Near a prompt that is trained on these rows first, and kept for the next time.",
+        ),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help="With these words in name, tags, task, description or dataset; beside PROMPT or "
+            "--data all of them."
+        ),
+    ] = None,
+    metric: Annotated[
+        Literal["cosine", "l2", "dot"], typer.Option(help="How they compare.")
+    ] = "cosine",
+    count: Annotated[int, typer.Option(min=1, max=100, help="At most so many.")] = 10,
+    kind: Annotated[
+        Literal["mean", "token", "projection"] | None,
+        typer.Option(help="What of a prompt is compared.", show_default="token"),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option(min=1, max=10_000, help="With --data: updates of the prompt.")
+    ] = 100,
+    model: Annotated[
+        str | None, typer.Option(help="Only this model's; with --data the one to train on.")
+    ] = None,
+    owner: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
+    mine: Annotated[bool, typer.Option("--mine", help="Only your own.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="Only public ones.")] = False,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Only with this tag. Repeatable.", show_default=False)
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Only under this licence.")] = None,
+    min_accuracy: Annotated[
+        float | None, typer.Option(help="Only with this accuracy or more, from 0 to 1.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Search the prompts that you may see: near a prompt, near the task of some rows, or by words.
+
+    Prompts compare by what training changed, as all of a model start at one place.
+    """
+    from ptsys.types.library import DEFAULT_KIND
+
+    _check(prompt, data, text)
+    where = deployment.of(context)
+    if mine and owner not in (None, where.user):
+        raise InvalidInput("--mine is of your own; leave --owner out", field="owner")
+    filters = _filters(
+        model=model,
+        owner=where.user if mine else owner,
+        visibility="public" if public else None,
+        tags=tuple(tag or ()),
+        licence=licence,
+        min_accuracy=min_accuracy,
+    )
+    with where.service() as service:
+        library = service.library
+        if prompt is None and data is None:
+            found = library.find(text or "", where.user, filters=filters, count=count)
+        else:
+            found = library.search(
+                _query(where, service, prompt, data, model, steps),
+                where.user,
+                metric=metric,
+                kind=kind or DEFAULT_KIND,
+                count=count,
+                filters=filters,
+                text=text or "",
+            )
+    _print(found, as_json)
+
+
+def _check(prompt: str | None, data: Path | None, text: str | None) -> None:
+    if prompt is not None and data is not None:
+        raise InvalidInput("search by a prompt or by rows, not by both", field="data")
+    if prompt is None and data is None and not (text or "").strip():
+        raise InvalidInput(
+            "say what to search by: a prompt, rows (--data) or words (--text)", field="prompt"
+        )
+
+
+def _filters(**values: Any) -> Filters:
+    from ptsys.types.library import Filters
+
+    return make(Filters, **values)
+
+
+def _query(
+    where: Deployment,
+    service: Service,
+    prompt: str | None,
+    data: Path | None,
+    model: str | None,
+    steps: int,
+) -> Prompt:
+    """The prompt to search with; one for rows is trained while its progress is shown."""
+    if prompt is not None:
+        return service.prompts.get(prompt, where.user)
+    from ptsys.cli import rows
+    from ptsys.cli.watching import Watched, watch
+    from ptsys.jobs.limits import read_limits
+    from ptsys.jobs.queries import query_prompt, trained
+    from ptsys.types.records import Job
+
+    assert data is not None
+    limits = read_limits(where.settings.root, model or where.settings.model)
+    known = rows.read(data, "data", targets=False)
+    rows.check(data, known, limits, "data", unsupervised=True)
+    query = query_prompt(service, where.user, known, limits, steps=steps)
+    if not isinstance(query, Job):
+        return query
+    if not where.serving(limits.model):
+        start = deployment.start_command(limits.model)
+        note(f"the query is queued; start a worker with {start}, this command waits")
+    try:
+        [ended] = watch(service, [Watched(query, "query")])
+    except KeyboardInterrupt:
+        note(f"the job goes on: `ptsys jobs watch {query.id}`; then search again")
+        raise
+    return trained(service, ended)
+
+
+def _print(found: list[Found], as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("", "score", "prompt", "accuracy", "dataset", "steps", "uses", "contact", "id"),
+        (
+            (
+                rank,
+                f"{one.score:.3f}" + ("" if one.comparable else "?"),
+                f"{one.prompt.owner}/{one.prompt.name}",
+                percent(one.prompt.scores["accuracy"]) if "accuracy" in one.prompt.scores else "",
+                None if one.dataset is None else one.dataset.name,
+                one.prompt.steps,
+                one.prompt.uses,
+                one.prompt.contact,
+                one.prompt.id,
+            )
+            for rank, one in enumerate(found, start=1)
+        ),
+        empty="nothing was found among the prompts that you may see",
+    )
+    if not all(one.comparable for one in found):
+        note("?: brought in from elsewhere; nobody knows whether it began where the others did")

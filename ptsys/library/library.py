@@ -1,0 +1,169 @@
+"""The prompt library: what is near a prompt, and what fits some words, as far as the one who asks
+may see it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Iterator
+
+import numpy as np
+from etils import epath
+from numpy.typing import NDArray
+
+from ptsys.errors import InvalidInput
+from ptsys.library.shelf import Shelf, Viewer
+from ptsys.store.database import Database
+from ptsys.store.prompt_search import PromptSearch
+from ptsys.store.prompt_vectors import PromptVectors
+from ptsys.store.prompts import Prompts
+from ptsys.types.library import DEFAULT_KIND, Filters, Found, VectorKind
+from ptsys.types.metric import Metric
+from ptsys.types.records import Prompt
+
+ANY = Filters()
+"""Filters that let everything pass."""
+
+_FEW = 20_000  # of so many that fit the filters, the nearest are looked for among them alone
+_MORE = 4  # how much more is asked for when too few of what was found may leave
+_SAVE_SHARE = 0.05  # of the index, changed since it was saved
+_SAVE_SECONDS = 600.0
+
+
+class Library:
+    """Search over stored prompts. Safe to share between threads and processes: each keeps its own
+    indexes and learns from the database what others changed."""
+
+    def __init__(self, database: Database, prompts: Prompts, root: epath.PathLike) -> None:
+        """Keep indexes under `<root>/library`; nothing is read yet."""
+        self._prompts = prompts
+        self._root = root
+        self._search = PromptSearch(database)
+        self._vectors = PromptVectors(database)
+        self._shelves: dict[tuple[str, VectorKind], Shelf] = {}
+        self._saved: dict[tuple[str, VectorKind], float] = {}
+        self._lock = threading.Lock()
+
+    def search(
+        self,
+        query: Prompt | NDArray[np.float32],
+        user: str,
+        *,
+        fingerprint: str | None = None,
+        metric: Metric = "cosine",
+        kind: VectorKind = DEFAULT_KIND,
+        count: int = 10,
+        exclude: Collection[str] = (),
+        filters: Filters = ANY,
+        text: str = "",
+    ) -> list[Found]:
+        """The prompts nearest to a stored one, which is not among them, or to a tensor [P, D] of
+        the model of that `fingerprint`; nearest first, without those whose ids are in `exclude`.
+
+        `filters` and the words of `text`, which all must stand somewhere, say which may be found.
+        Raises InvalidInput for a query that does not compare with others, Unavailable if nobody
+        knows yet where the model's prompts start.
+        """
+        shelf = self._shelf(_fingerprint(query, fingerprint), kind)
+        shelf.refresh()
+        if isinstance(query, Prompt):
+            vector, exclude = shelf.vector(query), {*exclude, query.id}
+        else:
+            vector = shelf.vector_of(query)
+        found = _Finding(self._search, shelf, user, filters, text)
+        return self._results(found.nearest(vector, metric, count, sorted(exclude)), user)
+
+    def find(self, text: str, user: str, *, filters: Filters = ANY, count: int = 10) -> list[Found]:
+        """The prompts that some words fit best; see `PromptSearch.by_text`."""
+        return self._results(self._search.by_text(text, user, filters, count), user)
+
+    def refresh(self, fingerprint: str, kind: VectorKind = DEFAULT_KIND) -> None:
+        """Bring the index up to date with the database, and save it if enough has changed: what
+        a worker does now and then. Raises Unavailable."""
+        shelf = self._shelf(fingerprint, kind)
+        shelf.refresh(audit=True)
+        since = time.monotonic() - self._saved.get((fingerprint, kind), -_SAVE_SECONDS)
+        if shelf.unsaved > _SAVE_SHARE * len(shelf) or (shelf.unsaved and since >= _SAVE_SECONDS):
+            shelf.save()
+            self._saved[fingerprint, kind] = time.monotonic()
+
+    def _shelf(self, fingerprint: str, kind: VectorKind) -> Shelf:
+        with self._lock:
+            shelf = self._shelves.get((fingerprint, kind))
+            if shelf is None:
+                shelf = Shelf(fingerprint, kind, self._vectors, self._prompts, self._root)
+                self._shelves[fingerprint, kind] = shelf
+            return shelf
+
+    def _results(self, found: list[tuple[Prompt, float]], user: str) -> list[Found]:
+        datasets = self._search.datasets((prompt for prompt, _ in found), user)
+        return [
+            Found(
+                prompt=prompt,
+                score=score,
+                dataset=datasets.get(prompt.dataset or ""),
+                comparable=bool(prompt.initialization),
+            )
+            for prompt, score in found
+        ]
+
+
+class _Finding:
+    """One search of a shelf. What the shelf finds is asked of the database again before it
+    leaves; for what falls out there, the search goes on."""
+
+    def __init__(
+        self, search: PromptSearch, shelf: Shelf, user: str, filters: Filters, text: str
+    ) -> None:
+        self._search = search
+        self._shelf = shelf
+        self._user = user
+        self._filters = filters
+        self._text = text
+
+    def nearest(
+        self, vector: NDArray[np.float32], metric: Metric, count: int, without: list[str]
+    ) -> list[tuple[Prompt, float]]:
+        viewer = Viewer(self._user, self._search.shared_with(self._user))
+        only = self._few()
+        found: list[tuple[Prompt, float]] = []
+        asked, wanted = 0, count
+        while True:
+            hits = self._shelf.search(vector, wanted, metric, viewer, without=without, only=only)
+            fresh = {hit.id: hit.score for hit in hits[asked:]}
+            found += self._visible(fresh)
+            if len(found) >= count or len(hits) < wanted:
+                return found[:count]
+            asked, wanted = len(hits), wanted * _MORE
+
+    def _few(self) -> list[str] | None:
+        """The ids of all that fit the filters, if there are filters and not too many fit."""
+        if self._filters == ANY and not self._text.strip():
+            return None
+        return self._search.ids(
+            self._shelf.fingerprint, self._user, self._filters, self._text, _FEW
+        )
+
+    def _visible(self, scores: dict[str, float]) -> Iterator[tuple[Prompt, float]]:
+        seen = self._search.several(scores, self._user, self._filters, self._text)
+        lost = [one for one in scores if one not in seen]
+        if lost:
+            self._shelf.drop(sorted(self._search.gone(lost)))
+        for one, score in scores.items():
+            if one in seen:
+                yield seen[one], score
+
+
+def _fingerprint(query: Prompt | NDArray[np.float32], fingerprint: str | None) -> str:
+    if not isinstance(query, Prompt):
+        if fingerprint is None:
+            raise InvalidInput("say which model the tensor is of", field="fingerprint")
+        return fingerprint
+    start = query.initialization.get("kind", "shared")
+    if start not in ("shared", "prompt"):
+        raise InvalidInput(
+            f"prompt {query.name!r} began from {start!r}, not where others did, so it does not "
+            "compare; train one with the shared initialization",
+            field="prompt",
+        )
+    return query.model_fingerprint

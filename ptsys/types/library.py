@@ -1,0 +1,70 @@
+"""What is asked of the prompt library, and what it finds."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from ptsys.types.model import Value
+from ptsys.types.records import Dataset, Prompt, Visibility
+from ptsys.types.training import Tag, no_nul
+
+VectorKind = Literal["mean", "token", "projection"]
+"""What is made of a prompt to compare it by; see `ptsys.library.vectors`."""
+
+DEFAULT_KIND: VectorKind = "token"
+
+QUERY_TAG = "query"
+"""Prompts with this tag were trained to search with. They are nobody's results."""
+
+Word = Annotated[str, Field(max_length=200), AfterValidator(no_nul)]
+
+MOST_FOUND = 100  # results of one search
+QUERY_STEPS = 100  # updates of a prompt that is trained to search with
+
+
+def _in_utc(moment: datetime.datetime) -> datetime.datetime:
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=datetime.UTC)
+    try:
+        return moment.astimezone(datetime.UTC)
+    except OverflowError:
+        raise ValueError("there is no such moment in UTC") from None
+
+
+class Filters(Value):
+    """Which prompts may be found; what is left out does not matter."""
+
+    model: Word | None = Field(default=None, description="Only this model's.")
+    owner: Word | None = Field(default=None, description="Only this user's.")
+    tags: tuple[Tag, ...] = Field(default=(), max_length=20, description="With all of these.")
+    licence: Word | None = Field(
+        default=None, description="Under this licence; case does not matter."
+    )
+    visibility: Visibility | None = Field(
+        default=None, description="Private ones of yours, or public ones, or shared ones."
+    )
+    min_accuracy: float | None = Field(
+        default=None, ge=0, le=1, description="With at least this accuracy on validation rows."
+    )
+    created_after: Annotated[datetime.datetime, AfterValidator(_in_utc)] | None = Field(
+        default=None, description="Made after this moment; without a zone it is UTC."
+    )
+
+
+class Found(Value):
+    """A prompt that was found, as the one who asked may see it.
+
+    `score` says how near it is, or how well its words fit. `comparable` is false of a prompt that
+    was brought in from elsewhere: nobody knows whether it began where others did, so its score
+    may say nothing.
+    """
+
+    prompt: Prompt
+    score: float
+    dataset: Dataset | None = Field(
+        default=None, description="What it was trained on, if that is yours to see."
+    )
+    comparable: bool = True

@@ -1,0 +1,306 @@
+"""An augmentation on a real (tiny, random) engine, with sources of its own and no jobs."""
+
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ptsys.engine.augmentation import Augmentation
+from ptsys.engine.augmentation_state import State, restored
+from ptsys.engine.augmentation_task import AugmentationTask, Augmented
+from ptsys.engine.engine import Engine
+from ptsys.engine.residents import Finished, Snapshot, Training, TrainingTask
+from ptsys.errors import InvalidInput
+from ptsys.library.neighbours import Neighbour
+from ptsys.store.clock import utc_now
+from ptsys.types.augmentation import AugmentSpec
+from ptsys.types.example import Example
+from ptsys.types.records import Prompt
+from ptsys.types.training import Optimizer, TrainingSpec
+
+OWN = [Example(input=f"n{i % 5}", target=["ja", "no"][i % 2]) for i in range(16)]
+OTHERS = {
+    f"ds-{name}": [Example(input=f"{name}{i}", target=["ja", "no"][i % 3 == 0]) for i in range(12)]
+    for name in ("a", "b", "c")
+}
+
+
+def prompt(name: str, dataset: str | None = None) -> Prompt:
+    return Prompt(
+        id=name,
+        name=name,
+        owner="o",
+        model="random",
+        model_fingerprint="0" * 16,
+        length=8,
+        d_model=16,
+        created=utc_now(),
+        dataset=dataset,
+    )
+
+
+@dataclasses.dataclass
+class Library:
+    """Three prompts with datasets; remembers what was asked."""
+
+    found: Sequence[Neighbour] = (
+        Neighbour(prompt("pr-a"), 0.8, "ds-a"),
+        Neighbour(prompt("pr-b"), 0.5, "ds-b"),
+        Neighbour(prompt("pr-c"), 0.2, "ds-c"),
+    )
+    gone: set[str] = dataclasses.field(default_factory=set)
+    queries: list[np.ndarray] = dataclasses.field(default_factory=list)
+    read: list[str] = dataclasses.field(default_factory=list)
+
+    def find(self, query: np.ndarray) -> Sequence[Neighbour]:
+        self.queries.append(query)
+        return self.found
+
+    def tensor(self, prompt: str) -> np.ndarray | None:
+        seed = ord(prompt[-1])
+        return np.random.default_rng(seed).normal(size=(10, 16)).astype(np.float32)
+
+    def rows(self, dataset: str) -> Sequence[Example] | None:
+        self.read.append(dataset)
+        return None if dataset in self.gone else OTHERS[dataset]
+
+
+class Notebook:
+    """A listener that keeps all, states as a checkpoint would."""
+
+    def __init__(self, spec: AugmentSpec) -> None:
+        self._spec = spec
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.told: list[tuple[int, dict[str, float]]] = []
+        self.saved: list[tuple[int, dict[str, np.ndarray], str]] = []
+        self.at_save = threading.Event()
+
+    def event(self, kind: str, data: Mapping[str, object]) -> None:
+        self.events.append((kind, dict(data)))
+
+    def progress(self, step: int, metrics: Mapping[str, float]) -> None:
+        self.told.append((step, dict(metrics)))
+
+    def save(self, state: State) -> None:
+        arrays = {name: array.copy() for name, array in state.arrays(self._spec).items()}
+        self.saved.append((state.step, arrays, json.dumps(state.notes())))
+
+    def pause(self) -> float:
+        return 0.05
+
+    def messages(self) -> list[str]:
+        return [str(data["message"]) for kind, data in self.events if kind == "log"]
+
+
+def spec(strategy: str, **fields: Any) -> AugmentSpec:
+    values = {
+        "name": "n",
+        "dataset": "ds-own",
+        "strategy": strategy,
+        "length": 8,
+        "batch_size": 4,
+        "checkpoint_every": 4,
+        "query_steps": 6,
+        "second_steps": 6,
+        "steps": 6,
+        "polish_steps": 2,
+        "optimizer": Optimizer(kind="adamw", learning_rate=0.1),
+    }
+    return AugmentSpec.model_validate({**values, **fields})
+
+
+def task(engine: Engine, chosen: AugmentSpec, **fields: Any) -> AugmentationTask:
+    values: dict[str, Any] = {
+        "id": "job",
+        "user": "u",
+        "spec": chosen,
+        "examples": engine.encode(chosen, OWN),
+        "start": engine.model.initialization[-8:],
+        "validation_inputs": [row.input for row in OWN[:6]],
+        "validation_targets": [row.target for row in OWN[:6]],
+    }
+    return AugmentationTask(**{**values, **fields})
+
+
+def run(
+    engine: Engine, chosen: AugmentSpec, library: Library | None = None, **fields: Any
+) -> tuple[Augmented, Notebook]:
+    notebook = Notebook(chosen)
+    work = Augmentation(engine, task(engine, chosen, **fields), library or Library(), notebook)
+    result = work.run()
+    assert result is not None
+    return result, notebook
+
+
+def plain(engine: Engine, start: np.ndarray, rows: list[Example], steps: int) -> np.ndarray:
+    """A resident of its own, as a stage should be."""
+    chosen = spec("curriculum")
+    fields = {"length": 8, "batch_size": 4, "optimizer": chosen.optimizer, "seed": chosen.seed}
+    training = engine.train(
+        TrainingTask(
+            "alone",
+            "u",
+            TrainingSpec(name="n", dataset="d", steps=steps, **fields),
+            engine.encode(chosen, rows),
+            Snapshot.start(start),
+        )
+    )
+    while not isinstance(event := training.events.get(timeout=120), Finished):
+        pass
+    return event.snapshot.prompt
+
+
+def test_a_curriculum_is_its_stages_one_after_another(engine: Engine) -> None:
+    result, notebook = run(engine, spec("curriculum"))
+    expected = plain(engine, engine.model.initialization[-8:], OWN, 6)
+    for rows in (OTHERS["ds-c"], OTHERS["ds-b"], OTHERS["ds-a"], OWN):
+        expected = plain(engine, expected, rows, 6)
+    assert np.array_equal(result.prompt, expected)
+    assert (result.steps, result.origin, result.winner) == (30, "shared", "curriculum")
+    assert {(one.prompt, one.role) for one in result.parents} == {
+        (f"pr-{name}", "second") for name in "abc"
+    }
+    assert notebook.saved[-1][0] < 30  # the end is the job's to keep
+    assert max(step for step, _ in notebook.told) <= 30
+    assert {metrics["steps"] for _, metrics in notebook.told} == {30.0}
+    assert {"accuracy", "validation_loss"} <= set(result.scores)
+
+
+def test_an_initialization_starts_at_the_nearest_second_prompt(engine: Engine) -> None:
+    library = Library()
+    result, _ = run(engine, spec("initialization"), library)
+    start = library.tensor("pr-a")[-8:]
+    np.testing.assert_allclose(result.prompt, plain(engine, start, OWN, 6), atol=1e-5)
+    assert (result.steps, result.origin) == (6, "seconds")
+    parent = result.parents[0]
+    assert (parent.prompt, parent.role, parent.weight) == ("pr-a", "start", 1.0)
+    assert library.read == []
+
+
+def test_a_mixture_sees_all_and_a_vanished_dataset_is_left_out(engine: Engine) -> None:
+    chosen = spec("multitask", weights="equal")
+    whole, notebook = run(engine, chosen)
+    less, other = run(engine, chosen, Library(gone={"ds-b"}))
+    assert not np.array_equal(whole.prompt, less.prompt)
+    assert {one.prompt for one in less.parents} == {"pr-a", "pr-c"}
+    assert any("ds-b is not there" in message for message in other.messages())
+    drawn = [data["data"] for kind, data in notebook.events if data.get("stage") == "mixture"]
+    assert [part["dataset"] for part in drawn[0]] == [None, "ds-a", "ds-b", "ds-c"]
+
+
+def test_a_curriculum_goes_on_without_what_is_gone(engine: Engine) -> None:
+    result, notebook = run(engine, spec("curriculum"), Library(gone={"ds-a", "ds-b", "ds-c"}))
+    assert result.parents == ()
+    assert result.steps == 12
+    assert sum("is not there" in message for message in notebook.messages()) == 3
+    assert notebook.told[-1][1]["steps"] >= 12
+
+
+def test_auto_keeps_the_best_of_its_candidates_and_tells_all_scores(engine: Engine) -> None:
+    result, notebook = run(engine, spec("auto"))
+    assert set(result.candidates) == {"curriculum", "multitask", "initialization", "query"}
+    ranks = {
+        name: (-scores["accuracy"], scores["validation_loss"])
+        for name, scores in result.candidates.items()
+    }
+    assert ranks[result.winner] == min(ranks.values())
+    told = {data["candidate"] for kind, data in notebook.events if kind == "evaluation"}
+    assert told == set(result.candidates)
+
+
+def test_auto_keeps_to_its_budget(engine: Engine) -> None:
+    _, notebook = run(engine, spec("auto", budget=34, rounds=2, neighbours=2))
+    made = max(step for step, _ in notebook.told)
+    assert made <= 34
+    assert all(metrics["steps"] <= 34 for _, metrics in notebook.told)
+
+
+def test_the_result_is_the_next_rounds_query(engine: Engine) -> None:
+    library = Library()
+    result, notebook = run(engine, spec("curriculum", rounds=3), library)
+    assert len(library.queries) == 3
+    one, _ = run(engine, spec("curriculum"), other := Library())
+    assert np.array_equal(library.queries[0], other.queries[0])
+    assert np.array_equal(library.queries[1], one.prompt)
+    assert result.steps == 6 + 3 * 24
+    assert sum("second prompts found" in message for message in notebook.messages()) == 3
+
+
+def test_nothing_alike_is_plain_training_and_is_told(engine: Engine) -> None:
+    result, notebook = run(engine, spec("multitask"), Library(found=()))
+    expected = plain(engine, plain(engine, engine.model.initialization[-8:], OWN, 6), OWN, 6)
+    assert np.array_equal(result.prompt, expected)
+    assert (result.winner, result.parents) == ("plain", ())
+    assert any("plain training" in message for message in notebook.messages())
+
+
+def test_a_query_that_is_given_is_searched_with_as_it_is(engine: Engine) -> None:
+    given = np.random.default_rng(5).normal(size=(8, 16)).astype(np.float32)
+    library = Library()
+    result, notebook = run(engine, spec("curriculum", query="pr-q"), library, query=given)
+    assert np.array_equal(library.queries[0], given)
+    assert notebook.saved[0][0] == 0  # the plan, before anything is trained
+    assert (result.steps, result.origin) == (24, "query")
+
+
+@pytest.mark.parametrize("strategy", ["curriculum", "multitask", "initialization"])
+def test_every_saved_state_leads_to_the_same_bits_and_asks_for_nothing_anew(
+    engine: Engine, strategy: str
+) -> None:
+    chosen = spec(strategy, rounds=2)
+    result, notebook = run(engine, chosen)
+    steps = [step for step, _, _ in notebook.saved]
+    assert steps == sorted(set(steps))
+    for step, arrays, notes in notebook.saved:
+        library = Library()
+        state = restored(arrays, json.loads(notes))
+        assert state.step == step
+        work = Augmentation(engine, task(engine, chosen), library, Notebook(chosen), state)
+        again = work.run()
+        assert again is not None
+        assert np.array_equal(again.prompt, result.prompt), step
+        assert (again.parents, again.steps) == (result.parents, result.steps)
+        assert len(library.queries) == 2 - json.loads(notes)["round"]
+
+
+def test_stopped_anywhere_it_goes_on_from_there(engine: Engine) -> None:
+    chosen = spec("curriculum", second_steps=400, checkpoint_every=1000)
+    result, _ = run(engine, chosen)
+    notebook = Notebook(chosen)
+    work = Augmentation(engine, task(engine, chosen), Library(), notebook)
+    thread = threading.Thread(target=work.run)
+    thread.start()
+    while not any(data.get("stage") == "second-2" for _, data in notebook.events):
+        time.sleep(0.01)
+    work.stop()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert 406 <= work.state.step < result.steps
+    notebook.save(work.state)
+    state = restored(notebook.saved[-1][1], json.loads(notebook.saved[-1][2]))
+    again = Augmentation(engine, task(engine, chosen), Library(), notebook, state).run()
+    assert again is not None
+    assert np.array_equal(again.prompt, result.prompt)
+
+
+def test_a_diverging_chain_fails_alone_in_auto_and_the_job_otherwise(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = engine.train
+
+    def broken(task: TrainingTask, told: Callable[[], object]) -> Training:
+        if "/initialization/" in task.id:
+            task.start.first[0, 0] = np.nan  # as a restored optimizer state might be
+        return train(task, told)
+
+    monkeypatch.setattr(engine, "train", broken)
+    result, notebook = run(engine, spec("auto"))
+    assert set(result.candidates) == {"curriculum", "multitask", "query"}
+    assert any("initialization is left out" in message for message in notebook.messages())
+    with pytest.raises(InvalidInput, match="no longer finite"):
+        run(engine, spec("initialization"))

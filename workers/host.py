@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.groups import Shape
+from ptsys.engine.workbench import Workbench, keep_start, load_workbench
 from ptsys.errors import PtsysError, Unavailable
 from ptsys.jobs.cancellations import Cancellations
 from ptsys.jobs.leases import Claim
@@ -21,9 +22,8 @@ from ptsys.jobs.service import Service
 from workers.holds import Halt, Hold, Holds
 from workers.interactive import Interactive
 from workers.job import run_job
-from workers.loading import Workbench, load_workbench
 from workers.serving import ServeLoop
-from workers.shelving import keep_start, run_shelving
+from workers.shelving import run_shelving
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class ModelHost:
         options = EngineOptions(settings.max_wait_ms, settings.max_rows, settings.max_residents)
         self._engine = Engine(self.bench.served, options)
         self._channel = RequestChannel(address)
-        keep_start(service, self.bench)
+        keep_start(settings.root, self.bench)
         interactive = Interactive(self._engine, self.bench.served, service.prompts)
         self._uses = interactive.uses
         self._serving = ServeLoop(self._channel, model, interactive)

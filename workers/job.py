@@ -6,13 +6,13 @@ import logging
 from typing import Any
 
 from ptsys.engine.engine import Engine
+from ptsys.engine.workbench import Workbench
 from ptsys.errors import LeaseLost
 from ptsys.jobs.service import Service
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.multitask import MultiTaskSpec
 from workers.augmentation import AugmentRun
 from workers.holds import Halt, Hold
-from workers.loading import Workbench
 from workers.multitask import MultiTaskRun
 from workers.run import Pause, Run
 from workers.training import TrainingRun

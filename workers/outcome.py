@@ -19,17 +19,11 @@ from ptsys.jobs.service import Service
 from ptsys.prompts.multitask import TaskPart
 from ptsys.prompts.storage import load_part, save_part
 from ptsys.types.records import Job, Prompt
+from ptsys.types.specs import hyperparameters
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-_SETTINGS = {
-    *("optimizer", "batch_size", "length", "steps", "seed", "max_input_length"),
-    *("combination", "task_length", "combined_length", "affine_learning_rate"),
-    *("mixing", "size_limit"),
-    *("strategy", "neighbours", "rounds", "metric", "minimum_similarity", "weights", "temperature"),
-    *("begin", "start", "query_steps", "second_steps", "own_share", "polish_steps", "budget"),
-}
 _USERS_FAULT = (InvalidInput, NotFound, Conflict)
 _INSIST_SECONDS = 0.5  # between two tries
 
@@ -127,7 +121,6 @@ def record(
 ) -> Prompt:
     """The record of a prompt that a job made; `length` counts its own tokens."""
     spec = job.spec
-    settings = spec.model_dump(mode="json", include=_SETTINGS)
     return Prompt(
         id=identifier,
         name=name,
@@ -140,7 +133,7 @@ def record(
         job=job.id,
         dataset=dataset,
         initialization=spec.initialization.model_dump(mode="json", exclude_none=True),
-        hyperparameters=settings,
+        hyperparameters=hyperparameters(spec),
         steps=spec.steps,
         scores=finite(scores),
         tags=spec.tags,

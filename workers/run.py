@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.engine.engine import Engine
+from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput, LeaseLost, Unavailable
 from ptsys.jobs.leases import EventKind
 from ptsys.jobs.service import Service
 from ptsys.prompts.initialization import initialize
 from ptsys.prompts.multitask import TaskPart
 from ptsys.prompts.storage import load_part
+from ptsys.store.job_checkpoints import JobCheckpoints, State
 from ptsys.types.specs import AnySpec
 from workers import outcome
-from workers.checkpointing import JobCheckpoints, State
 from workers.folders import checkpoints_folder, job_folder
 from workers.holds import Halt, Hold
-from workers.loading import Workbench
 from workers.prompt_ids import prompt_id
 
 logger = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput, NotFound
 from ptsys.jobs.service import Service
 from ptsys.library.neighbours import Neighbour
@@ -14,7 +15,6 @@ from ptsys.prompts.storage import load_part
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
 from ptsys.types.records import Prompt
-from workers.loading import Workbench
 
 
 class SecondPrompts:

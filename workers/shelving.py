@@ -1,5 +1,4 @@
-"""What a worker does for the prompt library: it keeps its model's start and index, and counts
-uses."""
+"""What a worker does for the prompt library: it keeps its model's index, and counts uses."""
 
 from __future__ import annotations
 
@@ -7,14 +6,8 @@ import logging
 import threading
 import time
 
-import numpy as np
-
 from ptsys.errors import PtsysError
 from ptsys.jobs.service import Service
-from ptsys.library.starts import kept_start, write_start
-from ptsys.prompts.check import MAX_LENGTH
-from ptsys.prompts.initialization import shared_start
-from workers.loading import Workbench
 from workers.uses import Uses
 
 REFRESH_SECONDS = 60.0
@@ -24,25 +17,6 @@ FLUSH_SECONDS = 3.0
 """How often uses of prompts are written."""
 
 logger = logging.getLogger(__name__)
-
-
-def keep_start(service: Service, bench: Workbench) -> None:
-    """Write where the model's prompts start, for processes without the model, unless it is there.
-    A worker works without that: what cannot be written is only told."""
-    root, served = service.settings.root, bench.served
-    known = kept_start(root, served.fingerprint)
-    if known is not None and len(known) == MAX_LENGTH:
-        return
-    try:
-        start = shared_start(
-            MAX_LENGTH,
-            embeddings=bench.embeddings,
-            shared=served.initialization,
-            common_pieces=bench.common_pieces,
-        )
-        write_start(root, served.fingerprint, np.asarray(start))
-    except PtsysError as error:
-        logger.warning("the library is not told where prompts start: %s", error)
 
 
 def run_shelving(service: Service, fingerprint: str, uses: Uses, stop: threading.Event) -> None:

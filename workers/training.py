@@ -19,10 +19,10 @@ from ptsys.engine.residents import (
     TrainingTask,
 )
 from ptsys.prompts.multitask import TaskPart
+from ptsys.store.job_checkpoints import State
 from ptsys.types.example import digest
 from ptsys.types.training import TrainingSpec
 from workers import outcome
-from workers.checkpointing import State
 from workers.holds import Halt
 from workers.run import Run
 

@@ -13,13 +13,16 @@ from typing import Any
 
 import gin
 
+from ptsys.config import Settings
 from ptsys.data.mixture import MixtureConfig
 from ptsys.errors import InvalidInput
 from ptsys.models.gin_bindings import configurable_t5
 from ptsys.passes.pretrain import PretrainOptimizer
+from ptsys.runs.build_library import BuildLibrary
 from ptsys.runs.pretrain import PretrainRun
 
-Run = Callable[[], dict[str, Any]]
+Run = Callable[[Settings], dict[str, Any]]
+"""Given the settings of the deployment, a run returns its summary."""
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 gin.add_config_file_search_path(str(REPOSITORY))  # after the working directory
@@ -27,6 +30,7 @@ gin.add_config_file_search_path(str(REPOSITORY))  # after the working directory
 CONFIGURABLES = (
     configurable_t5,
     gin.external_configurable(PretrainRun, module="ptsys.runs"),
+    gin.external_configurable(BuildLibrary, module="ptsys.runs"),
     gin.external_configurable(MixtureConfig, module="ptsys.data"),
     gin.external_configurable(PretrainOptimizer, module="ptsys.passes"),
 )

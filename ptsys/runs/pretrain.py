@@ -20,6 +20,7 @@ import optax
 from numpy.typing import NDArray
 from rich.progress import Progress
 
+from ptsys.config import Settings
 from ptsys.data.generated import GeneratedTask, sample_tasks
 from ptsys.data.mixture import Mixture, MixtureConfig
 from ptsys.data.vocabulary import SentencePieceVocabulary
@@ -63,8 +64,9 @@ class PretrainRun:
     log_every: int = 50
     checkpoint_every: int = 500
 
-    def __call__(self) -> dict[str, Any]:
-        """Run, or go on where an earlier run was stopped. Returns a summary."""
+    def __call__(self, _settings: Settings | None = None) -> dict[str, Any]:
+        """Run, or go on where an earlier run was stopped. Returns a summary. It touches no
+        deployment."""
         return Pretraining(self).run()
 
 

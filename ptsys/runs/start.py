@@ -6,19 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ptsys.config import Settings
 from ptsys.errors import InvalidInput
 
 _FORM = "write --gin.NAME=VALUE, for example --gin.PretrainRun.steps=10"
 
 
-def start(files: Sequence[str | Path], bindings: Sequence[str] = ()) -> dict[str, Any]:
-    """Start the run that the files and bindings describe; returns its summary.
+def start(
+    files: Sequence[str | Path], bindings: Sequence[str] = (), settings: Settings | None = None
+) -> dict[str, Any]:
+    """Start the run that the files and bindings describe, on the deployment of these settings
+    (those of the environment if None); returns its summary.
 
     Raises InvalidInput for a configuration that describes none.
     """
     from ptsys.runs.gin_bindings import run_from_gin
 
-    return run_from_gin(files, bindings)()
+    return run_from_gin(files, bindings)(settings or Settings())
 
 
 def gin_bindings(arguments: Sequence[str]) -> list[str]:

@@ -53,3 +53,17 @@ def datasets_of(spec: AnySpec) -> list[str]:
 def prompt_names(spec: AnySpec) -> list[str]:
     """The names of the prompts that a job makes, the one it is called by first."""
     return spec.prompt_names if isinstance(spec, MultiTaskSpec) else [spec.name]
+
+
+_SETTINGS = {
+    *("optimizer", "batch_size", "length", "steps", "seed", "max_input_length"),
+    *("combination", "task_length", "combined_length", "affine_learning_rate"),
+    *("mixing", "size_limit"),
+    *("strategy", "neighbours", "rounds", "metric", "minimum_similarity", "weights", "temperature"),
+    *("begin", "start", "query_steps", "second_steps", "own_share", "polish_steps", "budget"),
+}
+
+
+def hyperparameters(spec: AnySpec) -> dict[str, Any]:
+    """What of a spec is recorded with the prompts that are trained by it, as JSON."""
+    return spec.model_dump(mode="json", include=_SETTINGS)

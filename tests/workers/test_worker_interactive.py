@@ -13,6 +13,7 @@ import tiny_model
 from worker_deployment import Deployment, until
 
 from ptsys.engine.engine import Engine
+from ptsys.engine.workbench import load_workbench
 from ptsys.errors import InvalidInput, NotFound, PtsysError
 from ptsys.jobs.asking import BlockingAsker
 from ptsys.jobs.queue import QUEUE_CPU, device_queue
@@ -20,7 +21,6 @@ from ptsys.library.starts import read_start
 from ptsys.prompts.safetensors_format import decode, encode
 from ptsys.types.records import Job
 from ptsys.types.requests import Decoding, GradientsRequest, PredictRequest
-from workers.loading import load_workbench
 
 pytestmark = pytest.mark.device
 MODEL = tiny_model.NAME

@@ -11,6 +11,7 @@ import tiny_model
 from worker_deployment import Deployment, until
 
 from ptsys.engine.engine import Engine
+from ptsys.engine.workbench import load_workbench
 from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.prompts.multitask import TaskPart
 from ptsys.prompts.storage import load_part
@@ -19,7 +20,6 @@ from ptsys.types.example import Example
 from ptsys.types.records import Job, JobState, Prompt
 from ptsys.types.requests import Decoding, PredictRequest
 from ptsys.types.training import Initialization, Optimizer
-from workers.loading import load_workbench
 
 pytestmark = pytest.mark.device
 INPUTS = ("red stone house", "quick river")

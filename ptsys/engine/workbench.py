@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.engine.model import ServedModel, serve
+from ptsys.errors import PtsysError
+from ptsys.library.starts import kept_start, write_start
 from ptsys.models.config import T5Config
 from ptsys.models.loaded import LoadedModel
 from ptsys.models.parameters import flat_parameters
 from ptsys.models.registry import Registry
-from ptsys.prompts.initialization import COMMON
+from ptsys.prompts.check import MAX_LENGTH
+from ptsys.prompts.initialization import COMMON, shared_start
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +46,31 @@ class Workbench:
         """Ids of the vocabulary's most common pieces."""
         return self.served.vocabulary.common_pieces(COMMON)
 
+    def start(self, length: int) -> NDArray[np.float32]:
+        """The start that all prompts of this length share, [length, D]."""
+        return shared_start(
+            length,
+            embeddings=self.embeddings,
+            shared=self.served.initialization,
+            common_pieces=self.common_pieces,
+        )
+
 
 def load_workbench(root: Path, name: str) -> Workbench:
     """Load a model once for this process. Raises NotFound, or InvalidInput if it is damaged."""
     loaded = Registry(root).load(name)
     return Workbench(serve(loaded), loaded)
+
+
+def keep_start(root: Path, bench: Workbench) -> None:
+    """Write where the model's prompts start for the library, which processes without the model
+    read, unless it is there. What cannot be written is only told: everything else works without.
+    """
+    served = bench.served
+    known = kept_start(root, served.fingerprint)
+    if known is not None and len(known) == MAX_LENGTH:
+        return
+    try:
+        write_start(root, served.fingerprint, bench.start(MAX_LENGTH))
+    except PtsysError as error:
+        logger.warning("the library is not told where prompts start: %s", error)

@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from workers.checkpointing import JobCheckpoints, State
+from ptsys.store.job_checkpoints import JobCheckpoints, State
 
 IDENTITY = {"spec": {"steps": 9, "optimizer": {"learning_rate": 0.3}}, "dataset": "d"}
 LENGTH, WIDTH = 3, 4

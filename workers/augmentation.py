@@ -37,6 +37,7 @@ class AugmentRun(Run[AugmentSpec]):
         if result is not None and self._hold.halt is not Halt.LOST:
             self._finish(result, state)
         elif state.step > self._saved:
+            self._tell(state.step, self._metrics)
             self._halted(state.step, state.arrays(self._spec), state.notes())
         else:
             self._halted()

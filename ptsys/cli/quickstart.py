@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ptsys.cli import quickstart_library
 from ptsys.cli.deployment import Deployment
 from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, messages, note, percent, print_json, results
@@ -67,7 +68,8 @@ def quickstart(
     """See it work: three users tune prompts on one frozen model at once, in a few minutes.
 
     Starts Redis and a worker in a folder of its own, trains, compares each prompt with the
-    commonest answer and with the bare model, and takes everything down again.
+    commonest answer and with the bare model; then a fourth user, with sixteen examples, is lifted
+    by the prompts of the others. At the end everything is taken down again.
     """
     from ptsys.cli.stack import Stack
     from ptsys.config import Settings
@@ -85,11 +87,14 @@ def quickstart(
             with messages().status("starting") as status:
                 stack.wait_until_ready(lambda text: status.update(text))
             note(f"Redis and a worker are ready after {time.monotonic() - began:.0f} s")
-            outcomes = _Story(settings, opened, stack, steps).tell()
+            outcomes, lift = _Story(settings, opened, stack, steps).tell()
         if as_json:
-            print_json({"seconds": round(time.monotonic() - began, 1), "tasks": _plain(outcomes)})
+            seconds = round(time.monotonic() - began, 1)
+            told = {"tasks": _plain(outcomes), "library": quickstart_library.plain_data(lift)}
+            print_json({"seconds": seconds, **told})
         else:
             _show(outcomes)
+            quickstart_library.show(lift)
             note(f"{time.monotonic() - began:.0f} seconds in all; no process is left behind.")
             _what_next(root, kept=keep or data is not None)
 
@@ -106,27 +111,49 @@ class _Story:
         self._steps = steps
         self._tasks = quickstart_tasks()
 
-    def tell(self) -> list[Outcome]:
-        """Submit all jobs, show them learn, and judge their prompts."""
-        from ptsys.cli.submitting import check_succeeded
-        from ptsys.cli.watching import Watched, watch
+    def tell(self) -> tuple[list[Outcome], quickstart_library.Lift]:
+        """Submit all jobs, show them learn, and judge their prompts; then let one who has few
+        examples learn from them."""
         from ptsys.jobs.asking import BlockingAsker
 
-        jobs = [self._submit(task) for task in self._tasks]
         titles = [f"{task.user}: {task.name}" for task in self._tasks]
+        ended = self._watch([self._submit(task) for task in self._tasks], titles)
+        asker = BlockingAsker(self._stack.address)
+        try:
+            with messages().status("comparing with the commonest answer and the bare model"):
+                outcomes = [
+                    self._judge(asker, task, job)
+                    for task, job in zip(self._tasks, ended, strict=True)
+                ]
+            return outcomes, self._lift(asker, ended)
+        finally:
+            asker.close()
+
+    def _lift(self, asker: BlockingAsker, others: Sequence[Job]) -> quickstart_library.Lift:
+        from ptsys.cli.quickstart_tasks import few_task
+
+        task, model = few_task(), self._settings.model
+        note(f"Their prompts are public now. {task.user} has {len(task.train)} examples:")
+        quickstart_library.share(self._service, others)
+        jobs = quickstart_library.submit(self._service, task, model, LENGTH, self._steps)
+        ended = self._watch(jobs, [f"{task.user}: alone", f"{task.user}: with the library"])
+        with messages().status("comparing both"):
+            return quickstart_library.judge(
+                self._service,
+                task,
+                ended,
+                lambda asked, prompt: self._answers(asker, asked, prompt),
+            )
+
+    def _watch(self, jobs: Sequence[Job], titles: Sequence[str]) -> list[Job]:
+        from ptsys.cli.submitting import check_succeeded
+        from ptsys.cli.watching import Watched, watch
+
         watched = [Watched(job, title) for job, title in zip(jobs, titles, strict=True)]
         ended = watch(self._service, watched, self._stack.tend)
         for job in ended:
             check_succeeded(job)
-        asker = BlockingAsker(self._stack.address)
-        try:
-            with messages().status("comparing with the commonest answer and the bare model"):
-                return [
-                    self._judge(asker, task, job)
-                    for task, job in zip(self._tasks, ended, strict=True)
-                ]
-        finally:
-            asker.close()
+        return ended
 
     def _submit(self, task: QuickstartTask) -> Job:
         from ptsys.types.training import TrainingSpec

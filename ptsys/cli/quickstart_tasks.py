@@ -1,8 +1,9 @@
-"""The three users' datasets of `ptsys quickstart`: always the same rows, made here.
+"""The users' datasets of `ptsys quickstart`: always the same rows, made here.
 
 Each asks for something that nothing in the input says, so that the bare model cannot know it and
 a prompt has to carry it: ann's desks are named after colours, bob wants the place out of a news
 line, eve her notes the other way round. Rows are short, so that jobs share their compiled steps.
+Then dan comes, with a few examples of what ann's prompt knows.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ptsys.data.generated.lexicon.intents import INTENTS
 from ptsys.types.example import Example
 
 TRAIN, VALIDATION, TEST, FRESH = 160, 40, 60, 2
+FEW = 16
 DESKS = {
     "money transfer": "red",
     "money in account": "blue",
@@ -55,6 +57,17 @@ def quickstart_tasks() -> list[QuickstartTask]:
         _task("places", "bob", "where the news happens", _variant("entity", "place/as_is/bare")),
         _task("notes", "eve", "notes with the last word first", _variant("sentence_edit", _NOTES)),
     ]
+
+
+def few_task() -> QuickstartTask:
+    """dan's branch of ann's bank has the same desks, and all he has is 16 examples. None of his
+    inputs is among those that ann trained on."""
+    [ann, *_] = quickstart_tasks()
+    taken = {row.input for row in (*ann.train, *ann.validation)}
+    rows = _distinct(_desk(), random.Random(f"{_SEED}/few"), len(taken) + FEW + TEST)
+    rows = [row for row in rows if row.input not in taken]
+    few, test = tuple(rows[:FEW]), tuple(rows[FEW : FEW + TEST])
+    return QuickstartTask("branch", "dan", "the same desks, 16 examples", few, (), test, ())
 
 
 def _desk() -> Draw:

@@ -14,15 +14,12 @@ from numpy.typing import NDArray
 from ptsys.errors import InvalidInput
 from ptsys.library.shelf import Shelf, Viewer
 from ptsys.store.database import Database
-from ptsys.store.prompt_search import PromptSearch
+from ptsys.store.prompt_search import ANY, PromptSearch
 from ptsys.store.prompt_vectors import PromptVectors
 from ptsys.store.prompts import Prompts
 from ptsys.types.library import DEFAULT_KIND, Filters, Found, VectorKind
 from ptsys.types.metric import Metric
 from ptsys.types.records import Prompt
-
-ANY = Filters()
-"""Filters that let everything pass."""
 
 _FEW = 20_000  # of so many that fit the filters, the nearest are looked for among them alone
 _MORE = 4  # how much more is asked for when too few of what was found may leave

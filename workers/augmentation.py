@@ -12,7 +12,7 @@ from ptsys.engine.augmentation import Augmentation
 from ptsys.engine.augmentation_state import State, blank, restored
 from ptsys.engine.augmentation_task import AugmentationTask, Augmented
 from ptsys.errors import InvalidInput
-from ptsys.library.augmentation import hold_out
+from ptsys.library.augmentation import QUERY, hold_out
 from ptsys.prompts.multitask import TaskPart
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example, digest
@@ -115,7 +115,7 @@ class AugmentRun(Run[AugmentSpec]):
 
     def _finish(self, result: Augmented, state: State) -> None:
         spec = self._spec
-        scores = {**result.scores, **self._train_loss()}
+        scores = {**result.scores, **self._plain(result), **self._train_loss()}
         made = self._made(
             TaskPart(result.prompt), name=spec.name, dataset=spec.dataset, scores=scores
         )
@@ -146,6 +146,13 @@ class AugmentRun(Run[AugmentSpec]):
             },
         )
         self._succeeded([outcome.Made(record, made.part)], outcome.finite(metrics), state.step)
+
+    def _plain(self, result: Augmented) -> dict[str, float]:
+        """What the user's rows alone gave, where that is known: what was gained is measured by
+        it."""
+        plain = result.candidates.get(QUERY, {}).get("accuracy")
+        own = self._spec.query is None and self._spec.rounds == 1
+        return {"plain_accuracy": plain} if plain is not None and own else {}
 
     def _train_loss(self) -> dict[str, float]:
         return {"train_loss": self._metrics["loss"]} if "loss" in self._metrics else {}

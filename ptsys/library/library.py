@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 from etils import epath
@@ -14,15 +14,12 @@ from numpy.typing import NDArray
 from ptsys.errors import InvalidInput
 from ptsys.library.shelf import Shelf, Viewer
 from ptsys.store.database import Database
-from ptsys.store.prompt_search import PromptSearch
+from ptsys.store.prompt_search import ANY, PromptSearch
 from ptsys.store.prompt_vectors import PromptVectors
 from ptsys.store.prompts import Prompts
 from ptsys.types.library import DEFAULT_KIND, Filters, Found, VectorKind
 from ptsys.types.metric import Metric
-from ptsys.types.records import Prompt
-
-ANY = Filters()
-"""Filters that let everything pass."""
+from ptsys.types.records import Dataset, Prompt
 
 _FEW = 20_000  # of so many that fit the filters, the nearest are looked for among them alone
 _MORE = 4  # how much more is asked for when too few of what was found may leave
@@ -76,6 +73,23 @@ class Library:
     def find(self, text: str, user: str, *, filters: Filters = ANY, count: int = 10) -> list[Found]:
         """The prompts that some words fit best; see `PromptSearch.by_text`."""
         return self._results(self._search.by_text(text, user, filters, count), user)
+
+    def vectors(
+        self, fingerprint: str, user: str, *, kind: VectorKind = DEFAULT_KIND, most: int
+    ) -> tuple[list[tuple[Prompt, NDArray[np.float32]]], int]:
+        """The prompts of a model that compare and that the user may see, with their vectors [D],
+        in order of ids: all, or of more than `most` a sample; and how many there are before those
+        that do not compare are left out. Raises Unavailable if nobody knows where they start."""
+        ids, total = self._search.sample(fingerprint, user, most)
+        prompts = self._search.several(ids, user, ANY)
+        comparing = [one for one in ids if one in prompts and comparable(prompts[one])]
+        vectors = self._shelf(fingerprint, kind).vectors(comparing)
+        found = [(prompts[one], vectors[one]) for one in comparing if one in vectors]
+        return found, total if len(ids) < total else len(found)
+
+    def datasets(self, prompts: Iterable[Prompt], user: str) -> dict[str, Dataset]:
+        """The datasets of these prompts that the user may see, by id."""
+        return self._search.datasets(prompts, user)
 
     def refresh(self, fingerprint: str, kind: VectorKind = DEFAULT_KIND) -> None:
         """Bring the index up to date with the database, and save it if enough has changed: what
@@ -154,13 +168,18 @@ class _Finding:
                 yield seen[one], score
 
 
+def comparable(prompt: Prompt) -> bool:
+    """Whether it began where others did, or may have."""
+    return prompt.initialization.get("kind", "shared") in ("shared", "prompt")
+
+
 def _fingerprint(query: Prompt | NDArray[np.float32], fingerprint: str | None) -> str:
     if not isinstance(query, Prompt):
         if fingerprint is None:
             raise InvalidInput("say which model the tensor is of", field="fingerprint")
         return fingerprint
-    start = query.initialization.get("kind", "shared")
-    if start not in ("shared", "prompt"):
+    if not comparable(query):
+        start = query.initialization["kind"]
         raise InvalidInput(
             f"prompt {query.name!r} began from {start!r}, not where others did, so it does not "
             "compare; train one with the shared initialization",

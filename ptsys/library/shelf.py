@@ -145,7 +145,7 @@ class Shelf:
         wanted = [one for one in listed if one.indexed]
         known = self._index.slots([one.id for one in wanted]) >= 0
         new = [one.id for one, there in zip(wanted, known, strict=True) if not there]
-        vectors = self._vectors_of(new)
+        vectors = self.vectors(new)
         with self._writing:
             if vectors:
                 self._index.upsert(list(vectors), np.stack(list(vectors.values())))
@@ -180,7 +180,7 @@ class Shelf:
         """The vector [D] of a tensor [P, D]. Raises InvalidInput if it does not compare."""
         return prompt_vector(tensor, self._start, self._kind)
 
-    def _vectors_of(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Stored vectors, or computed and then stored; without those that cannot be had."""
         found = {
             one: vector

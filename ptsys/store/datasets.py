@@ -14,7 +14,7 @@ from ptsys.errors import Conflict, InvalidInput, NotFound, Unavailable
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database
 from ptsys.store.identifiers import new_id
-from ptsys.store.tables import DatasetRow, JobDatasetRow, JobRow
+from ptsys.store.tables import DatasetRow, JobDatasetRow, JobRow, PromptRow
 from ptsys.store.visibility import (
     change_shares,
     check_name,
@@ -23,6 +23,7 @@ from ptsys.store.visibility import (
     set_shares,
     shared_with,
     visible_page,
+    visible_to,
 )
 from ptsys.types.example import Example, digest
 from ptsys.types.records import Dataset, Visibility
@@ -46,15 +47,17 @@ class Datasets:
         description: str | None = None,
         visibility: Visibility = "private",
         shared_with: Iterable[str] = (),
+        generated_by: str | None = None,
     ) -> Dataset:
-        """Store the rows under a name. A dataset never changes afterwards.
+        """Store the rows under a name. A dataset never changes afterwards. `generated_by` is the
+        id of the prompt whose answers the targets are.
 
         Raises InvalidInput for a bad name or no rows, Conflict if the owner's name is taken.
         """
         check_name(name)
         if not examples:
             raise InvalidInput("a dataset needs at least one row", field="examples")
-        self._refuse_taken(name, owner)  # before the work; the unique constraint decides below
+        self.refuse_taken(name, owner)  # before the work; the unique constraint decides below
         identifier = new_id("ds")
         users = set(shared_with)
         self._write(identifier, examples)
@@ -67,6 +70,7 @@ class Datasets:
                     rows=len(examples),
                     digest=digest(examples),
                     description=description,
+                    generated_by=generated_by,
                     created=self._clock(),
                 )
                 set_shares(session, row, visibility, users)
@@ -176,7 +180,8 @@ class Datasets:
                 raise Unavailable(f"{path} cannot be written: {error.strerror or error}") from error
             raise
 
-    def _refuse_taken(self, name: str, owner: str) -> None:
+    def refuse_taken(self, name: str, owner: str) -> None:
+        """Raise Conflict if the owner has a dataset of that name: before work that ends in one."""
         query = select(DatasetRow.id).where(DatasetRow.owner == owner, DatasetRow.name == name)
         with self._database.reading() as session:
             if session.scalar(query) is not None:
@@ -192,7 +197,13 @@ def _taken(name: str) -> Conflict:
 
 
 def dataset_value(session: Session, row: DatasetRow, viewer: str | None) -> Dataset:
-    """The row as `viewer` may see it, or the service itself (None)."""
+    """The row as `viewer` may see it, or the service itself (None): the prompt that made it is told
+    to those who may see that prompt."""
+    maker = _maker(session, row, viewer)
+    description = row.description
+    if maker is not None:
+        told = f"Made with prompt {maker.owner}/{maker.name}."
+        description = told if not description else f"{description} {told}"
     return Dataset(
         id=row.id,
         name=row.name,
@@ -201,6 +212,16 @@ def dataset_value(session: Session, row: DatasetRow, viewer: str | None) -> Data
         shared_with=shared_with(session, row, viewer),
         rows=row.rows,
         digest=row.digest,
-        description=row.description,
+        description=description,
+        generated_by=None if maker is None else maker.id,
         created=row.created,
     )
+
+
+def _maker(session: Session, row: DatasetRow, viewer: str | None) -> PromptRow | None:
+    if row.generated_by is None:
+        return None
+    query = select(PromptRow).where(PromptRow.id == row.generated_by)
+    if viewer is not None:
+        query = query.where(visible_to(PromptRow, viewer))
+    return session.scalar(query)

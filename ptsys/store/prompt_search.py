@@ -5,6 +5,7 @@ Every query holds the condition of who may see what, so that nothing else ever l
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -33,7 +34,12 @@ from ptsys.types.records import Dataset, Prompt
 
 T = TypeVar("T")
 
+ANY = Filters()
+"""Filters that let everything pass."""
+
 _AT_ONCE = 500  # ids in one query
+_LISTED_AT_ONCE = 5000
+_SEED = 0
 _MOST_WORDS = 20
 # How much it counts where a word was found, beside that it was: name, tag or task, description,
 # dataset. Together always less than one word more.
@@ -64,7 +70,7 @@ class PromptSearch:
         found = or_(*(self._anywhere(word, user) for word in words))
         query = (
             select(PromptRow, score.label("score"))
-            .where(self._allowed(user, filters), found)
+            .where(self.allowed(user, filters), found)
             .order_by(score.desc(), PromptRow.uses.desc(), PromptRow.id.desc())
             .limit(count)
         )
@@ -78,7 +84,7 @@ class PromptSearch:
     ) -> dict[str, Prompt]:
         """Those of these prompts that the user may find, by id."""
         found: dict[str, Prompt] = {}
-        condition = self._allowed(user, filters) & self._all_words(text, user)
+        condition = self.allowed(user, filters) & self._all_words(text, user)
         with self._database.reading() as session:
             for part in _portions(list(ids)):
                 rows = session.scalars(
@@ -94,12 +100,28 @@ class PromptSearch:
         than `most`."""
         query = select(PromptRow.id).where(
             PromptRow.model_fingerprint == fingerprint,
-            self._allowed(user, filters),
+            self.allowed(user, filters),
             self._all_words(text, user),
         )
         with self._database.reading() as session:
             found = list(session.scalars(query.limit(most + 1)))
         return None if len(found) > most else found
+
+    def sample(self, fingerprint: str, user: str, most: int) -> tuple[list[str], int]:
+        """The ids of all prompts of that model which the user may find, or of `most` of them, each
+        as likely as any other but the same every time; and how many there are in all."""
+        query = (
+            select(PromptRow.id)
+            .where(PromptRow.model_fingerprint == fingerprint, self.allowed(user))
+            .order_by(PromptRow.id)
+        )
+        draw, kept, total = random.Random(_SEED), list[str](), 0
+        with self._database.reading() as session:
+            for one in session.scalars(query.execution_options(yield_per=_LISTED_AT_ONCE)):
+                total += 1
+                place = len(kept) if len(kept) < most else draw.randrange(total)  # a reservoir
+                kept[place : place + 1] = [one] if place < most else []
+        return sorted(kept), total
 
     def shared_with(self, user: str) -> list[str]:
         """The ids of all that is shared with this user by name."""
@@ -129,7 +151,7 @@ class PromptSearch:
 
     # ---- conditions -----------------------------------------------------------------------
 
-    def _allowed(self, user: str, filters: Filters) -> ColumnElement[bool]:
+    def allowed(self, user: str, filters: Filters = ANY) -> ColumnElement[bool]:
         """What the user may find: visible, not a query's prompt, and as the filters want it."""
         wanted = [visible_to(PromptRow, user), ~self._has_tag(QUERY_TAG)]
         wanted += [self._has_tag(tag) for tag in filters.tags]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from etils import epath
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -184,10 +184,15 @@ class Prompts:
             return _prompt(session, row, owner)
 
     def count_uses(self, uses: Mapping[str, int]) -> None:
-        """Add to how often the prompts of these ids were used."""
-        if uses:
-            with self._database.session() as session:
-                count_uses(session, uses)
+        """Add to how many requests the prompts of these ids answered; ids that are gone are left
+        out."""
+        if not uses:
+            return
+        with self._database.session() as session:
+            for identifier, count in sorted(uses.items()):  # one order: no two wait for each other
+                counted = PromptRow.uses + count
+                query = update(PromptRow).where(PromptRow.id == identifier)
+                session.execute(query.values(uses=counted))
 
     def delete(self, reference: str, owner: str) -> Prompt:
         """Delete the owner's prompt, record first, then tensor. Raises NotFound, or Conflict while
@@ -220,16 +225,6 @@ def insert_prompt(session: Session, prompt: Prompt) -> None:
     for place, parent in enumerate(prompt.parents):
         values = parent.model_dump(exclude={"prompt"})
         session.add(PromptParentRow(prompt=prompt.id, place=place, parent=parent.prompt, **values))
-    built_on = [parent.prompt for parent in prompt.parents if parent.role != "query"]
-    count_uses(session, dict.fromkeys(built_on, 1))
-
-
-def count_uses(session: Session, uses: Mapping[str, int]) -> None:
-    """Add to how often these prompts were used; ids that are gone are left out."""
-    for identifier, count in sorted(uses.items()):  # one order, so that no two wait for each other
-        session.execute(
-            update(PromptRow).where(PromptRow.id == identifier).values(uses=PromptRow.uses + count)
-        )
 
 
 def refuse_taken_name(session: Session, owner: str, name: str) -> None:
@@ -287,14 +282,17 @@ def _prompt(session: Session, row: PromptRow, viewer: str | None) -> Prompt:
 
 def prompt_values(session: Session, rows: Sequence[PromptRow], viewer: str | None) -> list[Prompt]:
     """The rows as `viewer` may see them, or the service itself (None): of what is not theirs to
-    see, a dataset or a parent, nothing is told, not even that it is there."""
+    see, a dataset, a parent or a prompt made from this one, nothing is told, not even that it is
+    there."""
     seen = _seen_datasets(session, rows, viewer)
     parents = _parents(session, [row.id for row in rows], viewer)
+    made = _made_from(session, [row.id for row in rows], viewer)
     shares = _shares(session, [row.id for row in rows if viewer in (None, row.owner)])
     found = []
     for row in rows:
         values = {key: getattr(row, key) for key in _COLUMNS}
         values["dataset"] = row.dataset if row.dataset in seen else None
+        values["uses"] = row.uses + made.get(row.id, 0)
         found.append(
             Prompt(
                 **values,
@@ -338,6 +336,20 @@ def _parents(
         )
         found.setdefault(row.prompt, []).append(parent)
     return found
+
+
+def _made_from(session: Session, prompts: Sequence[str], viewer: str | None) -> dict[str, int]:
+    """How many prompts that the viewer may see were made from each of these."""
+    made = func.count(PromptParentRow.prompt.distinct())
+    query = (
+        select(PromptParentRow.parent, made)
+        .where(PromptParentRow.parent.in_(prompts), PromptParentRow.role != "query")
+        .group_by(PromptParentRow.parent)
+    )
+    if viewer is not None:
+        seen = select(PromptRow.id).where(visible_to(PromptRow, viewer))
+        query = query.where(PromptParentRow.prompt.in_(seen))
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def _shares(session: Session, prompts: Sequence[str]) -> dict[str, list[str]]:

@@ -52,7 +52,8 @@ class OwnedRow(Row):
 
 
 class DatasetRow(OwnedRow):
-    """A stored dataset; its rows are a file beside the database."""
+    """A stored dataset; its rows are a file beside the database. `generated_by` is the prompt whose
+    answers its targets are, which may be gone by now."""
 
     __tablename__ = "datasets"
     __table_args__ = (UniqueConstraint("owner", "name"),)
@@ -60,13 +61,15 @@ class DatasetRow(OwnedRow):
     rows: Mapped[int]
     digest: Mapped[str] = mapped_column(String(64))
     description: Mapped[str | None] = mapped_column(Text)
+    generated_by: Mapped[str | None] = mapped_column(String(40))
 
 
 class PromptRow(OwnedRow):
     """A stored prompt's metadata; its tensor is a checkpoint beside the database.
 
     `changed` is when it was added, or when its tags or who may see it were last changed: what an
-    index has yet to learn.
+    index has yet to learn. `uses` counts answered requests alone; what was made from the prompt is
+    counted when it is read, as far as the reader may see it.
     """
 
     __tablename__ = "prompts"

@@ -89,7 +89,7 @@ class Prompt(Value):
 
     `dataset` and `parents` are told as far as the viewer may see them. `contact` is what the owner
     agreed to show, `licence` an SPDX name or the owner's words. `uses` counts the requests that it
-    answered and the prompts that were made from it.
+    answered, and the prompts made from it that the viewer may see.
     """
 
     id: str
@@ -120,7 +120,11 @@ class Prompt(Value):
 
 
 class Dataset(Value):
-    """A stored set of examples; its rows are a JSONL file."""
+    """A stored set of examples; its rows are a JSONL file.
+
+    `generated_by` is the id of the prompt whose answers its targets are, told to those who may see
+    that prompt.
+    """
 
     id: str
     name: str
@@ -130,6 +134,7 @@ class Dataset(Value):
     rows: int
     digest: str
     description: str | None = None
+    generated_by: str | None = None
     created: datetime.datetime
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/prompt_vectors.py TASKS_FOLDER --cache FOLDER
 
-For every task of the folder a prompt tuned on all of its rows is in the library, and one tuned on 16
-of them is the query; the task and its near-twins are hidden. Two truths judge a kind of vector:
+For every task of the folder a prompt tuned on all of its rows is in the library, and one tuned on
+16 of them is the query; the task and its near-twins are hidden. Two truths judge a kind of vector:
 
     family   tasks that exercise the same ability (benchmarks/kin.json): the area under the ROC
              curve of similarity, and how many of the first three are relatives, of those that

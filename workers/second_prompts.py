@@ -27,8 +27,8 @@ class SecondPrompts:
         self._user = user
 
     def find(self, query: NDArray[np.float32]) -> Sequence[Neighbour]:
-        """The candidates for second prompts of a query [P, D], best first. Prompts trained on the user's very
-        rows are left out: they bring nothing."""
+        """The candidates for second prompts of a query [P, D], best first. Prompts trained on the
+        user's very rows are left out: they bring nothing."""
         spec = self._spec
         exclude = set(self._service.prompts.trained_on(spec.dataset))
         if spec.query is not None:

@@ -81,7 +81,10 @@ def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     """The unit vectors: what the cosine compares. One that is zero stays so."""
     exact = vectors.astype(np.float64)
     lengths = np.linalg.norm(exact, axis=1, keepdims=True)
-    return np.divide(exact, lengths, out=np.zeros_like(exact), where=lengths > 0)
+    units: NDArray[np.float64] = np.divide(
+        exact, lengths, out=np.zeros_like(exact), where=lengths > 0
+    )
+    return units
 
 
 def _components(directions: NDArray[np.float64]) -> NDArray[np.float64]:

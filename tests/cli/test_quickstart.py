@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from conftest import CONFIG, MODEL, call, clean_environment, command, running
 
-from ptsys.cli.quickstart_tasks import DESKS, TEST, TRAIN, VALIDATION, quickstart_tasks
+from ptsys.cli.quickstart_tasks import (
+    DESKS,
+    FEW,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    few_task,
+    quickstart_tasks,
+)
 from ptsys.data.metrics import majority
 from ptsys.types.example import digest
 
@@ -46,6 +54,16 @@ def test_three_users_have_three_kinds_of_task() -> None:
     assert all((row.target or "") in row.input for row in tasks[1].test)
 
 
+def test_the_fourth_has_few_rows_and_none_that_another_trained_on() -> None:
+    few, ann = few_task(), quickstart_tasks()[0]
+    assert few == few_task()
+    assert (len(few.train), len(few.test)) == (FEW, TEST)
+    inputs = [row.input for row in (*few.train, *few.test)]
+    assert len(set(inputs)) == len(inputs)
+    assert not {*inputs} & {row.input for row in (*ann.train, *ann.validation)}
+    assert {row.target for row in few.train} == set(DESKS.values())
+
+
 @pytest.mark.device
 @pytest.mark.timeout(900)
 def test_the_whole_story_leaves_nothing(imported: Path, tmp_path: Path) -> None:
@@ -67,6 +85,12 @@ def test_the_whole_story_leaves_nothing(imported: Path, tmp_path: Path) -> None:
     for task in told["tasks"]:
         assert all(0 <= task[key] <= 1 for key in ("majority", "zero_shot", "tuned"))
         assert task["fresh"][0].keys() == {"input", "target", "prediction"}
+    library = told["library"]
+    assert (library["user"], library["examples"]) == ("dan", FEW)
+    assert all(0 <= library[key] <= 1 for key in ("plain", "lifted"))
+    assert library["candidate"] in ("curriculum", "multitask", "initialization", "query")
+    theirs = {"ann/desks-2", "bob/places", "eve/notes"}
+    assert {found["prompt"] for found in library["found"]} <= theirs
     assert "step 4/4" in ended.stderr
     assert running(str(root)) == []
     prompts = call("--data", root, "--user", "ann", "prompts", "list", "--json").json

@@ -21,10 +21,12 @@ from ptsys.api.questions import Gradients, GradientsBody, PredictBody
 from ptsys.api.routes import (
     datasets,
     events,
+    generation,
     gradients,
     health,
     jobs,
     keys,
+    library,
     models,
     predict,
     prompts,
@@ -36,7 +38,20 @@ from ptsys.jobs.service import Service
 from ptsys.types.records import Event
 
 # routes are looked for in this order, so those that come most often stand first
-_ROUTERS = (gradients, predict, jobs, events, search, prompts, datasets, models, keys, health)
+_ROUTERS = (
+    gradients,
+    predict,
+    jobs,
+    events,
+    search,
+    library,
+    prompts,
+    generation,
+    datasets,
+    models,
+    keys,
+    health,
+)
 _GZIP_BYTES = 2048
 _GZIP_LEVEL = 1
 _DESCRIPTION = """Prompt tuning as a service: many users' soft prompts on one frozen T5.

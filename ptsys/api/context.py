@@ -84,6 +84,10 @@ class Context:
     def _limiter(self) -> anyio.CapacityLimiter:
         return anyio.CapacityLimiter(self.settings.api_concurrency)
 
+    @functools.cached_property
+    def _one_at_a_time(self) -> anyio.CapacityLimiter:
+        return anyio.CapacityLimiter(1)
+
     def limits(self, model: str) -> ModelLimits:
         """What that model takes. Raises InvalidInput for an unknown one."""
         config = (
@@ -156,6 +160,17 @@ class Context:
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run what blocks for long, apart from the short work of the other endpoints."""
         return await anyio.to_thread.run_sync(function, *arguments, limiter=self._limiter)
+
+    async def drawn(self, function: Callable[..., T], *arguments: Any) -> T:
+        """As `in_thread`, one at a time: what takes a processor for long. Raises Unavailable if
+        its turn does not come in time."""
+        try:
+            with anyio.fail_after(self.settings.request_seconds):
+                return await anyio.to_thread.run_sync(
+                    function, *arguments, limiter=self._one_at_a_time
+                )
+        except TimeoutError:
+            raise Unavailable("other maps are being made; try again soon") from None
 
     async def aclose(self) -> None:
         """Close what this context opened."""

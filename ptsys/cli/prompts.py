@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ptsys.cli import deployment, edit_prompt, search
+from ptsys.cli import deployment, edit_prompt, generate, map_prompts, ranking, search
 from ptsys.cli.examples import examples
 from ptsys.cli.failures import naming
 from ptsys.cli.output import Json, ago, note, percent, print_fields, print_json, print_table
@@ -26,6 +26,9 @@ Reference = Annotated[
 ]
 app.command(epilog=search.EPILOG)(search.search)
 app.command(epilog=edit_prompt.EPILOG)(edit_prompt.edit)
+app.command(epilog=ranking.EPILOG)(ranking.ranking)
+app.command("map", epilog=map_prompts.EPILOG)(map_prompts.map_prompts)
+app.command(epilog=generate.EPILOG)(generate.generate)
 _SUFFIXES: dict[str, Format] = {".npy": "npy", ".safetensors": "safetensors"}
 
 
@@ -70,14 +73,17 @@ def _accuracy(prompt: Prompt) -> str:
 
 @app.command(epilog=examples("ptsys prompts show reviews", "ptsys prompts show ann/intents --json"))
 def show(context: typer.Context, prompt: Reference, as_json: Json = False) -> None:
-    """Show all that is known of a prompt: model, data, options of its training, scores."""
+    """Show all that is known of a prompt: model, data, options of its training, scores, difficulty."""
+    from ptsys.library.difficulty import difficulty
+
     where = deployment.of(context)
     with where.service() as service:
         found = service.prompts.get(prompt, where.user)
         linked = service.prompts.linked(found, where.user)
         parents = service.prompts.several([one.prompt for one in found.parents], where.user)
+        difficult = difficulty(service.library, service.datasets, found, where.user)
     if as_json:
-        print_json(found)
+        print_json({**found.model_dump(mode="json"), "difficulty": difficult})
         return
     print_fields(
         {
@@ -100,6 +106,7 @@ def show(context: typer.Context, prompt: Reference, as_json: Json = False) -> No
             "training": found.hyperparameters,
             "steps": found.steps,
             "scores": found.scores,
+            "difficulty": ranking.difficulty_line(difficult),
             "tags": found.tags,
             "uses": found.uses,
         }

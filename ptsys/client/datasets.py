@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from ptsys.client.connection import Connection, compressed, decoded, value
 from ptsys.client.idempotency import new_key
-from ptsys.client.references import path
+from ptsys.client.references import path, reference
 from ptsys.client.rows import Row, jsonl, parse
 from ptsys.errors import InvalidInput, NotFound
 from ptsys.types.example import Example, digest
-from ptsys.types.records import Dataset, Visibility
+from ptsys.types.generation import Generated
+from ptsys.types.records import Dataset, Prompt, Visibility
 
 
 class Datasets:
@@ -62,6 +64,49 @@ class Datasets:
         lines = jsonl(data)
         known = self._same(name, lines)
         return known if known is not None else self.add(name, parse(lines))
+
+    def generate(
+        self,
+        name: str,
+        prompt: str | Prompt,
+        inputs: Iterable[str] | None = None,
+        *,
+        dataset: str | Dataset | None = None,
+        min_score: float | None = None,
+        general: str | Prompt | None = None,
+        description: str | None = None,
+        visibility: Visibility = "private",
+        shared_with: Sequence[str] = (),
+        **decoding: Any,
+    ) -> Generated:
+        """Store a prompt's answers to inputs, or to those of a stored dataset, as a dataset to
+        train later prompts on.
+
+            made = client.datasets.generate("more-reviews", "reviews", texts, min_score=-0.2)
+            print(made.dataset.rows, made.left_out)
+
+        Answers that are empty are left out, as are those whose tokens have a mean log-probability
+        (nats) below `min_score`. `decoding` are the fields of `Decoding`, such as `labels`.
+
+        Raises InvalidInput naming the field, also if no answer is left; Conflict if the name is
+        taken; NotFound; Unavailable if no worker answers in time.
+        """
+        texts = None if inputs is None else list(inputs)
+        body = {
+            "name": name,
+            "prompt": reference(prompt),
+            "general": None if general is None else reference(general),
+            "inputs": texts,
+            "dataset": None if dataset is None else reference(dataset),
+            "min_score": min_score,
+            "decoding": decoding,
+            "description": description,
+            "visibility": visibility,
+            "shared_with": list(shared_with),
+        }
+        given = {field: one for field, one in body.items() if one is not None}
+        told = decoded(self._connection.ask("POST", "/v1/datasets/generate", json=given))
+        return value(Generated, {**told, "dataset": value(Dataset, told.get("dataset"))})
 
     def get(self, dataset: str | Dataset) -> Dataset:
         """Its record as it is now. Raises NotFound."""

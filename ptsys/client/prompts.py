@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptsys.client import searching
+from ptsys.client import library, searching
 from ptsys.client.connection import Connection, decoded, value
 from ptsys.client.idempotency import new_key
 from ptsys.client.references import path, reference
@@ -18,8 +19,10 @@ from ptsys.errors import NotFound
 from ptsys.prompts.check import check_prompt
 from ptsys.prompts.safetensors_format import decode, encode
 from ptsys.types.library import DEFAULT_KIND, QUERY_STEPS, Found, VectorKind
+from ptsys.types.map import ColorBy, PromptMap
 from ptsys.types.metric import Metric
 from ptsys.types.records import Dataset, Prompt, Visibility
+from ptsys.types.standing import Difficulty, RankedPrompt, RankedSubmitter, RankedThing
 
 SAFETENSORS = "application/x-safetensors"
 
@@ -135,6 +138,54 @@ class Prompts:
             **searching.checked(filters),
         }
         return searching.search(self._connection, body, timeout)
+
+    @overload
+    def ranking(
+        self, by: Literal["prompt"] = "prompt", *, count: int = 10, model: str | None = None
+    ) -> Sequence[RankedPrompt]: ...
+
+    @overload
+    def ranking(
+        self, by: Literal["submitter"], *, count: int = 10, model: str | None = None
+    ) -> Sequence[RankedSubmitter]: ...
+
+    def ranking(
+        self, by: RankedThing = "prompt", *, count: int = 10, model: str | None = None
+    ) -> Sequence[RankedPrompt] | Sequence[RankedSubmitter]:
+        """The most useful prompts, or those who share them, best first: by how much they are used,
+        and by what those who built on them gained. Only what you may see counts.
+
+        Raises InvalidInput naming the field.
+        """
+        query = {"by": by, "count": count, "model": model}
+        if by == "submitter":
+            return library.ranking(self._connection, RankedSubmitter, query)
+        return library.ranking(self._connection, RankedPrompt, query)
+
+    def difficulty(self, prompt: str | Prompt) -> Difficulty:
+        """How difficult its task is, from 0 to 1: by its score, the rows and updates it took, and
+        by how prompts nearby do. Raises NotFound."""
+        answer = self._connection.ask("GET", path("prompts", prompt, "difficulty"))
+        return value(Difficulty, decoded(answer))
+
+    def map(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        model: str | None = None,
+        kind: VectorKind = DEFAULT_KIND,
+        color_by: ColorBy = "tag",
+    ) -> Path:
+        """Write a map of a model's prompts that you may see, those alike near each other: a
+        picture (`.png`), or a page to move about in (`.html`); says where it is. Raises
+        InvalidInput."""
+        return library.draw(self._connection, file, model, kind, color_by)
+
+    def coordinates(
+        self, *, model: str | None = None, kind: VectorKind = DEFAULT_KIND
+    ) -> PromptMap:
+        """The same map as numbers. Raises InvalidInput."""
+        return library.coordinates(self._connection, model, kind)
 
     def update(
         self,

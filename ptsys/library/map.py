@@ -57,7 +57,8 @@ def layout(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     if _by_components(vectors):
         return _framed(_components(directions))
     places = _framed(_neighbourhoods(directions))
-    return (1 - _SPREAD) * places + _SPREAD * _framed(_ranks(places))
+    spread: NDArray[np.float64] = (1 - _SPREAD) * places + _SPREAD * _framed(_ranks(places))
+    return spread
 
 
 def _framed(places: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -81,10 +82,10 @@ def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     """The unit vectors: what the cosine compares. One that is zero stays so."""
     exact = vectors.astype(np.float64)
     lengths = np.linalg.norm(exact, axis=1, keepdims=True)
-    units: NDArray[np.float64] = np.divide(
+    found: NDArray[np.float64] = np.divide(
         exact, lengths, out=np.zeros_like(exact), where=lengths > 0
     )
-    return units
+    return found
 
 
 def _components(directions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -95,17 +96,19 @@ def _components(directions: NDArray[np.float64]) -> NDArray[np.float64]:
     count = min(2, len(sizes))
     places[:, :count] = left[:, :count] * sizes[:count]
     greatest = np.take_along_axis(places, np.abs(places).argmax(axis=0)[None], axis=0)
-    return np.asarray(places * np.where(greatest < 0, -1, 1))
+    turned: NDArray[np.float64] = places * np.where(greatest < 0, -1, 1)
+    return turned
 
 
 def _neighbourhoods(directions: NDArray[np.float64]) -> NDArray[np.float64]:
     from sklearn.manifold import TSNE  # seconds to import
+    from threadpoolctl import threadpool_limits
 
     perplexity = min(_PERPLEXITY, max((len(directions) - 1) / 4, 2.0))
-    made = TSNE(
-        perplexity=perplexity, metric="cosine", init="pca", random_state=_SEED, n_jobs=1
-    ).fit_transform(directions.astype(np.float32))
-    return np.asarray(made, np.float64)
+    made = TSNE(perplexity=perplexity, metric="cosine", init="pca", random_state=_SEED, n_jobs=1)
+    with threadpool_limits(1, user_api="openmp"):  # a map need not take the whole machine
+        places = made.fit_transform(directions.astype(np.float32))
+    return np.asarray(places, np.float64)
 
 
 def _point(prompt: Prompt, place: list[float], dataset: Dataset | None) -> MapPoint:

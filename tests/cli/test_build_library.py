@@ -49,6 +49,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def flags(folder: Path, **values: object) -> list[str]:
     given = {"TASKS": str(folder), "MODEL": MODEL, "OWNER": OWNER, "STEPS": 4}
+    given |= {name: values.pop(name.lower()) for name in given if name.lower() in values}
     fields = {"length": 4, "batch_size": 4, "optimizer": "sgd", "learning_rate": 0.1} | values
     bound = given | {f"BuildLibrary.{name}": value for name, value in fields.items()}
     return [f"--gin_file={FILE}", *(f"--gin.{name}={value!r}" for name, value in bound.items())]

@@ -73,7 +73,7 @@ def _accuracy(prompt: Prompt) -> str:
 
 @app.command(epilog=examples("ptsys prompts show reviews", "ptsys prompts show ann/intents --json"))
 def show(context: typer.Context, prompt: Reference, as_json: Json = False) -> None:
-    """Show all that is known of a prompt: model, data, training, scores, difficulty."""
+    """Show all that is known of a prompt: model, data, training, scores, its task's difficulty."""
     from ptsys.library.difficulty import difficulty
 
     where = deployment.of(context)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ptsys.cli import rows
 from ptsys.cli.deployment import Deployment, start_command
 from ptsys.cli.output import note, print_fields, print_json, print_table
-from ptsys.errors import JobCancelled, JobFailed
+from ptsys.errors import JobCancelled, JobFailed, NotFound
 
 if TYPE_CHECKING:
     from ptsys.jobs.service import Service
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class RowsFile:
-    """Rows of a job, still in the user's file; `scored` are those to score on, which need
-    targets."""
+    """Rows of a job, still in the user's file, or a stored dataset's name in its place; `scored`
+    are those to score on, which need targets."""
 
     path: Path
     field: str
@@ -40,15 +40,31 @@ def store(service: Service, spec: AnySpec, files: Sequence[RowsFile], user: str)
     limits = read_limits(service.settings.root, spec.model)
     if spec.max_input_length is not None and spec.max_input_length < limits.max_input_length:
         limits = dataclasses.replace(limits, max_input_length=spec.max_input_length)
-    read = [rows.read(file.path, file.field, targets=file.scored) for file in files]
+    known = [_stored(service, file.path, user) for file in files]
+    read = [
+        rows.read(file.path, file.field, targets=file.scored)
+        if dataset is None
+        else service.datasets.read(dataset)
+        for file, dataset in zip(files, known, strict=True)
+    ]
     for file, found in zip(files, read, strict=True):
         rows.check(file.path, found, limits, file.field, unsupervised=not file.scored)
     with service.database.reading() as session:  # before rows are stored for nothing
         refuse_taken_names(session, user, prompt_names(spec))
     return [
-        rows.store(service, file.path, found, user).id
-        for file, found in zip(files, read, strict=True)
+        dataset or rows.store(service, file.path, found, user).id
+        for file, found, dataset in zip(files, read, known, strict=True)
     ]
+
+
+def _stored(service: Service, path: Path, user: str) -> str | None:
+    """The id of the dataset that is named where a file could be; None if it is a file."""
+    if path.suffix == ".jsonl" or path.expanduser().exists():
+        return None
+    try:
+        return service.datasets.get(str(path), user).id
+    except NotFound:
+        return None
 
 
 def follow(where: Deployment, service: Service, job: Job, *, wait: bool, as_json: bool) -> None:

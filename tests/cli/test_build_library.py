@@ -240,7 +240,7 @@ def test_a_stopped_run_goes_on_to_the_same_prompts(
         process.kill()
         process.wait()
     if number == signal.SIGTERM:
-        assert process.returncode == 130
+        assert process.returncode == 130, process.stderr.read()[-3000:]
         assert set(checkpoints(root)) | set(tensors(root)) == set(TASKS)  # each kept its state
     left, told = checkpoints(root), len(metrics(root))
     assert left

@@ -108,6 +108,7 @@ class BuildLibrary:
         except ValidationError as error:
             first = error.errors()[0]
             field = str(first["loc"][-1]) if first["loc"] else None
+            field = "optimizer" if field == "kind" else field
             reason = str(first["msg"]).removeprefix("Input ")
             raise InvalidInput(
                 f"{first['input']!r}: it {reason}", field=f"BuildLibrary.{field}"

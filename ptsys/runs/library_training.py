@@ -42,6 +42,7 @@ from ptsys.types.specs import hyperparameters
 if TYPE_CHECKING:
     from ptsys.runs.build_library import BuildLibrary
 
+_LEAVE_SECONDS = 60.0
 _PAUSE = 0.1  # seconds between two looks at all residents
 _AHEAD = 2  # so many times what the engine takes in are prepared, so that no slot waits
 
@@ -84,6 +85,7 @@ class LibraryTraining:
         self._halt = threading.Event()
         self._residents: list[Resident] = []
         self._steps = 0  # of prompts that have ended
+        self._deadline: float | None = None  # to hear of all residents of a stopped run
 
     def run(self, plans: Sequence[Plan]) -> None:
         """Train and record them all; what fails is written into its plan.
@@ -118,7 +120,7 @@ class LibraryTraining:
                 if not any(attended):
                     time.sleep(_PAUSE)
                 self._tell()
-                if self._residents and not self._engine.alive:
+                if self._residents and not self._engine.alive and not self._leaving():
                     raise Unavailable("the device thread ended by itself; run again to go on")
         finally:
             for resident in self._residents:
@@ -227,6 +229,14 @@ class LibraryTraining:
     def _stop_all(self) -> None:
         """Let every resident leave after the step under way."""
         self._engine.drain(timeout=0)
+
+    def _leaving(self) -> bool:
+        """The run was stopped just now: the device thread may have ended before all residents are
+        heard of."""
+        if not self._halt.is_set():
+            return False
+        self._deadline = self._deadline or time.monotonic() + _LEAVE_SECONDS
+        return time.monotonic() < self._deadline
 
     def _leave(self, resident: Resident, snapshot: Snapshot | None = None) -> None:
         """The run is stopped: keep what this prompt has reached."""

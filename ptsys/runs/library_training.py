@@ -184,10 +184,11 @@ class LibraryTraining:
             else:
                 return False
             return True
+        ended = not self._engine.alive  # asked first: what it said last is in the queue by then
         try:
             event = resident.training.events.get_nowait()
         except queue.Empty:
-            if self._halt.is_set() and not self._engine.alive:
+            if self._halt.is_set() and ended:
                 self._leave(resident)
                 return True
             return False

@@ -195,7 +195,7 @@ def test_two_runs_do_not_share_an_output(root: Path, tasks: Path, tmp_path: Path
     assert "another run works in" in ended.err
 
 
-LONG = {"steps": 1200, "checkpoint_every": 20, "evaluate_on": ("validation",)}
+LONG = {"steps": 400, "checkpoint_every": 20, "evaluate_on": ("validation",)}
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +230,7 @@ def test_a_stopped_run_goes_on_to_the_same_prompts(
     )
     try:
         deadline = time.monotonic() + 200
-        while max(checkpoints(root).values(), default=0) < 60:
+        while not checkpoints(root):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
             "ptsys train reviews.jsonl --name reviews --wait",
             "ptsys train train.jsonl --name intents --validation dev.jsonl --steps 600",
             "ptsys train more.jsonl --name reviews-2 --init prompt:reviews --lr 0.1",
+            "ptsys train generated --name reviews-3     (a stored dataset's name)",
         )
     )(train)
 
@@ -56,7 +57,10 @@ def train(
     wait: options.Wait = False,
     as_json: Json = False,
 ) -> None:
-    """Tune a prompt on a file of examples. Without --wait, return as soon as it is queued."""
+    """Tune a prompt on a file of examples, or on a stored dataset that is named in its place.
+
+    Without --wait, return as soon as it is queued.
+    """
     from ptsys.types.training import TrainingSpec
 
     where = deployment.of(context)

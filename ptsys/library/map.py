@@ -28,7 +28,7 @@ def prompt_map(
     """The map of all prompts of a model that compare and that the user may see; of more than
     MOST_POINTS a sample. Prompts that were trained to search with are never on it.
 
-    Takes half a minute for thousands of prompts. Raises Unavailable if nobody knows yet where the
+    Takes a minute for thousands of prompts. Raises Unavailable if nobody knows yet where the
     model's prompts start.
     """
     found, total = library.vectors(fingerprint, user, kind=kind, most=MOST_POINTS)

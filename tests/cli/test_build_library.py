@@ -195,7 +195,7 @@ def test_two_runs_do_not_share_an_output(root: Path, tasks: Path, tmp_path: Path
     assert "another run works in" in ended.err
 
 
-LONG = {"steps": 400, "checkpoint_every": 20, "evaluate_on": ("validation",)}
+LONG = {"steps": 2000, "checkpoint_every": 20, "evaluate_on": ("validation",)}
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,10 @@ COMMANDS = [
     *(["jobs", name] for name in ("list", "show", "watch", "cancel")),
     *(
         ["prompts", name]
-        for name in ("list", "show", "search", "edit", "export", "import", "delete")
+        for name in (
+            *("list", "show", "search", "edit", "ranking", "map", "generate"),
+            *("export", "import", "delete"),
+        )
     ),
     *(["keys", name] for name in ("create", "list", "revoke")),
     ["models", "list"],

@@ -55,8 +55,8 @@ def test_a_map_is_a_picture_a_page_or_coordinates(bob: Run, tmp_path: Path) -> N
         assert "2 prompts" in ended.err
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
     text = (tmp_path / "map.html").read_text()
-    assert "open" in text
-    assert "hidden" not in text
+    assert "open\\u003c" in text  # as its hover text begins
+    assert "hidden\\u003c" not in text
     told = bob("map", "--json").json
     assert sorted(one["name"] for one in told["points"]) == ["mine", "open"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map.html", "map.png"]

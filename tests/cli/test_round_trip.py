@@ -38,6 +38,7 @@ def trained(stack: Stack, root: Path, rows: Path) -> dict:
 def test_training_gives_a_prompt_with_scores(trained: dict, run: Run) -> None:
     assert trained["job"]["state"] == "succeeded"
     shown = run("prompts", "show", "doors", "--json").json
+    assert shown.pop("difficulty")["rows"] == 70
     assert shown == trained["prompt"]
     assert (shown["length"], shown["d_model"], shown["steps"]) == (LENGTH, WIDTH, 12)
     assert {"accuracy", "token_f1"} <= set(shown["scores"])

@@ -17,7 +17,7 @@ from ptsys.errors import InvalidInput, Unavailable
 from ptsys.store.clock import utc_now
 from ptsys.store.columns import portable_json
 from ptsys.store.database import Database, changed
-from ptsys.store.tables import JobDatasetRow, JobRow, ModelRow, Row
+from ptsys.store.tables import JobDatasetRow, JobRow, ModelRow, PromptRow, Row
 
 WRITER = """
 import sys
@@ -184,3 +184,31 @@ def test_jobs_of_before_keep_their_datasets(url: str) -> None:
     database.close()
     assert found == {("job-1", "ds-1"), ("job-1", "ds-2"), ("job-2", "ds-1"), ("job-3", "ds-1")}
     assert jobs == ["job-1", "job-2", "job-3"]
+
+
+def test_uses_of_before_no_longer_count_what_was_made_from_a_prompt(url: str) -> None:
+    """Migration 0005 takes those out that are still there: they are counted when it is read."""
+    database = Database(url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(ptsys.store.migrations.__path__[0])))
+    columns = {"owner": "ann", "visibility": "private", "created": utc_now(), "changed": utc_now()}
+    columns |= {"model": "m", "model_fingerprint": "f", "length": 1, "d_model": 1, "steps": 0}
+    columns |= {"initialization": "{}", "hyperparameters": "{}", "scores": "{}", "tags": "[]"}
+    prompts = [("pr-a", 5), ("pr-b", 1), ("pr-c", 3), ("pr-d", 0)]
+    ties = [("pr-b", "pr-a", "second"), ("pr-b", "pr-a", "start"), ("pr-d", "pr-a", "second")]
+    ties += [("pr-b", "pr-c", "query")]
+    names = ["id", "name", "uses", *columns]
+    insert = f"INSERT INTO prompts ({', '.join(names)}) VALUES (:{', :'.join(names)})"
+    tie = "INSERT INTO prompt_parents (prompt, place, parent, role) VALUES (:p, :place, :q, :r)"
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        for name, uses in prompts:
+            connection.execute(text(insert), {"id": name, "name": name, "uses": uses, **columns})
+        for place, (child, parent, role) in enumerate(ties):
+            connection.execute(text(tie), {"p": child, "place": place, "q": parent, "r": role})
+    database.migrate()
+    with database.reading() as session:
+        found = {row.id: row.uses for row in session.scalars(select(PromptRow))}
+    database.close()
+    assert found == {"pr-a": 3, "pr-b": 1, "pr-c": 3, "pr-d": 0}

@@ -95,6 +95,17 @@ def test_auto_tells_all_scores_and_keeps_the_best(library: Deployment) -> None:
     assert len(logged(library, job, "seconds")) == 2
 
 
+def test_what_the_rows_alone_gave_is_recorded_where_it_is_known(library: Deployment) -> None:
+    """In later rounds the query is a result, and a stored query is its own prompt's score."""
+    library.add_rows("dev-1", tiny_model.rows(24, seed=8))
+    one = library.submit_augmentation("one-round", validation="dev-1", budget=120)
+    plain = result(library, one).scores["plain_accuracy"]
+    [candidates] = logged(library, one, "candidates")
+    assert plain == candidates["query"]["accuracy"]
+    two = library.submit_augmentation("two-rounds", validation="dev-1", rounds=2, budget=120)
+    assert "plain_accuracy" not in result(library, two).scores
+
+
 def test_what_a_user_may_not_see_is_never_used_or_told(library: Deployment) -> None:
     prompts, datasets = library.service.prompts, library.service.datasets
     job = library.submit_augmentation("careful", neighbours=32, rounds=2)

@@ -90,7 +90,7 @@ async def map_prompts(
     color_by: Annotated[ColorBy, Query(description="For a picture or a page.")] = "tag",
 ) -> Response:
     """A map of a model's prompts that you may see, those alike near each other: as coordinates, as
-    a picture, or as a page to move about in. One map is made at a time; many prompts take half a
+    a picture, or as a page to move about in. One map is made at a time; thousands of prompts take a
     minute."""
     form = _form(request)
     made = await context.drawn(_drawn, context, model, caller.user, kind, color_by, form)

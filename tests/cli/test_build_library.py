@@ -213,6 +213,7 @@ def copied(source: Path, target: Path) -> Path:
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.device
 @pytest.mark.timeout(600)  # processes that compile, perhaps on a busy machine
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

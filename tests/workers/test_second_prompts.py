@@ -51,7 +51,9 @@ def keep(service: Service, name: str, rows: np.ndarray, owner: str = "bob", **fi
 def sources(service: Service, **fields: Any) -> SecondPrompts:
     """Those of ann, on a model whose prompts all start at zero (`START`)."""
     bench: Any = SimpleNamespace(served=SimpleNamespace(fingerprint="f"))
-    spec = AugmentSpec(name="n", **{"dataset": "ds-own", "neighbours": 2, **fields})
+    spec = AugmentSpec(
+        name="n", **{"dataset": "ds-own", "neighbours": 2, "candidates": 1, **fields}
+    )
     return SecondPrompts(service, bench, spec, "ann")
 
 

@@ -1,13 +1,10 @@
 """A service of its own for each test: a real database, a real Redis, a clock that can be moved."""
 
 import datetime
-import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy
 
 from ptsys.config import Settings
 from ptsys.jobs.queue import Queue
@@ -17,8 +14,6 @@ from ptsys.jobs.service import Service
 from ptsys.store.clock import utc_now
 from ptsys.types.example import Example
 from ptsys.types.training import TrainingSpec
-
-POSTGRES = os.environ.get("PTSYS_TEST_POSTGRES_URL")
 
 
 class MovableClock:
@@ -58,21 +53,8 @@ def queue(address: RedisAddress) -> Iterator[Queue]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    if request.param == "sqlite":
-        yield None
-        return
-    if not POSTGRES:
-        pytest.skip("set PTSYS_TEST_POSTGRES_URL to a server where databases may be made")
-    name = f"ptsys_test_{uuid.uuid4().hex}"
-    admin = sqlalchemy.make_url(POSTGRES).set(drivername="postgresql+psycopg")
-    engine = sqlalchemy.create_engine(admin, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
-    yield admin.set(database=name).render_as_string(hide_password=False)
-    with engine.connect() as connection:
-        connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    return None if request.param == "sqlite" else request.getfixturevalue("postgres_url")
 
 
 @pytest.fixture

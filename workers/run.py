@@ -18,7 +18,7 @@ from ptsys.jobs.leases import EventKind
 from ptsys.jobs.service import Service
 from ptsys.prompts.initialization import initialize
 from ptsys.prompts.multitask import TaskPart
-from ptsys.prompts.storage import load_part
+from ptsys.prompts.storage import load_whole
 from ptsys.store.job_checkpoints import JobCheckpoints, State
 from ptsys.types.specs import AnySpec
 from workers import outcome
@@ -144,12 +144,7 @@ class Run(abc.ABC, Generic[Spec]):
                 "from another prompt",
                 field=field,
             )
-        part = load_part(prompts.tensor_path(record.id))
-        if record.general is None or record.combination is None:
-            return part.rows
-        general = load_part(prompts.tensor_path(record.general)).rows
-        assert general is not None
-        return part.with_general(general, record.combination)
+        return load_whole(prompts, record)
 
     # ---- while it trains ------------------------------------------------------------------
 

@@ -11,10 +11,9 @@ from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput, NotFound
 from ptsys.jobs.service import Service
 from ptsys.library.neighbours import Neighbour
-from ptsys.prompts.storage import load_part
+from ptsys.prompts.storage import load_whole
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
-from ptsys.types.records import Prompt
 
 
 class SecondPrompts:
@@ -48,8 +47,12 @@ class SecondPrompts:
 
     def tensor(self, prompt: str) -> NDArray[np.float32] | None:
         """A second prompt as the model reads it, [Q, D]; None if it is not there any more."""
+        prompts = self._service.prompts
         try:
-            return self._read(self._service.prompts.get(prompt, self._user))
+            found = prompts.get(prompt, self._user)
+            if found.general is not None:
+                prompts.general_of(found, self._user)  # which has to be theirs to see too
+            return load_whole(prompts, found)
         except (NotFound, InvalidInput):
             return None
 
@@ -60,13 +63,3 @@ class SecondPrompts:
             return datasets.read(datasets.get(dataset, self._user).id)
         except NotFound:
             return None
-
-    def _read(self, prompt: Prompt) -> NDArray[np.float32] | None:
-        """A task-specific prompt is read with its general one. Raises NotFound, InvalidInput."""
-        prompts = self._service.prompts
-        part = load_part(prompts.tensor_path(prompt.id))
-        if prompt.general is None or prompt.combination is None:
-            return part.rows
-        general = load_part(prompts.tensor_path(prompts.general_of(prompt, self._user).id)).rows
-        assert general is not None
-        return part.with_general(general, prompt.combination)

@@ -16,6 +16,8 @@ from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.prompts.check import check_prompt
 from ptsys.prompts.multitask import Affine, TaskPart
 from ptsys.store.checkpoints import checkpointer
+from ptsys.store.prompts import Prompts
+from ptsys.types.records import Prompt
 
 _KEY = "prompt"
 
@@ -68,6 +70,18 @@ def load_part(path: epath.PathLike) -> TaskPart:
         reason = str(error).split("\n")[0]
         raise InvalidInput(f"the tensor stored at {source} is damaged: {reason}") from error
     return TaskPart(None if rows is None else check_prompt(rows, None), affine)
+
+
+def load_whole(prompts: Prompts, prompt: Prompt) -> NDArray[np.float32] | None:
+    """A stored prompt [P, D] as the model reads it: a task-specific one with its general one,
+    whoever may see either. None if it is an affine map that stands alone. Raises as `load_tensor`.
+    """
+    part = load_part(prompts.tensor_path(prompt.id))
+    if prompt.general is None or prompt.combination is None:
+        return part.rows
+    general = load_part(prompts.tensor_path(prompt.general)).rows
+    assert general is not None
+    return part.with_general(general, prompt.combination)
 
 
 def _save(path: epath.PathLike, arrays: dict[str, NDArray[np.float32]]) -> None:

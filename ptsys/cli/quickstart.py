@@ -18,7 +18,6 @@ from ptsys.cli.deployment import Deployment
 from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, messages, note, percent, print_json, results
 from ptsys.cli.signals import termination_raises
-from ptsys.errors import Conflict
 
 if TYPE_CHECKING:
     from ptsys.cli.quickstart_tasks import QuickstartTask
@@ -158,27 +157,24 @@ class _Story:
     def _submit(self, task: QuickstartTask) -> Job:
         from ptsys.types.training import TrainingSpec
 
-        name = task.name
-        for attempt in range(2, 1000):
-            try:
-                stored = {
-                    part: self._service.datasets.add(f"{name}-{part}", task.user, rows)
-                    for part, rows in (("train", task.train), ("validation", task.validation))
-                }
-                spec = TrainingSpec(
-                    name=name,
-                    model=self._settings.model,
-                    dataset=stored["train"].id,
-                    validation=stored["validation"].id,
-                    steps=self._steps,
-                    length=LENGTH,
-                    batch_size=BATCH,
-                    evaluate_every=_EVALUATE_EVERY,
-                )
-                return self._service.submit(spec, task.user)
-            except Conflict:  # an earlier quickstart in the same folder
-                name = f"{task.name}-{attempt}"
-        raise Conflict(f"too many quickstarts ran in {self._settings.root}; choose another folder")
+        def one(name: str) -> Job:
+            stored = {
+                part: self._service.datasets.add(f"{name}-{part}", task.user, rows)
+                for part, rows in (("train", task.train), ("validation", task.validation))
+            }
+            spec = TrainingSpec(
+                name=name,
+                model=self._settings.model,
+                dataset=stored["train"].id,
+                validation=stored["validation"].id,
+                steps=self._steps,
+                length=LENGTH,
+                batch_size=BATCH,
+                evaluate_every=_EVALUATE_EVERY,
+            )
+            return self._service.submit(spec, task.user)
+
+        return quickstart_library.under_free_name(self._service, task.name, one)
 
     def _judge(self, asker: BlockingAsker, task: QuickstartTask, job: Job) -> Outcome:
         from ptsys.data.metrics import exact_match, majority

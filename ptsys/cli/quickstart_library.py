@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from ptsys.cli.quickstart_tasks import QuickstartTask
     from ptsys.jobs.service import Service
     from ptsys.types.records import Job, Prompt
+
+Made = TypeVar("Made")
 
 _STEPS = 60  # of every stage: few rows are soon learned
 
@@ -42,31 +44,42 @@ def submit(
     service: Service, task: QuickstartTask, model: str, length: int, steps: int
 ) -> tuple[Job, Job]:
     """dan's two jobs: his rows alone, and augmentation."""
-    from ptsys.errors import Conflict
     from ptsys.types.augmentation import AugmentSpec
     from ptsys.types.training import TrainingSpec
 
     steps = min(steps, _STEPS)
-    name = task.name
+
+    def both(name: str) -> tuple[Job, Job]:
+        rows = service.datasets.add(f"{name}-few", task.user, task.train).id
+        shared: dict[str, Any] = {"model": model, "dataset": rows, "length": length}
+        plain = TrainingSpec(name=f"{name}-plain", steps=steps, **shared)
+        augmented = AugmentSpec(
+            name=name,
+            strategy="auto",
+            query_steps=steps,
+            second_steps=steps,
+            steps=steps,
+            polish_steps=max(steps // 3, 1),
+            neighbours=1,
+            **shared,
+        )
+        return service.submit(plain, task.user), service.submit(augmented, task.user)
+
+    return under_free_name(service, task.name, both)
+
+
+def under_free_name(service: Service, name: str, submit: Callable[[str], Made]) -> Made:
+    """What `submit` makes of the name, or of the first that no earlier quickstart in the same
+    folder has taken. Raises Conflict where there were too many."""
+    from ptsys.errors import Conflict
+
+    free = name
     for attempt in range(2, 1000):
         try:
-            rows = service.datasets.add(f"{name}-few", task.user, task.train).id
-            shared: dict[str, Any] = {"model": model, "dataset": rows, "length": length}
-            plain = TrainingSpec(name=f"{name}-plain", steps=steps, **shared)
-            augmented = AugmentSpec(
-                name=name,
-                strategy="auto",
-                query_steps=steps,
-                second_steps=steps,
-                steps=steps,
-                polish_steps=max(steps // 3, 1),
-                neighbours=1,
-                **shared,
-            )
-            return service.submit(plain, task.user), service.submit(augmented, task.user)
-        except Conflict:  # an earlier quickstart in the same folder
-            name = f"{task.name}-{attempt}"
-    raise Conflict("too many quickstarts ran in this folder; choose another one")
+            return submit(free)
+        except Conflict:
+            free = f"{name}-{attempt}"
+    raise Conflict(f"too many quickstarts ran in {service.settings.root}; choose another folder")
 
 
 def judge(

@@ -28,6 +28,7 @@ from ptsys.data.vocabulary_training import train_vocabulary
 from ptsys.errors import InvalidInput
 from ptsys.models.builtin_format import write_builtin
 from ptsys.models.config import T5Config
+from ptsys.models.execution import Execution
 from ptsys.models.t5 import create
 from ptsys.passes.batch import Rows
 from ptsys.passes.frozen import Frozen, Structure, freeze
@@ -89,7 +90,8 @@ class Pretraining:
         # serves it as an answer too; the exported model has a head of its own (T5 1.1).
         tied = dataclasses.replace(config.model, tie_embeddings=True)
         self.model = create(tied, config.seed)
-        self.structure: Structure = freeze(self.model).structure
+        whole = Execution(vocabulary_block=None)  # the head learns too
+        self.structure: Structure = freeze(self.model, execution=whole).structure
         self.transform: optax.GradientTransformation = optimizer(
             config.optimizer, config.steps, self.structure
         )

@@ -17,6 +17,7 @@ def test_decoding_step_by_step_equals_teacher_forcing(model: T5, config: T5Confi
     encoded = model.encode(tokens(0, 3, 6))
     targets = tokens(1, 3, 5)
     expected = model.decode(encoded, targets)
+    cross = model.decoder.cross_keys_values(encoded)
     empty = jnp.zeros((3, 5, config.num_heads, config.head_dim))
     cache = [(empty, empty)] * config.decoder_layers
     step = jax.jit(model.decoder.step)
@@ -56,7 +57,6 @@ def test_later_targets_have_no_gradient_on_earlier_logits(model: T5) -> None:
     x = model.token_embedder(tokens(1, 1, 5))
 
     def one_logit(x: jax.Array) -> jax.Array:
-        cross = model.decoder.cross_keys_values(encoded)
         return model.logits(model.decoder(x, encoded, model.execution))[0, 2].sum()
 
     gradient = np.asarray(jax.jit(jax.grad(one_logit))(x))[0]

@@ -141,7 +141,7 @@ class Residents:
             waiting.put(Stopped(waiting.task.start))
             return
         resident = self._active.get(key)
-        if resident is not None:
+        if resident is not None and not self._engine.device.lost:
             training, pending = resident.training, self._read(resident)
             self._remove(key)
             self._engine.finish_later(lambda: training.put(Stopped(pending.read())))

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from ptsys.models.config import T5Config
 from ptsys.models.t5 import T5
+from ptsys.sharding.group import spread
 from ptsys.sharding.mesh import WHOLE, placed
 
 
@@ -61,5 +62,5 @@ def freeze(model: T5, mesh: Mesh | None = None) -> Frozen:
     graphdef, state = nnx.split(model)
     leaves, treedef = jax.tree.flatten(state)
     if mesh is not None:
-        leaves = jax.device_put(leaves, placed(mesh, WHOLE))
+        leaves = spread(leaves, placed(mesh, WHOLE))
     return Frozen(tuple(leaves), Structure(model.config, graphdef, treedef, mesh))

@@ -101,9 +101,16 @@ def _detected(
 
     if hardware_utils.num_available_tpu_chips_and_device_id()[0] == 0:
         return coordinator, processes, process
-    found = clusters.ClusterEnv.auto_detect_unset_distributed_params(
-        coordinator, processes, process, None, None, 60
-    )
+    try:
+        found = clusters.ClusterEnv.auto_detect_unset_distributed_params(
+            coordinator, processes, process, None, None, 60
+        )
+    except Exception as error:  # what it asks differs from cloud to cloud
+        raise InvalidInput(
+            f"this machine does not tell which TPU hosts belong together ({error}); set "
+            "PTSYS_PROCESSES=1 with any PTSYS_COORDINATOR and PTSYS_PROCESS_ID=0 if it is alone",
+            field="processes",
+        ) from error
     return found[0], found[1], found[2]
 
 
@@ -115,6 +122,7 @@ def initialize(group: Group) -> None:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_cpu_enable_async_dispatch", False)  # gloo's order is the program's
     jax.config.update("jax_enable_recoverability", True)  # we end the group, JAX need not
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM from us
     jax.distributed.initialize(
         group.coordinator,
         num_processes=group.processes,

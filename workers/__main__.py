@@ -48,7 +48,8 @@ class WorkerProcess:
         self._settings = settings
         self._group = group
         self._followers: Followers | None = None
-        self._code = 0
+        self._lost = False
+        self._asked = False  # a signal came
         self._address: RedisAddress = locate(self._settings)
         self._service = Service(self._settings)
         self._id = new_worker_id()
@@ -132,15 +133,14 @@ class WorkerProcess:
         if not self._ready or self._host is None:
             logging.shutdown()
             os._exit(GROUP_ENDED)  # nothing is held yet
+        self._lost = True
         self._host.lose(loss)
-        self._code = GROUP_ENDED
         self._stop.set()
 
     def _on_leaving(self, name: str) -> None:
         logger.info("%s was asked to end: the group ends", name)
         if not self._ready:
             os._exit(GROUP_ENDED)
-        self._code = GROUP_ENDED
         self._stop.set()
 
     def _wait(self, consumer: Consumer) -> int:
@@ -155,7 +155,7 @@ class WorkerProcess:
             if self._arguments.with_parent and os.getppid() != self._parent:
                 logger.info("the process that started this worker is gone")
                 return 0
-        return self._code
+        return GROUP_ENDED if self._lost or not self._asked else 0
 
     def _end(self, consumer: Consumer, upkeep: Upkeep) -> None:
         logger.info("ending: jobs stop after the step under way and are given back")
@@ -168,10 +168,11 @@ class WorkerProcess:
         logger.info("ended")
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._stop.is_set():
+        if self._asked:
             os._exit(128 + number)  # the second one
         if not self._ready:
             os._exit(0)  # nothing is held yet
+        self._asked = True
         self._stop.set()
 
     def _describe(self) -> Presence:

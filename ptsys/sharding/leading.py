@@ -263,7 +263,17 @@ class Followers:
             except OSError:
                 continue
         with self._changed:
-            self._changed.wait_for(lambda: not self._followers, _PARTING_SECONDS)
+            gone = {id(follower) for follower, _, _ in self._signs}
+            self._changed.wait_for(
+                lambda: all(id(f) in gone for f in self._followers.values()), _PARTING_SECONDS
+            )
+
+    def close(self) -> None:
+        """Leave them without a word."""
+        self._ended = True
+        self._close_door()
+        for follower in list(self._followers.values()):
+            follower.close()
 
     def _close_door(self) -> None:
         with contextlib.suppress(OSError):

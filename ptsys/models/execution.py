@@ -10,6 +10,7 @@ from typing import Any, Literal
 import jax
 
 Remat = Literal["none", "dots", "layer"]
+PROJECTION = "projection"  # the name of what "dots" keeps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,5 +38,5 @@ class Execution:
             return function
         policy = None
         if self.remat == "dots":
-            policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+            policy = jax.checkpoint_policies.save_only_these_names(PROJECTION)
         return jax.checkpoint(function, policy=policy)

@@ -16,9 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
 from ptsys.models.config import T5Config
+from ptsys.models.execution import PROJECTION
 from ptsys.models.packing import Packing
 
 MASKED = -1e9  # finite, so that a fully masked row stays finite; exp() of it is exactly 0
@@ -55,6 +57,12 @@ def _project_backward(saved: Any, cotangent: jax.Array) -> tuple[jax.Array, jax.
 
 
 project.defvjp(_project_forward, _project_backward)
+
+
+def kept(x: Float[Array, "*lead I"]) -> Float[Array, "*lead I"]:
+    """Mark a projection that a layer's backward pass needs: see `Execution.remat`."""
+    named: jax.Array = checkpoint_name(x, PROJECTION)
+    return named
 
 
 class Dense(nnx.Module):
@@ -209,7 +217,7 @@ class Attention(nnx.Module):
         self, x: Float[Array, "*S D"], packing: Packing | None = None
     ) -> tuple[Float[Array, "B S H K"], Float[Array, "B S H K"]]:
         """Projected keys and values of `x`, of padded rows [B, S, D] or packed positions [N, D]."""
-        key, value = self.key(x), self.value(x)
+        key, value = kept(self.key(x)), kept(self.value(x))
         if packing is not None:
             key, value = packing.unpack(key), packing.unpack(value)
         return self.heads(key), self.heads(value)
@@ -223,7 +231,7 @@ class Attention(nnx.Module):
         packing: Packing | None = None,
     ) -> Float[Array, "*Q D"]:
         """Attend from `x` to given keys and values; `bias` holds positions and the mask."""
-        query = self.query(x)
+        query = kept(self.query(x))
         if packing is not None:
             query = packing.unpack(query)
         if isinstance(bias, BlockBias):
@@ -231,7 +239,7 @@ class Attention(nnx.Module):
         else:
             joined = attend(self.heads(query), key, value, bias)
         joined = joined.reshape(*joined.shape[:-2], -1)
-        return self.out(joined if packing is None else packing.pack(joined))
+        return kept(self.out(joined if packing is None else packing.pack(joined)))
 
     def __call__(
         self, x: Float[Array, "*S D"], bias: Bias, packing: Packing | None = None
@@ -261,8 +269,8 @@ class FeedForward(nnx.Module):
     def __call__(self, x: Float[Array, "*lead D"]) -> Float[Array, "*lead D"]:
         """Apply to the last axis."""
         if self.gated:
-            return self.wo(self.activate(self.wi_0(x)) * self.wi_1(x))
-        return self.wo(self.activate(self.wi(x)))
+            return self.wo(self.activate(kept(self.wi_0(x))) * kept(self.wi_1(x)))
+        return self.wo(self.activate(kept(self.wi(x))))
 
 
 def mask_bias(mask: Bool[Array, "*lead S"]) -> Float[Array, "*lead S"]:

@@ -167,14 +167,15 @@ class Decoder(nnx.Module):
         cross_bias = _bias(lambda queries: masked, count, execution)
 
         def decoded(
-            layer: DecoderLayer, x: Float[Array, "B T D"], memory: Float[Array, "*S D"]
+            layer: DecoderLayer, x: Float[Array, "B T D"], keys_values: KeysValues
         ) -> Float[Array, "B T D"]:
             x = x + layer.self_attention(layer.pre_self_attention_layer_norm(x), bias)
-            keys_values = layer.encoder_decoder_attention.keys_values(memory, encoded.packing)
             return layer.after_self_attention(x, keys_values, cross_bias)
 
-        for layer in self.layers():
-            x = execution.layer(functools.partial(decoded, layer))(x, encoded.memory)
+        # Outside of what is computed again, so that the memory has one gradient, not one a layer.
+        cross = self.cross_keys_values(encoded)
+        for layer, keys_values in zip(self.layers(), cross, strict=True):
+            x = execution.layer(functools.partial(decoded, layer))(x, keys_values)
         return self.decoder_norm(x)
 
     def step(

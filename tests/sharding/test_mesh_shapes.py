@@ -185,3 +185,16 @@ def test_rules_and_meshes_that_cannot_be_are_refused() -> None:
     own = LogicalRules((("mlp", "model"), ("vocab", None), ("vocab", "model")))
     mesh = make_mesh(jax.devices(), data=4, model=2)
     assert own.sharding(mesh, ("vocab", "embed"), (8, 8)).spec == PartitionSpec(None, None)
+
+
+def test_what_is_kept_is_not_computed_again(model: T5) -> None:
+    prompts, rows = batch()
+
+    def work(remat: str) -> float:
+        frozen = freeze(model, execution=Execution(remat=remat))  # type: ignore[arg-type]
+        whole = jax.jit(lambda p, r: gradients.__wrapped__(frozen, p, r)).lower(prompts, rows)
+        return float(whole.compile().cost_analysis()["flops"])
+
+    none, dots, layer = work("none"), work("dots"), work("layer")
+    assert none < dots < layer
+    assert dots - none < 0.4 * (layer - none)

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from test_engine import last, task
 
+from ptsys.engine.compilation import Build
 from ptsys.engine.device import Device
 from ptsys.engine.engine import Engine, EngineOptions
+from ptsys.engine.groups import Shape
 from ptsys.engine.model import ServedModel
 from ptsys.engine.residents import Failed
 from ptsys.errors import Unavailable
@@ -30,6 +32,9 @@ class Stuck(Device):
     @property
     def lost(self) -> bool:
         return self.gone
+
+    def builder(self, shape: Shape) -> Build:
+        return lambda: shape  # nothing is ever run
 
     def answer(self, *_: Any) -> Any:
         self._wait()
@@ -52,6 +57,7 @@ def device(served: ServedModel) -> Stuck:
 def stuck(served: ServedModel, device: Stuck) -> Iterator[Engine]:
     engine = Engine(served, EngineOptions(max_residents=4), device).start()
     yield engine
+    engine.abort(GONE)
     device.free.set()
     engine.close()
 
@@ -90,7 +96,7 @@ def test_nobody_is_blamed_for_a_lost_device(stuck: Engine, device: Stuck) -> Non
     assert device.entered.wait(120)
     device.gone = True
     device.free.set()
-    other = stuck.train(task(stuck, "joins a lost device"))
+    other = stuck.train(task(stuck, "joins-late"))
     stuck.train(task(stuck, "x")).stop()
     with pytest.raises(TimeoutError):
         call.result(1.0)

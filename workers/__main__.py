@@ -150,6 +150,8 @@ class WorkerProcess:
                 logger.error("the Celery consumer ended by itself; this worker ends too")
                 return 1
             if self._host is not None and not self._host.alive:
+                if self._lost:
+                    return GROUP_ENDED
                 logger.error("the device thread ended by itself; this worker ends too")
                 return 1
             if self._arguments.with_parent and os.getppid() != self._parent:

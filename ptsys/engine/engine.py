@@ -46,6 +46,7 @@ from ptsys.types.training import JobSpec
 logger = logging.getLogger(__name__)
 
 CALL_ROWS = 64  # longer requests are split, so that they fit small shapes and share fairly
+_LOST_SECONDS = 0.05  # how often a device thread that lost its device looks whether it may end
 IN_FLIGHT = 2  # steps dispatched and not yet finished: the host prepares one while one runs
 
 
@@ -388,7 +389,7 @@ class Engine:
         return self._scheduler
 
     def _run(self) -> None:
-        while True:
+        while not self._gone():
             self._obey()
             step = self._scheduler.next(time.monotonic(), self._limits)
             if step is not None:
@@ -408,6 +409,14 @@ class Engine:
                 return
             else:
                 self._rest()
+
+    def _gone(self) -> bool:
+        """The device is lost, and everybody was told of it."""
+        while self.device.lost:
+            if self._broken is not None:
+                return True
+            time.sleep(_LOST_SECONDS)
+        return False
 
     def _obey(self) -> None:
         while True:

@@ -170,4 +170,10 @@ def _task(name: str, folder: Path, said: dict[str, Any]) -> JsonlTask:
                 field="tasks",
             )
         texts[field] = value
-    return JsonlTask(folder, name, **texts)
+    return JsonlTask(
+        folder,
+        name,
+        description=texts["description"],
+        licence=texts["licence"],
+        kind=texts["kind"],
+    )

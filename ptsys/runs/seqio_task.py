@@ -97,7 +97,8 @@ class SeqioRows:
     @functools.cached_property
     def metric(self) -> str:
         """The first of its scores: what a part answered rightly is scored with."""
-        part = next((part for part in PARTS[1:] if self.rows(part)), "train")
+        scored: list[Part] = [part for part in PARTS[1:] if self.rows(part)]
+        part: Part = scored[0] if scored else "train"
         right = [row.target or "" for row in self.rows(part)]
         return next(iter(self.score(part, right)))
 
@@ -148,7 +149,7 @@ class SeqioRows:
             num_epochs=1,
         )
         most = config.max_rows if part == "train" else config.max_scored_rows
-        rows = []
+        rows: list[dict[str, Any]] = []
         for example in (data if most is None else data.take(most)).as_numpy_iterator():
             texts = {key: self._text(example, f"{key}s") for key in ("input", "target")}
             if not texts["target"].strip():
@@ -184,7 +185,7 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return {
         str(name): float(value)
         for name, value in plain.items()
-        if isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if isinstance(value, numbers.Real)
     }
 
 

@@ -20,10 +20,18 @@ Sources = Source | tuple[Source, ...] | list[Source]
 def task_list(sources: Sources, field: str = "tasks") -> list[Task]:
     """All tasks, in order. Raises InvalidInput for no task, a name that comes twice, and what is
     no task."""
+    return _distinct(_flat(sources, field), field)
+
+
+def _flat(sources: object, field: str) -> list[Task]:
     given = sources if isinstance(sources, tuple | list) else (sources,)
     tasks = [task for source in given for task in _tasks(source, field)]
     if not tasks:
         raise InvalidInput("name at least one task, for example a folder's path", field=field)
+    return tasks
+
+
+def _distinct(tasks: list[Task], field: str) -> list[Task]:
     seen: set[str] = set()
     for task in tasks:
         if task.title in seen:
@@ -44,7 +52,7 @@ def _tasks(source: object, field: str) -> Iterable[Task]:
     if isinstance(source, TaskMixture):
         if not source.name:
             raise InvalidInput("give the mixture a name", field="TaskMixture.name")
-        parts = task_list(source.tasks, "TaskMixture.tasks")
+        parts = _distinct(_flat(source.tasks, "TaskMixture.tasks"), "TaskMixture.tasks")
         return [dataclasses.replace(source, tasks=tuple(parts))]
     if isinstance(source, JsonlTask):
         return [source]

@@ -73,8 +73,8 @@ def _given(tasks: Sequence[Task], rates: Mapping[str, float], field: str) -> lis
 class TaskMixture:
     """Tasks that one prompt learns together; see `mixing_rates` for the rates' names.
 
-    `tasks` are resolved by `ptsys.runs.task_list`. It is scored on all rows of its tasks: `<metric>/<task>` for each, and the mean of each metric
-    over the tasks that have it.
+    `tasks` are as in `ptsys.runs.task_list`, which resolves them. It is scored on all rows of its
+    tasks: `<metric>/<task>` for each, and the mean of each metric over the tasks that have it.
     """
 
     name: str

@@ -11,13 +11,13 @@ from ptsys.engine.workbench import Workbench
 from ptsys.errors import Conflict, NotFound, PtsysError
 from ptsys.runs.task import Part, Task
 from ptsys.runs.task_mixture import TaskMixture
-from ptsys.runs.tuning import Tuning
+from ptsys.runs.tuning import Keeping, Tuning
 from ptsys.store.datasets import Datasets
 from ptsys.store.prompts import Prompts
 from ptsys.types.example import Example, digest
 from ptsys.types.records import Dataset, Prompt
 from ptsys.types.specs import AnySpec, hyperparameters
-from ptsys.types.training import TrainingSpec
+from ptsys.types.training import JobSpec, TrainingSpec
 
 State = Literal["missing", "recorded", "trained", "failed"]
 
@@ -130,7 +130,7 @@ class Planner:
 
 
 def registered(
-    datasets: Datasets, config: Tuning, name: str, task: Task, rows: Sequence[Example]
+    datasets: Datasets, config: Keeping, name: str, task: Task, rows: Sequence[Example]
 ) -> Dataset:
     """The run's dataset of that name, which has these rows. Raises Conflict if it has others."""
     owner = config.owner or "local"
@@ -157,8 +157,12 @@ def majority_score(task: Task, train: Sequence[Example]) -> float | None:
     if part is None or not targets:
         return None
     rows = task.rows(part)
-    answer = majority(targets, [row.target or "" for row in rows])[0]
-    return task.score(part, [answer] * len(rows)).get(task.metric)
+    return task.score(part, [majority_answer(targets)] * len(rows)).get(task.metric)
+
+
+def majority_answer(targets: Sequence[str]) -> str:
+    """The most common of these answers."""
+    return majority(targets, targets)[0]
 
 
 def recorded_settings(spec: AnySpec, task: Task) -> dict[str, Any]:
@@ -167,7 +171,7 @@ def recorded_settings(spec: AnySpec, task: Task) -> dict[str, Any]:
     return hyperparameters(spec) | rates
 
 
-def initialization(spec: TrainingSpec) -> dict[str, Any]:
+def initialization(spec: JobSpec) -> dict[str, Any]:
     """Where a prompt of this spec starts, as it is recorded."""
     return spec.initialization.model_dump(mode="json", exclude_none=True)
 

@@ -183,9 +183,7 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
     """What of a metric's results is a number."""
     plain = {name: getattr(value, "value", value) for name, value in values.items()}
     return {
-        str(name): float(value)
-        for name, value in plain.items()
-        if isinstance(value, numbers.Real)
+        str(name): float(value) for name, value in plain.items() if isinstance(value, numbers.Real)
     }
 
 

@@ -44,16 +44,16 @@ def dry_run(
 
 def job_requests(
     files: Sequence[str | Path], bindings: Sequence[str], settings: Settings
-) -> list[JobRequest]:
-    """The run as queued jobs. Raises InvalidInput as `start` does, and for a run that cannot be
-    queued."""
+) -> tuple[list[JobRequest], str | None, str | None]:
+    """The run as queued jobs, and the data directory and the owner that it names itself. Raises
+    InvalidInput as `start` does, and for a run that cannot be queued."""
     from ptsys.runs.gin_bindings import run_from_gin
     from ptsys.runs.submission import Submittable, not_submittable
 
-    run = run_from_gin(files, bindings)
+    run: object = run_from_gin(files, bindings)
     if not isinstance(run, Submittable):
         raise not_submittable(run)
-    return run.jobs(settings)
+    return run.jobs(settings), run.data, run.owner
 
 
 def gin_bindings(arguments: Sequence[str]) -> list[str]:

@@ -38,7 +38,15 @@ class JobRequest:
 
 @runtime_checkable
 class Submittable(Protocol):
-    """A run that can be queued."""
+    """A run that can be queued, and the deployment's data and user that it names itself."""
+
+    @property
+    def data(self) -> str | None:
+        """The data directory."""
+
+    @property
+    def owner(self) -> str | None:
+        """Whose the prompts will be."""
 
     def jobs(self, settings: Settings) -> list[JobRequest]:
         """Its jobs. Raises InvalidInput for what cannot be asked."""

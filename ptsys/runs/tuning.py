@@ -38,8 +38,8 @@ class Deployed(Protocol):
         """Where metrics, checkpoints and the summary lie."""
 
 
-class Tuning(Deployed, Protocol):
-    """A run's dataclass, as far as the parts that train prompts read it."""
+class Keeping(Deployed, Protocol):
+    """A run's dataclass, as far as the parts that store rows read it."""
 
     @property
     def title(self) -> str:
@@ -50,16 +50,20 @@ class Tuning(Deployed, Protocol):
         """What stands before the names of datasets and prompts."""
 
     @property
+    def visibility(self) -> Literal["private", "public"]:
+        """Of datasets and prompts."""
+
+
+class Tuning(Keeping, Protocol):
+    """A run's dataclass, as far as the parts that train prompts read it."""
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """A prompt for each."""
 
     @property
     def max_rows(self) -> int | None:
         """Most training rows of a task."""
-
-    @property
-    def visibility(self) -> Literal["private", "public"]:
-        """Of datasets and prompts."""
 
     @property
     def licence(self) -> str | None:

@@ -43,6 +43,8 @@ def check_rows(tasks: Sequence[Task], limits: ModelLimits, parts: Sequence[Part]
     for task in tasks:
         for part in parts:
             rows = task.rows(part)
+            if not rows:
+                continue
             try:
                 if part == "train":
                     cut += limits.check_training(rows)

@@ -7,9 +7,6 @@ import pytest
 from conftest import Ended
 from small_runs import SMALL, TASKS, flags, killed, start, stores, tensors, write_tasks
 
-from ptsys.runs.gin_bindings import run_from_gin
-from ptsys.runs.multitask import MultiTask
-
 
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -96,10 +93,3 @@ def test_what_cannot_be_asked_is_one_line(
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1), ended.err
     for word in words:
         assert word in ended.err
-
-
-def test_a_mixture_brings_its_own_rates() -> None:
-    files = ["gin/runs/multitask.gin", "gin/tasks/mixture.gin"]
-    run = run_from_gin(files, ["FOLDER = 'x'", "MIXTURE = 'all'", "NAME = 'n'"])
-    assert isinstance(run, MultiTask)
-    assert run.combination == "concat"

@@ -113,7 +113,7 @@ class MultiTask:
         config, settings, output, tasks, spec = self._checked(settings)
         limits = read_limits(settings.root, config.model or "")
         lines = plan_lines(tasks)
-        rates = _rates(self, tasks)[1]
+        rates = _rates(config, tasks)[1]
         for line, rate in zip(lines["tasks"], rates, strict=True):
             line["share"] = round(rate / sum(rates), 4)
         return {

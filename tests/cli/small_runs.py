@@ -39,11 +39,11 @@ def then_die(*given, **named):
     result = done(*given, **named)
     count += 1
     if count == {after}:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), {number})
     return result
 {holder}.{method} = then_die
 {extra}
-main.call(sys.argv[1:])
+sys.exit(main.call(sys.argv[1:]))
 """
 
 
@@ -75,12 +75,20 @@ def start(root: Path, run: str, *more: str, files: tuple[str, ...] = (), **value
     return call("--data", root, "run", *flags(run, bound, *files), *more)
 
 
-def killed(arguments: list[str], place: str, after: int, extra: str = "") -> None:
-    """The command in a process that is killed with -9 after that many calls of
-    `module:Class.method`."""
+def killed(
+    arguments: list[str],
+    place: str,
+    after: int,
+    extra: str = "",
+    number: signal.Signals = signal.SIGKILL,
+) -> None:
+    """The command in a process that gets this signal, -9 unless another is named, after that many
+    calls of `module:Class.method`."""
     module, _, name = place.partition(":")
     holder, _, method = name.partition(".")
-    script = _KILLED.format(module=module, holder=holder, method=method, after=after, extra=extra)
+    script = _KILLED.format(
+        module=module, holder=holder, method=method, after=after, extra=extra, number=int(number)
+    )
     ended = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
         capture_output=True,
@@ -88,7 +96,8 @@ def killed(arguments: list[str], place: str, after: int, extra: str = "") -> Non
         env=clean_environment(XLA_FLAGS=os.environ["XLA_FLAGS"], JAX_PLATFORMS="cpu"),
         timeout=250,
     )
-    assert ended.returncode == -signal.SIGKILL, ended.stderr[-3000:]
+    code = -signal.SIGKILL if number is signal.SIGKILL else 130
+    assert ended.returncode == code, ended.stderr[-3000:]
 
 
 def stores(root: Path) -> tuple[Datasets, Prompts]:

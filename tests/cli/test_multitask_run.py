@@ -1,5 +1,6 @@
 """`ptsys run` of multitask.gin: a general prompt and one a task, all there or none."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -45,17 +46,21 @@ def test_all_prompts_are_recorded_and_linked(root: Path, tasks: Path, whole: End
 
 @pytest.mark.device
 @pytest.mark.usefixtures("whole")
-def test_a_killed_run_goes_on_to_the_same_prompts(root: Path, tasks: Path) -> None:
-    values = SMALL | {"TASKS": str(tasks), "NAME": "cut", "BATCH_SIZE": 6}
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_run_goes_on_to_the_same_prompts(
+    root: Path, tasks: Path, number: signal.Signals
+) -> None:
+    name = f"cut{number}"
+    values = SMALL | {"TASKS": str(tasks), "NAME": name, "BATCH_SIZE": 6}
     line = ["--data", str(root), "run", *flags("multitask", values)]
-    killed(line, "ptsys.store.job_checkpoints:JobCheckpoints.save", after=2)
-    assert "cut" not in tensors(root)
-    ended = learn(root, tasks, NAME="cut")
+    killed(line, "ptsys.store.job_checkpoints:JobCheckpoints.save", after=2, number=number)
+    assert name not in tensors(root)
+    ended = learn(root, tasks, NAME=name)
     assert ended.code == 0, ended.err
-    assert "going on from step 4" in ended.err
+    assert f"going on from step {4 if number is signal.SIGKILL else ''}" in ended.err
     found = tensors(root)
-    for name in ("", *(f".{task}" for task in TASKS)):
-        np.testing.assert_allclose(found[f"cut{name}"], found[f"all{name}"], atol=1e-5, rtol=0)
+    for task in ("", *(f".{task}" for task in TASKS)):
+        np.testing.assert_allclose(found[f"{name}{task}"], found[f"all{task}"], atol=1e-5, rtol=0)
 
 
 def test_rates_are_told_before_anything_is_done(root: Path, tasks: Path) -> None:

@@ -81,7 +81,8 @@ def test_a_mixture_keeps_its_rates(root: Path, module: str) -> None:
     ended = start(root, "multitask", "--dry-run", "--json", files=SEQIO, **SMALL, **named)
     assert ended.code == 0, ended.err
     tasks = ended.json["plan"]["tasks"]
-    assert [(line["task"], line["train"]) for line in tasks] == [("tiny_one", 12), ("tiny_two", 12)]
+    told = [(line["task"], line["train"], line["share"]) for line in tasks]
+    assert told == [("tiny_one", 12, 0.75), ("tiny_two", 12, 0.25)]
 
 
 def test_what_is_not_registered_is_one_line(root: Path, module: str) -> None:

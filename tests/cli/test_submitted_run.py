@@ -8,6 +8,7 @@ from small_runs import SMALL, TASKS, start, stores, tensors, write_tasks
 
 from ptsys.config import Settings
 from ptsys.runs.gin_bindings import run_from_gin
+from ptsys.runs.multitask import MultiTask
 from ptsys.runs.submission import Submittable
 from ptsys.types.multitask import MultiTaskSpec
 
@@ -79,7 +80,11 @@ def test_a_mixture_is_a_job_of_several_tasks_by_its_rates(root: Path, tasks: Pat
     ]
     run: object = run_from_gin(["gin/runs/multitask.gin", *mixture], bindings)
     assert isinstance(run, Submittable)
-    [request] = run.jobs(Settings(data_dir=root, model=MODEL))
+    assert isinstance(run, MultiTask)
+    settings = Settings(data_dir=root, model=MODEL)
+    shares = {line["task"]: line["share"] for line in run.plan(settings)["tasks"]}
+    assert shares == {"colours": 0.5, "parity": 0.25, "shout": 0.25}
+    [request] = run.jobs(settings)
     assert isinstance(request.spec, MultiTaskSpec)
     assert {task.name: task.rate for task in request.spec.tasks} == rates
     files = tuple(mixture)

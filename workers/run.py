@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import collections
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -16,7 +15,6 @@ from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput, LeaseLost, Unavailable
 from ptsys.jobs.leases import EventKind
 from ptsys.jobs.service import Service
-from ptsys.prompts.initialization import initialize
 from ptsys.prompts.multitask import TaskPart
 from ptsys.prompts.storage import load_whole
 from ptsys.store.job_checkpoints import JobCheckpoints, State
@@ -111,18 +109,7 @@ class Run(abc.ABC, Generic[Spec]):
 
     def _initial(self, length: int, texts: Sequence[str]) -> NDArray[np.float32]:
         """Where a prompt of `length` tokens starts, [length, D]; `texts` are the targets."""
-        spec, served = self._spec, self._bench.served
-        return initialize(
-            spec.initialization,
-            length,
-            spec.seed,
-            embeddings=self._bench.embeddings,
-            shared=served.initialization,
-            encode=served.vocabulary.encode,
-            common_pieces=self._bench.common_pieces,
-            labels=[text for text, _ in collections.Counter(texts).most_common()],
-            other=self._other(),
-        )
+        return self._bench.initial(self._spec, length, texts, self._other())
 
     def _other(self) -> NDArray[np.float32] | None:
         """The tensor of the prompt to start from, if it is task-specific then combined with its

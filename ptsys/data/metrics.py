@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ptsys.errors import InvalidInput
+
+Scorer = Callable[[Sequence[str], Sequence[str]], dict[str, float]]
+"""Scores by name, of predictions and their targets."""
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -69,6 +72,32 @@ def summarize(predictions: Sequence[str], targets: Sequence[str]) -> dict[str, f
         "accuracy": exact_match(predictions, targets),
         "token_f1": token_f1(predictions, targets),
     }
+
+
+METRICS: dict[str, Callable[[Sequence[str], Sequence[str]], float]] = {
+    "accuracy": exact_match,
+    "token_f1": token_f1,
+    "macro_f1": macro_f1,
+}
+"""What a task may name to be scored with."""
+
+
+def check_metrics(names: Sequence[str], *, field: str = "metrics") -> None:
+    """Raise InvalidInput, naming those there are, for no name at all and for unknown ones."""
+    known = ", ".join(METRICS)
+    if isinstance(names, str) or not names:
+        raise InvalidInput(f"{names!r}: name some of {known}, as a tuple", field=field)
+    for name in names:
+        if name not in METRICS:
+            raise InvalidInput(f"there is no metric {name!r}; there are {known}", field=field)
+
+
+def scores(
+    names: Sequence[str], predictions: Sequence[str], targets: Sequence[str]
+) -> dict[str, float]:
+    """The named metrics, in their order. Raises InvalidInput as `check_metrics` does."""
+    check_metrics(names)
+    return {name: METRICS[name](predictions, targets) for name in names}
 
 
 def _row_f1(prediction: str, target: str) -> float:

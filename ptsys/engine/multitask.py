@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.data.features import EncodedExamples
-from ptsys.data.metrics import summarize
+from ptsys.data.metrics import Scorer, summarize
 from ptsys.data.task_mixing import TaskMix, task_shares
 from ptsys.engine.answers import GradientsResult
 from ptsys.engine.engine import Engine
@@ -43,6 +43,7 @@ class TaskData:
     examples: EncodedExamples
     validation_inputs: Sequence[str] = ()
     validation_targets: Sequence[str] = ()
+    score: Scorer = summarize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,7 +232,7 @@ class MultiTaskTraining:
                     task.validation_inputs, self.combined(number), decoding, self._user
                 )
         return {
-            number: summarize(
+            number: self._tasks[number].score(
                 [row.prediction for row in wait(future)],
                 list(self._tasks[number].validation_targets),
             )

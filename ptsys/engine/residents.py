@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.data.features import EncodedExamples
+from ptsys.data.metrics import Scorer, summarize
 from ptsys.types.training import TrainingSpec
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class TrainingTask:
     validation_inputs: Sequence[str] = ()
     validation_targets: Sequence[str] = ()
     order: RowOrder | None = None
+    score: Scorer = summarize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +69,10 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True)
 class Checkpointed:
-    """A snapshot is due to be stored."""
+    """A snapshot is due to be stored; `progress` is that of its step."""
 
     snapshot: Snapshot
+    progress: Progress
 
 
 @dataclasses.dataclass(frozen=True)

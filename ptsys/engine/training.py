@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.data.features import pad
-from ptsys.data.metrics import summarize
 from ptsys.data.order import BatchOrder
 from ptsys.engine.buckets import INPUT_LENGTHS, PROMPT_LENGTHS, TARGET_LENGTHS, fit
 from ptsys.engine.groups import Group, Shape
@@ -212,7 +211,8 @@ class Residents:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._diverged(training, done.step)
             return
-        training.advance(Progress(done.step, loss, norm))
+        progress = Progress(done.step, loss, norm)
+        training.advance(progress)
         if done.snapshot is None:
             return
         snapshot = done.snapshot.read()
@@ -220,16 +220,21 @@ class Residents:
             self._diverged(training, done.step)
         elif done.last or done.evaluate:
             if done.checkpoint:
-                training.put(Checkpointed(snapshot))
+                training.put(Checkpointed(snapshot, progress))
             self._evaluate(training, snapshot, last=done.last)
         else:
-            training.put(Checkpointed(snapshot))
+            training.put(Checkpointed(snapshot, progress))
 
     def _diverged(self, training: Training, step: int) -> None:
-        failure = Failed(
+        self._ended(
+            training,
             f"the loss or the prompt was no longer finite at step {step}; "
-            "lower the learning rate or look for broken rows"
+            "lower the learning rate or look for broken rows",
         )
+
+    def _ended(self, training: Training, reason: str) -> None:
+        """The job itself is at fault: it leaves."""
+        failure = Failed(reason)
         training.put(failure)
         self._engine.command(lambda: self.fail(training.task.id, failure))
 
@@ -250,7 +255,11 @@ class Residents:
                 if last:
                     training.put(Failed(f"evaluation failed: {error}", trace, retry=True))
                 return
-            scores = summarize([row.prediction for row in future.result()], targets)
+            try:
+                scores = task.score([row.prediction for row in future.result()], targets)
+            except Exception as wrong:  # the task may bring metrics of its own
+                self._ended(training, f"a metric failed: {type(wrong).__name__}: {wrong}")
+                return
             training.put(Evaluated(snapshot.step, scores))
             if last:
                 training.put(Finished(snapshot, scores))

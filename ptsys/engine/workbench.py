@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -21,8 +23,9 @@ from ptsys.models.loaded import LoadedModel
 from ptsys.models.parameters import flat_parameters
 from ptsys.models.registry import Registry
 from ptsys.prompts.check import MAX_LENGTH
-from ptsys.prompts.initialization import COMMON, shared_start
+from ptsys.prompts.initialization import COMMON, initialize, shared_start
 from ptsys.sharding.mesh import WHOLE, placed
+from ptsys.types.training import JobSpec
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +60,27 @@ class Workbench:
             embeddings=self.embeddings,
             shared=self.served.initialization,
             common_pieces=self.common_pieces,
+        )
+
+    def initial(
+        self,
+        spec: JobSpec,
+        length: int,
+        texts: Sequence[str],
+        other: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """Where a prompt of `length` tokens starts by this spec, [length, D]; `texts` are its
+        targets, `other` the prompt that the spec names. Raises as `initialize` does."""
+        return initialize(
+            spec.initialization,
+            length,
+            spec.seed,
+            embeddings=self.embeddings,
+            shared=self.served.initialization,
+            encode=self.served.vocabulary.encode,
+            common_pieces=self.common_pieces,
+            labels=[text for text, _ in collections.Counter(texts).most_common()],
+            other=other,
         )
 
 

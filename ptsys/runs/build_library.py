@@ -7,37 +7,17 @@ engine, many residents at once. A deployment that runs on the same data director
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
-import json
-import logging
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import ValidationError
-from rich.console import Console
+from typing import Any, ClassVar, Literal
 
 from ptsys.config import Settings
-from ptsys.engine.compilation import keep_compilations
-from ptsys.engine.engine import Engine, EngineOptions
-from ptsys.engine.serving import Serving
-from ptsys.engine.workbench import keep_start, load_workbench
-from ptsys.errors import Conflict, InvalidInput, PtsysError
-from ptsys.library.library import Library
-from ptsys.runs.library_plan import Plan, Planner
-from ptsys.runs.library_progress import LibraryProgress
-from ptsys.runs.library_training import LibraryTraining
-from ptsys.runs.task_folder import find_tasks
-from ptsys.sharding.mesh import use_every_core
-from ptsys.store.database import Database
-from ptsys.store.datasets import Datasets
-from ptsys.store.prompts import Prompts
-from ptsys.types.training import Optimizer, TrainingSpec
-
-logger = logging.getLogger(__name__)
+from ptsys.runs.jsonl_task import find_tasks
+from ptsys.runs.prompt_run import Trained, trained_prompts
+from ptsys.runs.run_folder import write_json
+from ptsys.runs.run_plan import plan_lines
+from ptsys.runs.tuning import check_tuning, checked_spec, deployed
+from ptsys.types.training import TrainingSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +56,7 @@ class BuildLibrary:
     at_once: int = 64
     checkpoint_every: int = 50
     output: str | None = None
+    title: ClassVar[str] = "BuildLibrary"
 
     def __call__(self, settings: Settings | None = None) -> dict[str, Any]:
         """Train what is not recorded yet, or go on where an earlier run was stopped.
@@ -84,129 +65,61 @@ class BuildLibrary:
         InvalidInput for what cannot be asked, NotFound for a model that is not there, Conflict if
         another run works in the same output.
         """
-        return _Build(_checked(self), settings or Settings()).run()
+        check_tuning(self)
+        config, settings, output = deployed(self, settings or Settings(), "build_library")
+        tasks = find_tasks(Path(self.tasks).expanduser(), self.include, self.exclude)
+        with trained_prompts(config, tasks, settings, output, strict=False) as trained:
+            summary = summarize(trained)
+            summary |= {"output": str(output), "seconds": trained.seconds}
+            write_json(output / "summary.json", summary)
+        return summary
+
+    def plan(self, settings: Settings) -> dict[str, Any]:
+        """What it would do: its tasks with their rows, and where its results would lie."""
+        check_tuning(self)
+        config, settings, output = deployed(self, settings, "build_library")
+        tasks = find_tasks(Path(self.tasks).expanduser(), self.include, self.exclude)
+        return {
+            **plan_lines(tasks, self.seeds),
+            "model": config.model,
+            "steps": self.steps,
+            "output": str(output),
+        }
 
     def spec(self, name: str, dataset: str, seed: int) -> TrainingSpec:
         """What is asked for one prompt. Raises InvalidInput naming the field that is wrong."""
-        try:
-            return TrainingSpec(
-                name=name,
-                dataset=dataset,
-                model=self.model or "tiny",
-                steps=self.steps,
-                length=self.length,
-                batch_size=self.batch_size,
-                optimizer=Optimizer(
-                    kind=self.optimizer,  # type: ignore[arg-type]  # checked by pydantic
-                    learning_rate=self.learning_rate,
-                    decay=self.decay,  # type: ignore[arg-type]
-                    warmup_steps=self.warmup_steps,
-                ),
-                seed=seed,
-                evaluate_every=max(1, self.steps),  # at the end alone
-                checkpoint_every=self.checkpoint_every,
-            )
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = str(first["loc"][-1]) if first["loc"] else None
-            field = "optimizer" if field == "kind" else field
-            reason = str(first["msg"]).removeprefix("Input ")
-            raise InvalidInput(
-                f"{first['input']!r}: it {reason}", field=f"BuildLibrary.{field}"
-            ) from None
-
-
-class _Build:
-    """One run in progress."""
-
-    def __init__(self, config: BuildLibrary, settings: Settings) -> None:
-        if config.data is not None:
-            settings = settings.model_copy(update={"data_dir": Path(config.data)})
-        self.settings = settings
-        self.config = dataclasses.replace(
-            config, owner=config.owner or settings.user, model=config.model or settings.model
-        )
-        self.output = Path(config.output or settings.root / "runs" / "build_library").expanduser()
-        self.tasks = find_tasks(Path(config.tasks).expanduser(), config.include, config.exclude)
-        use_every_core()
-        self.bench = load_workbench(
-            settings.root, self.config.model or "", serving=Serving.of(settings)
+        return checked_spec(
+            TrainingSpec,
+            self.title,
+            {"kind": "optimizer"},
+            name=name,
+            dataset=dataset,
+            model=self.model or "tiny",
+            steps=self.steps,
+            length=self.length,
+            batch_size=self.batch_size,
+            optimizer={
+                "kind": self.optimizer,
+                "learning_rate": self.learning_rate,
+                "decay": self.decay,
+                "warmup_steps": self.warmup_steps,
+            },
+            seed=seed,
+            evaluate_every=max(1, self.steps),  # at the end alone
+            checkpoint_every=self.checkpoint_every,
         )
 
-    def run(self) -> dict[str, Any]:
-        """The whole run."""
-        began = time.monotonic()
-        self.output.mkdir(parents=True, exist_ok=True)
-        with _alone(self.output), self._database() as database:
-            datasets = Datasets(database, self.settings.root)
-            prompts = Prompts(database, self.settings.root)
-            planner = Planner(self.config, self.bench, datasets, prompts)
-            plans = [plan for task in self.tasks for plan in planner.plans(task)]
-            console = Console(stderr=True, highlight=False)
-            with LibraryProgress(plans, self.output / "metrics.jsonl", console) as progress:
-                self._train(plans, datasets, prompts, progress)
-            self._index(database, prompts)
-        summary = summarize(plans, self.bench.served.name, self.bench.served.fingerprint)
-        summary |= {"output": str(self.output), "seconds": round(time.monotonic() - began, 1)}
-        _write(self.output / "summary.json", summary)
-        return summary
 
-    def _train(
-        self,
-        plans: list[Plan],
-        datasets: Datasets,
-        prompts: Prompts,
-        progress: LibraryProgress,
-    ) -> None:
-        missing = [plan for plan in plans if plan.state == "missing"]
-        if not missing:
-            return
-        keep_compilations(self.settings.root / "compilations")
-        options = EngineOptions(max_rows=self.settings.max_rows, max_residents=self.config.at_once)
-        engine = Engine(self.bench.served, options)
-        try:
-            LibraryTraining(
-                self.config,
-                self.bench,
-                engine,
-                datasets,
-                prompts,
-                self.output / "checkpoints",
-                progress,
-            ).run(missing)
-        finally:
-            engine.close()
-
-    def _index(self, database: Database, prompts: Prompts) -> None:
-        """Bring the library's index of this model up to date with what was recorded. Searches do
-        so by themselves: if it fails now, the first one takes longer."""
-        keep_start(self.settings.root, self.bench)
-        try:
-            Library(database, prompts, self.settings.root).refresh(self.bench.served.fingerprint)
-        except PtsysError as error:
-            logger.warning("the index was not brought up to date: %s", error)
-
-    @contextlib.contextmanager
-    def _database(self) -> Iterator[Database]:
-        database = Database(self.settings.sqlalchemy_url)
-        try:
-            database.migrate()
-            yield database
-        finally:
-            database.close()
-
-
-def summarize(plans: list[Plan], model: str, fingerprint: str) -> dict[str, Any]:
+def summarize(trained: Trained) -> dict[str, Any]:
     """What a run reached: a line a prompt, the means, and what failed."""
-    done = [plan for plan in plans if plan.state in ("trained", "recorded")]
+    done = [plan for plan in trained.plans if plan.state in ("trained", "recorded")]
     with_majority = [plan for plan in done if plan.majority is not None and plan.score is not None]
+    told = trained.summary()
     return {
-        "model": model,
-        "fingerprint": fingerprint,
+        "model": told.pop("model"),
+        "fingerprint": told.pop("fingerprint"),
         "prompts": [plan.line() for plan in done],
-        "trained": sum(plan.state == "trained" for plan in plans),
-        "already_there": sum(plan.state == "recorded" for plan in plans),
-        "failed": {plan.name: plan.reason for plan in plans if plan.state == "failed"},
+        **told,
         "mean_accuracy": _mean([plan.scores.get("accuracy") for plan in done]),
         "mean_test_accuracy": _mean([plan.scores.get("test_accuracy") for plan in done]),
         "mean_majority": _mean([plan.majority for plan in done]),
@@ -217,46 +130,3 @@ def summarize(plans: list[Plan], model: str, fingerprint: str) -> dict[str, Any]
 def _mean(values: list[float | None]) -> float | None:
     numbers = [value for value in values if value is not None]
     return round(sum(numbers) / len(numbers), 4) if numbers else None
-
-
-def _checked(config: BuildLibrary) -> BuildLibrary:
-    """Refuse what no task could be done with, before anything is read or loaded."""
-    seeds = config.seeds or (0,)
-    if len(set(seeds)) != len(seeds):
-        raise InvalidInput("name each seed once", field="BuildLibrary.seeds")
-    for seed in seeds:
-        config.spec("x", "x", seed)
-    for field in ("at_once", "max_rows"):
-        value = getattr(config, field)
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise InvalidInput(f"{value!r}: it should be at least 1", field=f"BuildLibrary.{field}")
-    if config.visibility not in ("private", "public"):
-        raise InvalidInput(
-            f"{config.visibility!r}: it should be 'private' or 'public'",
-            field="BuildLibrary.visibility",
-        )
-    for part in config.evaluate_on:
-        if part not in ("validation", "test"):
-            raise InvalidInput(
-                f"{part!r}: it should be 'validation' or 'test'", field="BuildLibrary.evaluate_on"
-            )
-    return dataclasses.replace(config, seeds=tuple(seeds))
-
-
-@contextlib.contextmanager
-def _alone(output: Path) -> Iterator[None]:
-    """Keep a second run out of the same checkpoints. The lock ends with its process."""
-    with (output / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Conflict(
-                f"another run works in {output}; wait for it, or give this one an output of its own"
-            ) from None
-        yield
-
-
-def _write(path: Path, summary: dict[str, Any]) -> None:
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(summary, indent=1) + "\n")
-    draft.replace(path)

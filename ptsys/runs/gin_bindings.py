@@ -5,6 +5,7 @@ Only here and in `ptsys.models.gin_bindings` does gin meet the code; the datacla
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import tokenize
 from collections.abc import Callable, Sequence
@@ -19,7 +20,14 @@ from ptsys.errors import InvalidInput
 from ptsys.models.gin_bindings import configurable_t5
 from ptsys.passes.pretrain import PretrainOptimizer
 from ptsys.runs.build_library import BuildLibrary
+from ptsys.runs.evaluate import Evaluate
+from ptsys.runs.infer import Infer
+from ptsys.runs.jsonl_task import JsonlTask, JsonlTasks
+from ptsys.runs.multitask import MultiTask
 from ptsys.runs.pretrain import PretrainRun
+from ptsys.runs.prompt_tune import PromptTune
+from ptsys.runs.seqio_task import SeqioTask
+from ptsys.runs.task_mixture import TaskMixture
 
 Run = Callable[[Settings], dict[str, Any]]
 """Given the settings of the deployment, a run returns its summary."""
@@ -29,8 +37,13 @@ gin.add_config_file_search_path(str(REPOSITORY))  # after the working directory
 
 CONFIGURABLES = (
     configurable_t5,
-    gin.external_configurable(PretrainRun, module="ptsys.runs"),
-    gin.external_configurable(BuildLibrary, module="ptsys.runs"),
+    *(
+        gin.external_configurable(one, module="ptsys.runs")
+        for one in (
+            *(PretrainRun, BuildLibrary, PromptTune, MultiTask, Evaluate, Infer),
+            *(JsonlTask, JsonlTasks, SeqioTask, TaskMixture),
+        )
+    ),
     gin.external_configurable(MixtureConfig, module="ptsys.data"),
     gin.external_configurable(PretrainOptimizer, module="ptsys.passes"),
 )
@@ -59,6 +72,20 @@ def run_from_gin(files: Sequence[str | Path], bindings: Sequence[str] = ()) -> R
     repository's root. gin's state is global: it is emptied before and after. Raises InvalidInput
     in one line for absent files, unknown names and what was left unset.
     """
+    return configured(files, bindings).run
+
+
+@dataclasses.dataclass(frozen=True)
+class Configured:
+    """A run, and the operative configuration that made it: every value that is in force, those of
+    defaults too, as a gin file."""
+
+    run: Run
+    text: str
+
+
+def configured(files: Sequence[str | Path], bindings: Sequence[str] = ()) -> Configured:
+    """As `run_from_gin`, with the configuration's text."""
     for file in files:
         _check_file(Path(file))
     gin.clear_config()
@@ -67,14 +94,14 @@ def run_from_gin(files: Sequence[str | Path], bindings: Sequence[str] = ()) -> R
             [str(file) for file in files], list(bindings), finalize_config=False
         )
         _check_macros(bindings)
-        run: Run = _chosen()
+        found = Configured(_chosen(), gin.operative_config_str())
     except InvalidInput as error:
         raise InvalidInput(_reason(error), field=error.field) from None
     except _GIN_ERRORS as error:
         raise InvalidInput(_reason(error), field="gin") from None
     finally:
         gin.clear_config()
-    return run
+    return found
 
 
 def _check_file(file: Path) -> None:

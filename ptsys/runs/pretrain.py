@@ -71,6 +71,12 @@ class PretrainRun:
         deployment."""
         return Pretraining(self).run()
 
+    def plan(self, _settings: Settings) -> dict[str, Any]:
+        """What it would do. Raises InvalidInput for a corpus that is not there."""
+        texts = read_corpus(self.corpus)
+        size = sum(len(text.encode()) for text in texts)
+        return {"corpus_bytes": size, "steps": self.steps, "output": self.output}
+
 
 class Pretraining:
     """One run in progress."""

@@ -1,13 +1,16 @@
-"""`ptsys run`: a large run from gin files, without the queue, as users of T5X start theirs."""
+"""`ptsys run`: a large run from gin files, as users of T5X start theirs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ptsys.config import Settings
 from ptsys.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from ptsys.runs.submission import JobRequest
 
 _FORM = "write --gin.NAME=VALUE, for example --gin.PretrainRun.steps=10"
 
@@ -23,6 +26,34 @@ def start(
     from ptsys.runs.gin_bindings import run_from_gin
 
     return run_from_gin(files, bindings)(settings or Settings())
+
+
+def dry_run(
+    files: Sequence[str | Path], bindings: Sequence[str] = (), settings: Settings | None = None
+) -> tuple[str, dict[str, Any]]:
+    """The operative configuration as gin, and what the run would do; nothing is done.
+
+    Raises InvalidInput as `start` does, and for a run that cannot tell.
+    """
+    from ptsys.runs.gin_bindings import configured
+
+    found = configured(files, bindings)
+    plan = getattr(found.run, "plan", None)
+    return found.text, {} if plan is None else plan(settings or Settings())
+
+
+def job_requests(
+    files: Sequence[str | Path], bindings: Sequence[str], settings: Settings
+) -> tuple[list[JobRequest], str | None, str | None]:
+    """The run as queued jobs, and the data directory and the owner that it names itself. Raises
+    InvalidInput as `start` does, and for a run that cannot be queued."""
+    from ptsys.runs.gin_bindings import run_from_gin
+    from ptsys.runs.submission import Submittable, not_submittable
+
+    run: object = run_from_gin(files, bindings)
+    if not isinstance(run, Submittable):
+        raise not_submittable(run)
+    return run.jobs(settings), run.data, run.owner
 
 
 def gin_bindings(arguments: Sequence[str]) -> list[str]:

@@ -1,32 +1,32 @@
-"""What a library run intends for each prompt: its rows, its datasets, and whether it is there."""
+"""What a run intends for each prompt: its rows, its datasets, and whether it is there."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ptsys.data.metrics import majority
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import Conflict, NotFound, PtsysError
-from ptsys.runs.task_folder import Task
+from ptsys.runs.task import Part, Task
+from ptsys.runs.task_mixture import TaskMixture
+from ptsys.runs.tuning import Keeping, Tuning
 from ptsys.store.datasets import Datasets
 from ptsys.store.prompts import Prompts
 from ptsys.types.example import Example, digest
 from ptsys.types.records import Dataset, Prompt
-from ptsys.types.specs import hyperparameters
-from ptsys.types.training import TrainingSpec
-
-if TYPE_CHECKING:
-    from ptsys.runs.build_library import BuildLibrary
+from ptsys.types.specs import AnySpec, hyperparameters
+from ptsys.types.training import JobSpec, TrainingSpec
 
 State = Literal["missing", "recorded", "trained", "failed"]
 
 
 @dataclasses.dataclass
 class Plan:
-    """One prompt to be. `majority` is the most common answer's accuracy on the rows that `score`
-    is taken from: the test rows if there are any, else the validation rows."""
+    """One prompt to be. `majority` is the most common answer's score on the rows that `score`
+    is taken from: the test rows if there are any, else the validation rows. `prompt` is the id
+    of the recorded one."""
 
     name: str
     task: Task
@@ -35,12 +35,18 @@ class Plan:
     spec: TrainingSpec | None = None
     dataset: Dataset | None = None
     majority: float | None = None
+    prompt: str | None = None
     scores: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def score(self) -> float | None:
-        """Accuracy on test rows, or on validation rows where nothing was tested."""
-        return self.scores.get("test_accuracy", self.scores.get("accuracy"))
+        """The task's metric on test rows, or on validation rows where nothing was tested."""
+        return self.scores.get(f"test_{self.metric}", self.scores.get(self.metric))
+
+    @property
+    def metric(self) -> str:
+        """The name of the score that counts most."""
+        return self.task.metric
 
     @property
     def above_majority(self) -> bool:
@@ -53,7 +59,7 @@ class Plan:
 
     def line(self) -> dict[str, Any]:
         """Its line in the summary."""
-        names = ("accuracy", "test_accuracy", "train_loss")
+        names = (self.metric, f"test_{self.metric}", "train_loss")
         scores = {name: _rounded(self.scores.get(name)) for name in names}
         return {"prompt": self.name, "majority": _rounded(self.majority), **scores}
 
@@ -62,7 +68,7 @@ class Planner:
     """Registers the rows of tasks, and says what of them is still to be trained."""
 
     def __init__(
-        self, config: BuildLibrary, bench: Workbench, datasets: Datasets, prompts: Prompts
+        self, config: Tuning, bench: Workbench, datasets: Datasets, prompts: Prompts
     ) -> None:
         self._config = config
         self._fingerprint = bench.served.fingerprint
@@ -72,41 +78,24 @@ class Planner:
 
     def plans(self, task: Task) -> list[Plan]:
         """A plan a seed. A task that is broken has failed already, and says why."""
-        stem = f"{self._config.prefix}{task.name}"
+        stem = f"{self._config.prefix}{task.title}"
         seeds = self._config.seeds
         names = [stem] if len(seeds) == 1 else [f"{stem}.seed{seed}" for seed in seeds]
         plans = [Plan(name, task) for name in names]
         try:
             train = task.rows("train")[: self._config.max_rows]
-            validation, test = task.rows("validation"), task.rows("test")
             dataset = self._register(stem, task, train)
-            if validation:
+            if validation := task.rows("validation"):
                 self._register(f"{stem}.validation", task, validation)
             for plan, seed in zip(plans, seeds, strict=True):
-                self._fill(plan, seed, dataset, train, test or validation)
+                self._fill(plan, seed, dataset, train)
         except PtsysError as error:
             for plan in plans:
                 plan.fail(str(error))
         return plans
 
     def _register(self, name: str, task: Task, rows: Sequence[Example]) -> Dataset:
-        """The dataset of that name, which has these rows. Raises Conflict if it has others."""
-        try:
-            known = self._datasets.get(f"{self._owner}/{name}", self._owner)
-        except NotFound:
-            return self._datasets.add(
-                name,
-                self._owner,
-                rows,
-                description=_described(task),
-                visibility=self._config.visibility,
-            )
-        if known.digest != digest(rows):
-            raise Conflict(
-                f"dataset {name!r} is there already with other rows; choose a "
-                f"BuildLibrary.prefix, or delete that one"
-            )
-        return known
+        return registered(self._datasets, self._config, name, task, rows)
 
     def _fill(
         self,
@@ -114,36 +103,75 @@ class Planner:
         seed: int,
         dataset: Dataset,
         train: Sequence[Example],
-        scored: Sequence[Example],
     ) -> None:
         plan.dataset = dataset
         plan.spec = self._config.spec(plan.name, dataset.id, seed)
-        if scored:
-            targets = [[row.target or "" for row in rows] for rows in (train, scored)]
-            plan.majority = majority(*targets)[1]
+        plan.majority = majority_score(plan.task, train)
         try:
             known = self._prompts.get(f"{self._owner}/{plan.name}", self._owner)
         except NotFound:
             return
-        if not self._same(known, plan.spec):
+        if not self._same(known, plan, plan.spec):
             plan.fail(
                 f"prompt {plan.name!r} is there already, of another model, dataset or other "
-                "settings; choose a BuildLibrary.prefix, or delete that one"
+                f"settings; choose a {self._config.title}.prefix, or delete that one"
             )
             return
-        plan.state, plan.scores = "recorded", dict(known.scores)
+        plan.state, plan.scores, plan.prompt = "recorded", dict(known.scores), known.id
 
-    def _same(self, known: Prompt, spec: TrainingSpec) -> bool:
+    def _same(self, known: Prompt, plan: Plan, spec: TrainingSpec) -> bool:
         """Whether that prompt is what this run would train."""
         return (
             known.dataset == spec.dataset
             and known.model_fingerprint == self._fingerprint
-            and known.hyperparameters == hyperparameters(spec)
+            and known.hyperparameters == recorded_settings(spec, plan.task)
             and known.initialization == initialization(spec)
         )
 
 
-def initialization(spec: TrainingSpec) -> dict[str, Any]:
+def registered(
+    datasets: Datasets, config: Keeping, name: str, task: Task, rows: Sequence[Example]
+) -> Dataset:
+    """The run's dataset of that name, which has these rows. Raises Conflict if it has others."""
+    owner = config.owner or "local"
+    try:
+        known = datasets.get(f"{owner}/{name}", owner)
+    except NotFound:
+        return datasets.add(
+            name, owner, rows, description=_described(task), visibility=config.visibility
+        )
+    if known.digest != digest(rows):
+        raise Conflict(
+            f"dataset {name!r} is there already with other rows; choose a {config.title}.prefix, "
+            "or delete that one"
+        )
+    return known
+
+
+def majority_score(task: Task, train: Sequence[Example]) -> float | None:
+    """What the most common training target scores on the test rows, or where there are none on
+    the validation rows; None without either, and where no training row has a target."""
+    targets = [row.target for row in train if row.target is not None]
+    parts: tuple[Part, ...] = ("test", "validation")
+    part = next((part for part in parts if task.rows(part)), None)
+    if part is None or not targets:
+        return None
+    rows = task.rows(part)
+    return task.score(part, [majority_answer(targets)] * len(rows)).get(task.metric)
+
+
+def majority_answer(targets: Sequence[str]) -> str:
+    """The most common of these answers."""
+    return majority(targets, targets)[0]
+
+
+def recorded_settings(spec: AnySpec, task: Task) -> dict[str, Any]:
+    """The hyperparameters that a prompt is recorded with; of a mixture also its rates."""
+    rates = {"rates": task.task_rates()} if isinstance(task, TaskMixture) else {}
+    return hyperparameters(spec) | rates
+
+
+def initialization(spec: JobSpec) -> dict[str, Any]:
     """Where a prompt of this spec starts, as it is recorded."""
     return spec.initialization.model_dump(mode="json", exclude_none=True)
 

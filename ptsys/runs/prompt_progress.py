@@ -1,34 +1,27 @@
-"""How far a library run is: bars on the terminal, and lines of JSON in its folder."""
+"""How far a run is that trains prompts: bars on the terminal, and numbers in its folder."""
 
 from __future__ import annotations
 
-import datetime
-import json
-import math
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ptsys.runs.library_plan import Plan
-from ptsys.store.clock import utc_now
+from ptsys.runs.prompt_plan import Plan
+from ptsys.runs.run_metrics import RunMetrics
 
 
-class LibraryProgress:
+class PromptProgress:
     """Two bars, of steps and of prompts, and a line for each prompt that is done.
 
-    `metrics.jsonl` gets a line at each checkpoint and at the end of each prompt: names and
-    numbers, never rows.
+    The metrics get numbers at each checkpoint and evaluation, and at the end of each prompt.
     """
 
-    def __init__(self, plans: Sequence[Plan], metrics: Path, console: Console) -> None:
+    def __init__(self, plans: Sequence[Plan], metrics: RunMetrics, console: Console) -> None:
         self._plans = plans
         self._metrics = metrics
         self._console = console
-        self._began = utc_now()
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -43,7 +36,7 @@ class LibraryProgress:
             "prompts", total=len(plans), completed=len(plans) - len(missing)
         )
 
-    def __enter__(self) -> LibraryProgress:
+    def __enter__(self) -> PromptProgress:
         self._bars.start()
         for plan in self._plans:
             if plan.state == "failed":
@@ -67,16 +60,20 @@ class LibraryProgress:
 
     def step(self, plan: Plan, step: int, loss: float, gradient_norm: float) -> None:
         """A prompt stands at that step: its loss in nats a token."""
-        self._write(plan, step=step, loss=loss, gradient_norm=gradient_norm)
+        self._metrics.write(plan.name, step, loss=loss, gradient_norm=gradient_norm)
+
+    def evaluated(self, plan: Plan, step: int, scores: Mapping[str, float]) -> None:
+        """A prompt was scored on its way."""
+        self._metrics.write(plan.name, step, **scores)
 
     def ended(self, plan: Plan, step: int) -> None:
         """A prompt is recorded, or has failed."""
         self._bars.advance(self._done)
         if plan.state == "failed":
-            self._write(plan, step=step, failed=plan.reason)
+            self._metrics.write(plan.name, step, failed=plan.reason)
             self._say(f"{plan.name}: {plan.reason}")
             return
-        self._write(plan, step=step, **plan.scores)
+        self._metrics.write(plan.name, step, **plan.scores)
         numbers = {**plan.line(), "prompt": None}
         told = (f"{name} {value:.3f}" for name, value in numbers.items() if value is not None)
         self._say(f"{plan.name}: {', '.join(told)}")
@@ -87,14 +84,3 @@ class LibraryProgress:
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
-
-    def _write(self, plan: Plan, **values: Any) -> None:
-        finite = {
-            name: round(value, 6) if isinstance(value, float) else value
-            for name, value in values.items()
-            if not isinstance(value, float) or math.isfinite(value)
-        }
-        seconds = (utc_now() - self._began) / datetime.timedelta(seconds=1)
-        line = {"prompt": plan.name, "seconds": round(seconds, 1), **finite}
-        with self._metrics.open("a") as file:
-            file.write(json.dumps(line) + "\n")

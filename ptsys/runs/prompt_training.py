@@ -1,4 +1,4 @@
-"""Trains the prompts of a library run: residents of one engine, each recorded when it is done."""
+"""Trains the prompts of a run: residents of one engine, each recorded when it is done."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ptsys.data.metrics import summarize
 from ptsys.engine.engine import Engine
 from ptsys.engine.residents import (
     Checkpointed,
+    Evaluated,
     Failed,
     Finished,
     Snapshot,
@@ -28,20 +27,17 @@ from ptsys.engine.residents import (
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import PtsysError, Unavailable
 from ptsys.prompts.storage import save_tensor
-from ptsys.runs.library_plan import Plan, initialization
-from ptsys.runs.library_progress import LibraryProgress
-from ptsys.runs.task_folder import Part
+from ptsys.runs.prompt_plan import Plan, initialization, recorded_settings
+from ptsys.runs.prompt_progress import PromptProgress
+from ptsys.runs.stores import Stores
+from ptsys.runs.task import Part
+from ptsys.runs.tuning import Tuning
 from ptsys.store.clock import utc_now
-from ptsys.store.datasets import Datasets
 from ptsys.store.job_checkpoints import JobCheckpoints, State
-from ptsys.store.prompts import Prompts
 from ptsys.types.records import Prompt
 from ptsys.types.requests import Decoding, Prediction
-from ptsys.types.specs import hyperparameters
 
-if TYPE_CHECKING:
-    from ptsys.runs.build_library import BuildLibrary
-
+_NO_MATTER = {"checkpoint_every", "evaluate_every"}  # to where training leads
 _LEAVE_SECONDS = 60.0
 _PAUSE = 0.1  # seconds between two looks at all residents
 _AHEAD = 2  # so many times what the engine takes in are prepared, so that no slot waits
@@ -57,29 +53,27 @@ class Resident:
     loss: float = math.nan
     finished: Finished | None = None
     answers: concurrent.futures.Future[list[Prediction]] | None = None
-    targets: list[str] = dataclasses.field(default_factory=list)
 
 
-class LibraryTraining:
+class PromptTraining:
     """One run's training. Residents are attended by a thread of its own, so that a signal, which
     comes to the main thread, finds nothing half done."""
 
     def __init__(
         self,
-        config: BuildLibrary,
+        config: Tuning,
         bench: Workbench,
         engine: Engine,
-        datasets: Datasets,
-        prompts: Prompts,
+        stores: Stores,
         checkpoints: Path,
-        progress: LibraryProgress,
+        progress: PromptProgress,
     ) -> None:
         """`engine` is not started yet; `checkpoints` is a folder for those of all prompts."""
         self._config = config
         self._bench = bench
         self._engine = engine
-        self._datasets = datasets
-        self._prompts = prompts
+        self._datasets = stores.datasets
+        self._prompts = stores.prompts
         self._folder = checkpoints
         self._progress = progress
         self._halt = threading.Event()
@@ -93,7 +87,7 @@ class LibraryTraining:
         On KeyboardInterrupt every prompt is checkpointed at the step it has reached, before that
         is raised again. Raises Unavailable if the device thread ends by itself.
         """
-        with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="library") as pool:
+        with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="attend") as pool:
             attending = pool.submit(self._attend_all, collections.deque(plans))
             try:
                 attending.result()
@@ -145,12 +139,13 @@ class LibraryTraining:
         assert spec is not None
         assert dataset is not None
         encoded = self._engine.encode(spec, self._datasets.read(dataset.id))
-        fresh = Snapshot.start(self._bench.start(spec.length))
+        fresh = Snapshot.start(self._bench.initial(spec, spec.length, encoded.texts))
         inputs, targets = self._rows(plan, "validation")
         checkpoints = JobCheckpoints(
             self._folder / plan.name,
             {
-                "spec": spec.model_dump(mode="json", exclude={"checkpoint_every"}),
+                "spec": spec.model_dump(mode="json", exclude=_NO_MATTER),
+                "settings": recorded_settings(spec, plan.task),
                 "dataset": dataset.digest,
                 "fingerprint": served.fingerprint,
             },
@@ -164,6 +159,8 @@ class LibraryTraining:
             start=Snapshot(step, **state),
             validation_inputs=inputs,
             validation_targets=targets,
+            order=plan.task.order(spec.batch_size, spec.seed),
+            score=lambda answers, _: plan.task.score("validation", answers),
         )
         return task, notes.get("loss", math.nan), checkpoints
 
@@ -197,16 +194,18 @@ class LibraryTraining:
         return True
 
     def _consume(self, resident: Resident, event: TrainingEvent) -> None:
-        progress = resident.training.progress
-        if math.isfinite(progress.loss):
-            resident.loss = progress.loss
         if isinstance(event, Checkpointed):
+            told = event.progress
+            resident.loss = told.loss
             if resident.training.events.empty():  # else there is a newer state already
                 self._save(resident, event.snapshot)
-            self._progress.step(
-                resident.plan, event.snapshot.step, progress.loss, progress.gradient_norm
-            )
+            self._progress.step(resident.plan, told.step, told.loss, told.gradient_norm)
+        elif isinstance(event, Evaluated):
+            if event.step < resident.training.task.spec.steps:  # else it is told at the end
+                self._progress.evaluated(resident.plan, event.step, event.scores)
         elif isinstance(event, Finished):
+            last = resident.training.progress
+            resident.loss = last.loss if math.isfinite(last.loss) else resident.loss
             resident.finished = event
             self._score(resident)
         elif isinstance(event, Stopped):
@@ -255,7 +254,7 @@ class LibraryTraining:
             self._leave(resident)
             return
         try:
-            inputs, resident.targets = self._rows(resident.plan, "test")
+            inputs, _ = self._rows(resident.plan, "test")
             if not inputs:
                 self._record(resident)
                 return
@@ -288,7 +287,7 @@ class LibraryTraining:
             told = str(error).partition("\n")[0]
             self._failed(resident, told if known else f"{type(error).__name__}: {told}")
             return
-        plan.state, plan.scores = "trained", scores
+        plan.state, plan.scores, plan.prompt = "trained", scores, record.id
         resident.checkpoints.forget()
         self._progress.ended(plan, record.steps)
         self._end(resident)
@@ -298,7 +297,7 @@ class LibraryTraining:
         found = {**resident.finished.scores, "train_loss": resident.loss}
         if resident.answers is not None:
             answers = [answer.prediction for answer in resident.answers.result()]
-            tested = summarize(answers, resident.targets)
+            tested = resident.plan.task.score("test", answers)
             found |= {f"test_{name}": score for name, score in tested.items()}
         return {name: float(score) for name, score in found.items() if math.isfinite(score)}
 
@@ -318,7 +317,7 @@ class LibraryTraining:
             created=utc_now(),
             dataset=spec.dataset,
             initialization=initialization(spec),
-            hyperparameters=hyperparameters(spec),
+            hyperparameters=recorded_settings(spec, plan.task),
             steps=spec.steps,
             scores=scores,
             tags=(*config.tags, *kind),

@@ -1,0 +1,179 @@
+"""Tasks in folders: `train.jsonl`, and beside it `validation.jsonl` and `test.jsonl`.
+
+A `tasks.json` in a folder of such folders may describe them: a list of objects with `name`, and of
+what is known `description`, `licence` and `kind`. Whatever else it says is left alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ptsys.data.examples import read_examples
+from ptsys.data.metrics import check_metrics, scores
+from ptsys.engine.residents import RowOrder
+from ptsys.errors import InvalidInput
+from ptsys.runs.row_template import read_rows
+from ptsys.runs.task import Part, named
+from ptsys.types.example import Example
+
+_DESCRIBED = "tasks.json"
+METRICS = ("accuracy", "token_f1")
+
+
+@dataclasses.dataclass(frozen=True)
+class JsonlTask:
+    """One task's folder. `name` is the folder's own where it is None.
+
+    `metrics` are names of `ptsys.data.metrics`, the first counts most. With the templates `input`
+    and `target` a row may have any fields: `input = 'premise: {premise} claim: {claim}'`. `rate`
+    is for mixing by rates, and `max_rows` cuts the training rows.
+    """
+
+    folder: str | Path
+    name: str | None = None
+    metrics: tuple[str, ...] = METRICS
+    input: str | None = None
+    target: str | None = None
+    max_rows: int | None = None
+    rate: float | None = None
+    description: str | None = None
+    licence: str | None = None
+    kind: str | None = None
+
+    def __post_init__(self) -> None:
+        check_metrics(self.metrics, field="JsonlTask.metrics")
+        if self.max_rows is not None and self.max_rows < 1:
+            raise InvalidInput(f"{self.max_rows}: at least 1", field="JsonlTask.max_rows")
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return self.name or named(self._path.name)
+
+    @property
+    def metric(self) -> str:
+        """The metric that counts most."""
+        return self.metrics[0]
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.folder).expanduser().absolute()
+
+    def rows(self, part: Part) -> list[Example]:
+        """The rows of a part; none where there is no such file, unless it is the training rows.
+
+        Raises InvalidInput with the part's file and the number of the wrong line.
+        """
+        path = self._path / f"{part}.jsonl"
+        if not path.exists():
+            if part != "train":
+                return []
+            raise InvalidInput(
+                f"task {self.title!r} has no {path}; put its training rows there", field="tasks"
+            )
+        try:
+            if self.input is None and self.target is None:
+                found = read_examples(path)
+            else:
+                found = read_rows(path, self.input or "{input}", self.target or "{target}")
+        except InvalidInput as error:
+            reason = str(error).removeprefix(f"{path} ")
+            raise InvalidInput(f"{path.name}: {reason}", field=error.field) from None
+        return found[: self.max_rows] if part == "train" else found
+
+    def score(self, part: Part, predictions: Sequence[str]) -> dict[str, float]:
+        """Its metrics, of answers to the rows of that part."""
+        targets = [row.target or "" for row in self.rows(part)]
+        return scores(self.metrics, predictions, targets)
+
+    def order(self, _batch_size: int, _seed: int) -> RowOrder | None:
+        """Epoch by epoch."""
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class JsonlTasks:
+    """A folder of tasks: each `<task>/train.jsonl` in it whose name fits one pattern of `include`
+    and none of `exclude` (`fv_*`). The rest is as in `JsonlTask`."""
+
+    folder: str | Path
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = METRICS
+    input: str | None = None
+    target: str | None = None
+    max_rows: int | None = None
+
+    def tasks(self) -> list[JsonlTask]:
+        """The tasks by name. Raises InvalidInput as `find_tasks` does."""
+        found = find_tasks(Path(self.folder).expanduser(), self.include, self.exclude)
+        fields = ("metrics", "input", "target", "max_rows")
+        same = {field: getattr(self, field) for field in fields}
+        return [dataclasses.replace(task, **same) for task in found]
+
+
+def find_tasks(
+    folder: Path, include: Sequence[str] = ("*",), exclude: Sequence[str] = ()
+) -> list[JsonlTask]:
+    """The tasks whose names fit one pattern of `include` and none of `exclude` (`fv_*`), by name.
+
+    Raises InvalidInput if there is no such folder, or no task in it, or none for a pattern.
+    """
+    if not folder.is_dir():
+        raise InvalidInput(f"there is no folder {folder}; check the path", field="tasks")
+    names = sorted(path.parent.name for path in folder.glob("*/train.jsonl"))
+    if not names:
+        raise InvalidInput(
+            f"{folder} holds no tasks; make a folder with a train.jsonl for each", field="tasks"
+        )
+    for pattern in include:
+        if not fnmatch.filter(names, pattern):
+            raise InvalidInput(f"no task in {folder} is called {pattern!r}", field="include")
+    chosen = [
+        name
+        for name in names
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in include)
+        and not any(fnmatch.fnmatchcase(name, pattern) for pattern in exclude)
+    ]
+    if not chosen:
+        raise InvalidInput(f"exclude leaves no task of {folder}", field="exclude")
+    described = _described(folder / _DESCRIBED)
+    return [_task(name, folder / name, described.get(name, {})) for name in chosen]
+
+
+def _described(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {task["name"]: task for task in found}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InvalidInput(
+            f"{path} is no list of objects with a name ({type(error).__name__}: {error}); mend it "
+            "or take it away",
+            field="tasks",
+        ) from None
+
+
+def _task(name: str, folder: Path, said: dict[str, Any]) -> JsonlTask:
+    texts: dict[str, str | None] = {}
+    for field in ("description", "licence", "kind"):
+        value = said.get(field)
+        if value is not None and not isinstance(value, str):
+            raise InvalidInput(
+                f"{_DESCRIBED}: {field!r} of {name!r} is not a text; write it in quotes",
+                field="tasks",
+            )
+        texts[field] = value
+    return JsonlTask(
+        folder,
+        name,
+        description=texts["description"],
+        licence=texts["licence"],
+        kind=texts["kind"],
+    )

@@ -1,0 +1,235 @@
+"""`ptsys run --gin_file=gin/runs/multitask.gin`: a general prompt, and one for each of many tasks.
+
+The prompts are tuned together (WO2023022727A1, figure 10B; docs/multitask.md), in this process, and
+recorded in the deployment's library all at once. `ptsys run … --submit` queues the same as a job.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from ptsys.config import Settings
+from ptsys.engine.workbench import load_workbench
+from ptsys.jobs.limits import read_limits
+from ptsys.runs.multitask_prompts import MultiTaskPrompts
+from ptsys.runs.multitask_training import train_together
+from ptsys.runs.prompt_plan import registered
+from ptsys.runs.run_folder import CHECKPOINTS, alone_in, write_json
+from ptsys.runs.run_metrics import RunMetrics
+from ptsys.runs.run_plan import check_rows, fitting, plan_lines
+from ptsys.runs.stores import Stores, engine_of, opened_stores
+from ptsys.runs.submission import JobRequest, QueuedRows
+from ptsys.runs.task import Task
+from ptsys.runs.task_list import Sources, task_list
+from ptsys.runs.task_mixture import Mixing, TaskMixture, mixing_rates
+from ptsys.runs.tuning import check_parts, check_visibility, checked_spec, deployed
+from ptsys.sharding.mesh import use_every_core
+from ptsys.types.multitask import MultiTaskSpec
+
+_NAMES = {"initialization": "init", "kind": "optimizer", "mixing": "mixing"}
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiTask:
+    """A run that tunes a general prompt `name` and `<name>.<task>` for each task. Only these two,
+    `tasks` and `name`, must be named; the hyperparameters are those of Lester et al. 2021.
+
+    `mixing`, `size_limit`, `temperature` and `rates` are explained in `ptsys.runs.task_mixture`;
+    where `tasks` is one mixture, its tasks are meant, by its rates. `combination` and what belongs
+    to it is explained in docs/multitask.md. The rest is as in `PromptTune`.
+    """
+
+    tasks: Sources
+    name: str
+    data: str | None = None
+    owner: str | None = None
+    model: str | None = None
+    prefix: str = ""
+    steps: int = 30_000
+    length: int = 100
+    task_length: int | None = None
+    combined_length: int | None = None
+    combination: str = "concat"
+    affine_learning_rate: float | None = None
+    mixing: Mixing = "proportional"
+    size_limit: int | None = None
+    temperature: float = 1.0
+    rates: Mapping[str, float] | None = None
+    batch_size: int = 32
+    init: str = "labels"
+    optimizer: str = "adafactor"
+    learning_rate: float = 0.3
+    weight_decay: float = 1e-5
+    decay: str = "constant"
+    warmup_steps: int = 0
+    initial_step: int = 0
+    max_input_length: int | None = None
+    seed: int = 0
+    evaluate_every: int = 1000
+    evaluate_on: tuple[str, ...] = ("validation", "test")
+    checkpoint_every: int = 100
+    visibility: Literal["private", "public"] = "private"
+    licence: str | None = None
+    contact: str | None = None
+    tags: tuple[str, ...] = ()
+    output: str | None = None
+    title: ClassVar[str] = "MultiTask"
+
+    def __call__(self, settings: Settings | None = None) -> dict[str, Any]:
+        """Train the prompts, or go on where an earlier run was stopped; nothing if they are there.
+
+        Returns a summary. Raises InvalidInput for what cannot be asked, NotFound for a model that
+        is not there, Conflict for prompts of these names with other settings and if another run
+        works in the same output.
+        """
+        began = time.monotonic()
+        config, settings, output, tasks, spec = self._checked(settings or Settings())
+        use_every_core()
+        bench = load_workbench(settings.root, config.model or "")
+        with alone_in(output), opened_stores(settings) as stores, RunMetrics(output) as metrics:
+            spec = _stored(config, stores, tasks, spec)
+            prompts = MultiTaskPrompts(config, bench, stores, tasks, spec)
+            found = prompts.there()
+            if found is None:
+                with engine_of(bench, settings, 1) as engine:
+                    made = train_together(
+                        config, bench, engine, tasks, spec, output / CHECKPOINTS, metrics
+                    )
+                found = prompts.record(made)
+                made.forget()
+                stores.index(bench)
+            summary = prompts.summary(found)
+            summary |= {"output": str(output), "seconds": round(time.monotonic() - began, 1)}
+            write_json(output / "summary.json", summary)
+        return summary
+
+    def plan(self, settings: Settings) -> dict[str, Any]:
+        """What it would do: its tasks with their rows and shares, its steps, and where results
+        would lie."""
+        config, settings, output, tasks, spec = self._checked(settings)
+        limits = read_limits(settings.root, config.model or "")
+        lines = plan_lines(tasks)
+        rates = _rates(config, tasks)[1]
+        for line, rate in zip(lines["tasks"], rates, strict=True):
+            line["share"] = round(rate / sum(rates), 4)
+        return {
+            **lines,
+            "prompts": len(spec.prompt_names),
+            "model": config.model,
+            "steps": self.steps,
+            "rows_a_step": self.batch_size,
+            "cut_inputs": check_rows(tasks, fitting(limits, self.title, self.max_input_length)),
+            "output": str(output),
+        }
+
+    def jobs(self, settings: Settings) -> list[JobRequest]:
+        """The same as one queued job."""
+        _, _, _, tasks, spec = self._checked(settings)
+        rows: dict[str, QueuedRows] = {}
+        queued = []
+        for task, of in zip(tasks, spec.tasks, strict=True):
+            stem = f"{self.prefix}{task.title}"
+            rows[task.title] = QueuedRows(stem, task.rows("train"), task.description)
+            changes = {"dataset": task.title}
+            if scored := self.scored_rows(task):
+                changes["validation"] = f"{task.title}/validation"
+                rows[changes["validation"]] = QueuedRows(f"{stem}.validation", scored)
+            queued.append(of.model_copy(update=changes))
+        return [JobRequest(spec.model_copy(update={"tasks": tuple(queued)}), rows)]
+
+    def scored_rows(self, task: Task) -> list[Any]:
+        """The rows that a task is scored on as it learns."""
+        return task.rows("validation") if "validation" in self.evaluate_on else []
+
+    def spec(self, tasks: Sequence[Task]) -> MultiTaskSpec:
+        """What is asked for, on datasets that are not named yet. Raises InvalidInput naming the
+        field that is wrong."""
+        mixing, rates = _rates(self, tasks)
+        own = rates if mixing == "rates" else [None] * len(tasks)
+        return checked_spec(
+            MultiTaskSpec,
+            self.title,
+            _NAMES,
+            name=f"{self.prefix}{self.name}",
+            tasks=[
+                {"name": task.title, "dataset": "x", "rate": rate}
+                for task, rate in zip(tasks, own, strict=True)
+            ],
+            model=self.model or "tiny",
+            steps=self.steps,
+            length=self.length,
+            task_length=self.task_length,
+            combined_length=self.combined_length,
+            combination=self.combination,
+            affine_learning_rate=self.affine_learning_rate,
+            mixing=mixing,
+            size_limit=self.size_limit if mixing == "size" else None,
+            batch_size=self.batch_size,
+            optimizer={
+                "kind": self.optimizer,
+                "learning_rate": self.learning_rate,
+                "weight_decay": self.weight_decay,
+                "decay": self.decay,
+                "warmup_steps": self.warmup_steps,
+                "initial_step": self.initial_step,
+            },
+            initialization={"kind": self.init},
+            seed=self.seed,
+            max_input_length=self.max_input_length,
+            evaluate_every=self.evaluate_every,
+            checkpoint_every=self.checkpoint_every,
+            tags=self.tags,
+        )
+
+    def _checked(
+        self, settings: Settings
+    ) -> tuple[MultiTask, Settings, Path, list[Task], MultiTaskSpec]:
+        check_visibility(self.title, self.visibility)
+        check_parts(self.title, self.evaluate_on)
+        config, settings, output = deployed(self, settings, f"multitask/{self.prefix}{self.name}")
+        limits = read_limits(settings.root, config.model or "")
+        limits = fitting(limits, self.title, self.max_input_length)
+        tasks = task_list(self.tasks, f"{self.title}.tasks")
+        if len(tasks) == 1 and isinstance(tasks[0], TaskMixture):
+            mixture = tasks[0]
+            tasks = list(mixture.tasks)
+            config = dataclasses.replace(config, mixing="rates", rates=mixture.task_rates())
+        spec = config.spec(tasks)
+        check_rows(tasks, limits)
+        return config, settings, output, tasks, spec
+
+
+def _rates(config: MultiTask, tasks: Sequence[Task]) -> tuple[str, list[float]]:
+    """The mixing of the tasks as a job's spec has it, and each task's rate."""
+    rates = mixing_rates(
+        tasks,
+        config.mixing,
+        limit=config.size_limit,
+        temperature=config.temperature,
+        rates=config.rates,
+        field=f"{config.title}.mixing",
+    )
+    names = {"equal": "equal", "proportional": "size"}
+    return names.get(config.mixing, "rates"), rates
+
+
+def _stored(
+    config: MultiTask, stores: Stores, tasks: Sequence[Task], spec: MultiTaskSpec
+) -> MultiTaskSpec:
+    """The spec on datasets of the tasks' rows, which are stored unless they are there."""
+    named = []
+    for task, of in zip(tasks, spec.tasks, strict=True):
+        stem = f"{config.prefix}{task.title}"
+        rows = {stem: task.rows("train"), f"{stem}.validation": config.scored_rows(task)}
+        ids = [
+            registered(stores.datasets, config, name, task, found).id
+            for name, found in rows.items()
+            if found
+        ]
+        validation = ids[1] if len(ids) > 1 else None
+        named.append(of.model_copy(update={"dataset": ids[0], "validation": validation}))
+    return spec.model_copy(update={"tasks": tuple(named)})

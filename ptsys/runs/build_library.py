@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from ptsys.config import Settings
+from ptsys.engine.serving import Serving
 from ptsys.runs.jsonl_task import find_tasks
 from ptsys.runs.prompt_run import Trained, trained_prompts
 from ptsys.runs.run_folder import write_json
@@ -36,6 +37,7 @@ class BuildLibrary:
     data: str | None = None
     owner: str | None = None
     model: str | None = None
+    serving: Serving | None = None
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
     prefix: str = ""

@@ -10,10 +10,12 @@ from typing import Any, ClassVar
 
 from ptsys.config import Settings
 from ptsys.engine.engine import Engine
-from ptsys.engine.workbench import Workbench, load_workbench
+from ptsys.engine.serving import Serving
+from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput
 from ptsys.jobs.limits import ModelLimits, read_limits
 from ptsys.runs.answering import Question, answer
+from ptsys.runs.model_bench import model_bench
 from ptsys.runs.named_prompt import Array, identity, named_prompt
 from ptsys.runs.prompt_plan import majority_answer
 from ptsys.runs.row_bar import Done, row_bar
@@ -24,7 +26,6 @@ from ptsys.runs.stores import engine_of, opened_stores
 from ptsys.runs.task import Part, Task
 from ptsys.runs.task_list import Sources, task_list
 from ptsys.runs.tuning import check_parts, deployed
-from ptsys.sharding.mesh import use_every_core
 from ptsys.types.requests import Decoding
 
 
@@ -42,6 +43,7 @@ class Evaluate:
     data: str | None = None
     owner: str | None = None
     model: str | None = None
+    serving: Serving | None = None
     parts: tuple[Part, ...] = ("validation", "test")
     labels: tuple[str, ...] | None = None
     output: str | None = None
@@ -55,8 +57,7 @@ class Evaluate:
         """
         began = time.monotonic()
         config, settings, output, tasks, limits = self._checked(settings or Settings())
-        use_every_core()
-        bench = load_workbench(settings.root, config.model or "")
+        bench = model_bench(config.model, config.serving, settings)
         user = config.owner or "local"
         with alone_in(output), opened_stores(settings) as stores, RunMetrics(output) as metrics:
             prompts = {

@@ -16,6 +16,7 @@ import gin
 
 from ptsys.config import Settings
 from ptsys.data.mixture import MixtureConfig
+from ptsys.engine.serving import Serving
 from ptsys.errors import InvalidInput
 from ptsys.models.gin_bindings import configurable_t5
 from ptsys.passes.pretrain import PretrainOptimizer
@@ -28,6 +29,7 @@ from ptsys.runs.pretrain import PretrainRun
 from ptsys.runs.prompt_tune import PromptTune
 from ptsys.runs.seqio_task import SeqioTask
 from ptsys.runs.task_mixture import TaskMixture
+from ptsys.sharding.rules import LogicalRules
 
 Run = Callable[[Settings], dict[str, Any]]
 """Given the settings of the deployment, a run returns its summary."""
@@ -44,6 +46,8 @@ CONFIGURABLES = (
             *(JsonlTask, JsonlTasks, SeqioTask, TaskMixture),
         )
     ),
+    gin.external_configurable(Serving, module="ptsys.engine"),
+    gin.external_configurable(LogicalRules, module="ptsys.sharding"),
     gin.external_configurable(MixtureConfig, module="ptsys.data"),
     gin.external_configurable(PretrainOptimizer, module="ptsys.passes"),
 )

@@ -10,16 +10,16 @@ from typing import Any, ClassVar
 
 from ptsys.config import Settings
 from ptsys.data.examples import read_examples
-from ptsys.engine.workbench import load_workbench
+from ptsys.engine.serving import Serving
 from ptsys.errors import InvalidInput
 from ptsys.jobs.limits import read_limits
 from ptsys.runs.answering import Question, answer
+from ptsys.runs.model_bench import model_bench
 from ptsys.runs.named_prompt import identity, named_prompt
 from ptsys.runs.row_bar import row_bar
 from ptsys.runs.run_folder import alone_in, write_json
 from ptsys.runs.stores import engine_of, opened_stores
 from ptsys.runs.tuning import checked_spec, deployed
-from ptsys.sharding.mesh import use_every_core
 from ptsys.types.example import Example
 from ptsys.types.requests import Decoding
 
@@ -37,6 +37,7 @@ class Infer:
     data: str | None = None
     owner: str | None = None
     model: str | None = None
+    serving: Serving | None = None
     method: str = "greedy"
     max_tokens: int = 32
     temperature: float = 1.0
@@ -56,8 +57,7 @@ class Infer:
         """
         began = time.monotonic()
         config, settings, output, files, decoding = self._checked(settings or Settings())
-        use_every_core()
-        bench = load_workbench(settings.root, config.model or "")
+        bench = model_bench(config.model, config.serving, settings)
         user = config.owner or "local"
         lines = []
         with alone_in(output), opened_stores(settings) as stores:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from ptsys.config import Settings
-from ptsys.engine.workbench import load_workbench
+from ptsys.engine.serving import Serving
 from ptsys.jobs.limits import read_limits
+from ptsys.runs.model_bench import model_bench
 from ptsys.runs.multitask_prompts import MultiTaskPrompts
 from ptsys.runs.multitask_training import train_together
 from ptsys.runs.prompt_plan import registered
@@ -27,7 +28,6 @@ from ptsys.runs.task import Task
 from ptsys.runs.task_list import Sources, task_list
 from ptsys.runs.task_mixture import Mixing, TaskMixture, mixing_rates
 from ptsys.runs.tuning import check_parts, check_visibility, checked_spec, deployed
-from ptsys.sharding.mesh import use_every_core
 from ptsys.types.multitask import MultiTaskSpec
 
 _NAMES = {"initialization": "init", "kind": "optimizer", "mixing": "mixing"}
@@ -48,6 +48,7 @@ class MultiTask:
     data: str | None = None
     owner: str | None = None
     model: str | None = None
+    serving: Serving | None = None
     prefix: str = ""
     steps: int = 30_000
     length: int = 100
@@ -88,8 +89,7 @@ class MultiTask:
         """
         began = time.monotonic()
         config, settings, output, tasks, spec = self._checked(settings or Settings())
-        use_every_core()
-        bench = load_workbench(settings.root, config.model or "")
+        bench = model_bench(config.model, config.serving, settings)
         with alone_in(output), opened_stores(settings) as stores, RunMetrics(output) as metrics:
             spec = _stored(config, stores, tasks, spec)
             prompts = MultiTaskPrompts(config, bench, stores, tasks, spec)

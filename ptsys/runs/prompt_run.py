@@ -16,8 +16,9 @@ from typing import Any
 from rich.console import Console
 
 from ptsys.config import Settings
-from ptsys.engine.workbench import Workbench, load_workbench
+from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput
+from ptsys.runs.model_bench import model_bench
 from ptsys.runs.prompt_plan import Plan, Planner
 from ptsys.runs.prompt_progress import PromptProgress
 from ptsys.runs.prompt_training import PromptTraining
@@ -26,7 +27,6 @@ from ptsys.runs.run_metrics import RunMetrics
 from ptsys.runs.stores import Stores, engine_of, opened_stores
 from ptsys.runs.task import Task
 from ptsys.runs.tuning import Tuning
-from ptsys.sharding.mesh import use_every_core
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +60,7 @@ def trained_prompts(
     it before anything is trained. Raises Conflict if another run works in `output`.
     """
     began = time.monotonic()
-    use_every_core()
-    bench = load_workbench(settings.root, config.model or "")
+    bench = model_bench(config.model, config.serving, settings)
     with alone_in(output), opened_stores(settings) as stores, RunMetrics(output) as metrics:
         planner = Planner(config, bench, stores.datasets, stores.prompts)
         plans = [plan for task in tasks for plan in planner.plans(task)]

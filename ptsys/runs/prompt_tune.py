@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from ptsys.config import Settings
+from ptsys.engine.serving import Serving
 from ptsys.errors import InvalidInput
 from ptsys.jobs.limits import read_limits
 from ptsys.prompts.formats import write_prompt
@@ -46,6 +47,7 @@ class PromptTune:
     data: str | None = None
     owner: str | None = None
     model: str | None = None
+    serving: Serving | None = None
     prefix: str = ""
     seeds: tuple[int, ...] = (0,)
     max_rows: int | None = None

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from pydantic import ValidationError
 
 from ptsys.config import Settings
+from ptsys.engine.serving import Serving
 from ptsys.errors import InvalidInput
 from ptsys.types.model import Value
 from ptsys.types.training import TrainingSpec
@@ -56,6 +57,10 @@ class Keeping(Deployed, Protocol):
 
 class Tuning(Keeping, Protocol):
     """A run's dataclass, as far as the parts that train prompts read it."""
+
+    @property
+    def serving(self) -> Serving | None:
+        """How the model is laid out; as the deployment says where it is None."""
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -62,8 +62,8 @@ def _peak(program: Program, name: str, known: dict[str, _Peak]) -> _Peak:
     instructions = program.computations.get(name, [])
     owned, last = _lifetimes(program, instructions)
     ends: dict[int, list[int]] = collections.defaultdict(list)
-    for made, position in last.items():
-        ends[position].append(made)
+    for number, position in last.items():
+        ends[position].append(number)
     live: dict[int, _Made] = {}
     total, best = 0, _Peak(0, ())
     for i, instruction in enumerate(instructions):
@@ -127,9 +127,7 @@ def _lifetimes(
     return owned, last
 
 
-def _sources(
-    instruction: Instruction, refers: dict[str, Any]
-) -> list[tuple[int, ...] | None]:
+def _sources(instruction: Instruction, refers: dict[str, Any]) -> list[tuple[int, ...] | None]:
     """For each leaf of an asynchronous start the operand's arrays if it only names them, so that
     they live until the end; a copy names its source after its result, others before."""
     count = len(instruction.buffers)

@@ -12,7 +12,7 @@ from ptsys.models.execution import Execution, Remat
 from ptsys.passes.gradients import chunk_rows
 from ptsys.plan.topologies import Topology, topology
 
-Step = Literal["gradients", "train", "generate", "score"]
+Step = Literal["gradients", "train", "predict", "score"]
 DataType = Literal["bfloat16", "float32"]
 
 STEPS: tuple[Step, ...] = get_args(Step)

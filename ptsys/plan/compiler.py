@@ -28,21 +28,17 @@ def compile_here(case: Case, devices: list[Any]) -> Compiled:
     try:
         executable = step.lowered.compile()
     except Exception as error:  # jaxlib's own kind, which is not public
-        needed = needed_bytes(str(error))
+        needed = needed_bytes(str(error), step.arguments.total)
         if needed is None:
             raise
         return Compiled(case, _memory(case, step, needed=needed), seconds=_since(started))
-    sizes = executable.memory_analysis()
-    program = parse(executable.as_text())
+    sizes: Any = executable.memory_analysis()
+    program = parse(executable.as_text() or "")
     bytes_, held = held_at_peak(program)
-    given = step.arguments
-    padding = sizes.argument_size_in_bytes - (
-        given.weights + given.prompts + given.optimizer + given.rows
-    )
     memory = _memory(
         case,
         step,
-        padding=max(padding, 0),
+        padding=max(sizes.argument_size_in_bytes - step.arguments.total, 0),
         results=sizes.output_size_in_bytes - sizes.alias_size_in_bytes,
         activations=sizes.temp_size_in_bytes,
         code=sizes.generated_code_size_in_bytes,

@@ -7,10 +7,8 @@ import re
 
 from ptsys.plan.chips import GIB
 
-_NEEDED = (
-    re.compile(r"total memory required for HLO temporaries \(([\d.]+)([KMGT]?)\)"),
-    re.compile(r"[Uu]sed ([\d.]+)([KMGT]?) of [\d.]+[KMGT]? hbm"),
-)
+_TEMPORARIES = re.compile(r"memory required for HLO temporaries \(([\d.]+)([KMGT]?)\)")
+_WHOLE = re.compile(r"[Uu]sed ([\d.]+)([KMGT]?) of [\d.]+[KMGT]? hbm")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": GIB, "T": GIB << 10}
 
 
@@ -51,12 +49,16 @@ class Memory:
         return self.needed == 0
 
 
-def needed_bytes(message: str) -> int | None:
-    """The size that an out-of-memory error of the compiler tells; None for another error."""
+def needed_bytes(message: str, arguments: int) -> int | None:
+    """The size that an out-of-memory error of the compiler tells, of a program with so many bytes
+    of arguments; None for another error; 1 where it tells no size."""
     if "RESOURCE_EXHAUSTED" not in message and "CompileTimeHbmOom" not in message:
         return None
-    for pattern in _NEEDED:
-        found = pattern.search(message)
-        if found:
-            return int(float(found.group(1)) * _UNITS[found.group(2)])
-    return 1
+    temporaries, whole = _TEMPORARIES.search(message), _WHOLE.search(message)
+    if temporaries:
+        return arguments + _size(temporaries)
+    return _size(whole) if whole else 1
+
+
+def _size(found: re.Match[str]) -> int:
+    return int(float(found.group(1)) * _UNITS[found.group(2)])

@@ -83,10 +83,8 @@ def products(case: Case) -> list[Product]:
     """The products of one row's forward pass."""
     config, step = case.config, case.step
     s = case.positions
-    encoder = [
-        part for layer in range(config.encoder_layers) for part in _encoder_layer(config, s)
-    ]
-    if step == "generate":
+    encoder = [part for layer in range(config.encoder_layers) for part in _encoder_layer(config, s)]
+    if step == "predict":
         return encoder + _generated(config, s, case.targets)
     return encoder + _taught(config, s, case.targets)
 

@@ -35,6 +35,11 @@ class Arguments:
     optimizer: int
     rows: int
 
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.prompts + self.optimizer + self.rows
+
 
 @dataclasses.dataclass(frozen=True)
 class LoweredStep:
@@ -123,7 +128,7 @@ def _lower_score(given: _Given) -> tuple[jax.stages.Lowered, Arguments]:
     return score.lower(given.frozen, prompts, rows), _arguments(given.frozen, prompts, rows)
 
 
-def _lower_generate(given: _Given) -> tuple[jax.stages.Lowered, Arguments]:
+def _lower_predict(given: _Given) -> tuple[jax.stages.Lowered, Arguments]:
     prompts, rows, case = given.prompts(whole=True), given.rows(), given.case
     wishes = given.like(choices(case.rows, case.targets))
     lowered = generate.lower(
@@ -136,13 +141,13 @@ _LOWER: dict[str, Lower] = {
     "gradients": _lower_gradients,
     "train": _lower_train,
     "score": _lower_score,
-    "generate": _lower_generate,
+    "predict": _lower_predict,
 }
 
 
 def _trips(case: Case) -> tuple[int, ...]:
     """Chunks of rows, and in each blocks of positions on the vocabulary; tokens to generate."""
-    if case.step == "generate":
+    if case.step == "predict":
         return (case.targets,)
     block = case.execution.vocabulary_block
     blocks = () if block is None else (math.ceil(case.chunk * case.targets / block),)

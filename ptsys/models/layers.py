@@ -7,7 +7,9 @@ Axis names are T5X's: vocab, embed, joined_kv, mlp, heads, relpos_buckets.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -55,16 +57,23 @@ project.defvjp(_project_forward, _project_backward)
 
 
 class Dense(nnx.Module):
-    """A linear map without bias."""
+    """A linear map without bias. A quantized one has an integer kernel and a `scale` for every
+    output channel; see `ptsys.models.quantization`."""
+
+    scale: nnx.Param[jax.Array] | None
 
     def __init__(
         self, rngs: nnx.Rngs, d_in: int, d_out: int, axes: tuple[str, str], scale: float
     ) -> None:
         self.kernel = parameter(rngs, (d_in, d_out), axes, scale)
+        self.scale = nnx.data(None)
 
     def __call__(self, x: Float[Array, "*lead I"]) -> Float[Array, "*lead O"]:
         """Apply the map to the last axis."""
-        return project(x, self.kernel[...].astype(x.dtype))
+        y = project(x, self.kernel[...].astype(x.dtype))
+        if self.scale is None:
+            return y
+        return y * self.scale[...].astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 class RMSNorm(nnx.Module):
@@ -135,6 +144,51 @@ class RelativeBias(nnx.Module):
         return self.rel_embedding[...][:, index][None]
 
 
+@dataclasses.dataclass(frozen=True)
+class BlockBias:
+    """The bias of queries that attend `block` at a time: `of` gives it for those at some
+    positions, [q] -> [#B, #H, q, S]."""
+
+    of: Callable[[Int[Array, "q"]], Float[Array, "#B #H q S"]]
+    block: int
+
+
+Bias = Float[Array, "#B #H #Q S"] | BlockBias
+
+
+def attend(
+    query: Float[Array, "B Q H K"],
+    key: Float[Array, "B S H K"],
+    value: Float[Array, "B S H K"],
+    bias: Float[Array, "#B #H #Q S"],
+) -> Float[Array, "B Q H K"]:
+    """Softmax of scores and bias in float32, not divided by sqrt(K)."""
+    scores = jnp.einsum("bqhk,bshk->bhqs", query, key)
+    weights = jax.nn.softmax(scores.astype(jnp.float32) + bias, axis=-1).astype(query.dtype)
+    return jnp.einsum("bhqs,bshk->bqhk", weights, value)
+
+
+def attend_in_blocks(
+    query: Float[Array, "B Q H K"],
+    key: Float[Array, "B S H K"],
+    value: Float[Array, "B S H K"],
+    bias: BlockBias,
+) -> Float[Array, "B Q H K"]:
+    """`attend`, a block of queries at a time, whose scores are computed again in the backward
+    pass: memory grows with Q and S, not with their product (Rabe & Staats 2021, section 3)."""
+    count, size = query.shape[1], bias.block
+    blocks = -(-count // size)
+    padded = jnp.pad(query, ((0, 0), (0, blocks * size - count), (0, 0), (0, 0)))
+
+    @jax.checkpoint
+    def attended(start: Int[Array, ""], key: jax.Array, value: jax.Array) -> jax.Array:
+        part = jax.lax.dynamic_slice_in_dim(padded, start, size, axis=1)
+        return attend(part, key, value, bias.of(start + jnp.arange(size)))
+
+    out = jax.lax.map(lambda start: attended(start, key, value), jnp.arange(blocks) * size)
+    return jnp.moveaxis(out, 0, 1).reshape(padded.shape)[:, :count]
+
+
 class Attention(nnx.Module):
     """Multi-head attention without biases and without the 1/sqrt(d) scale."""
 
@@ -161,19 +215,18 @@ class Attention(nnx.Module):
         x: Float[Array, "B Q D"],
         key: Float[Array, "B S H K"],
         value: Float[Array, "B S H K"],
-        bias: Float[Array, "#B #H #Q S"],
+        bias: Bias,
     ) -> Float[Array, "B Q D"]:
         """Attend from `x` to given keys and values; `bias` holds positions and the mask."""
-        scores = jnp.einsum("bqhk,bshk->bhqs", self.heads(self.query(x)), key)
-        weights = jax.nn.softmax(scores.astype(jnp.float32) + bias, axis=-1).astype(x.dtype)
-        joined = jnp.einsum("bhqs,bshk->bqhk", weights, value)
+        query = self.heads(self.query(x))
+        if isinstance(bias, BlockBias):
+            joined = attend_in_blocks(query, key, value, bias)
+        else:
+            joined = attend(query, key, value, bias)
         return self.out(joined.reshape(*joined.shape[:-2], -1))
 
     def __call__(
-        self,
-        x: Float[Array, "B Q D"],
-        memory: Float[Array, "B S D"],
-        bias: Float[Array, "#B #H #Q S"],
+        self, x: Float[Array, "B Q D"], memory: Float[Array, "B S D"], bias: Bias
     ) -> Float[Array, "B Q D"]:
         """Attend from `x` to `memory`."""
         return self.attend(x, *self.keys_values(memory), bias)

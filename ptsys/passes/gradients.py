@@ -17,10 +17,10 @@ from ptsys.models.t5 import T5
 from ptsys.passes.batch import Prompts, Rows, prompt_mask, real_rows, take_slots
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.loss import row_losses
-from ptsys.sharding.mesh import ROWS, WHOLE, each_shard
+from ptsys.sharding.mesh import ROWS, WHOLE, agreed, each_shard
 
-CHUNK_POSITIONS = 512  # activations of as many positions stay in a core's cache (d_model 128)
-LEAST_CHUNK, MOST_CHUNK = 8, 64
+LEAST_ROWS = 8  # a chunk
+LEAST_POSITIONS = 8  # that a row counts as at least
 
 
 class Gradients(NamedTuple):
@@ -70,7 +70,8 @@ def slot_gradients(
         weight = 1 / jnp.maximum(take_slots(total, part.slot, 1), 1)
         return _chunk(model, Prompts(values, prompts.length), part, weight, z_loss)
 
-    found = _every_chunk(chunk, rows, values)
+    size = chunk_rows(values.shape[1] + rows.inputs.shape[1], frozen.execution.chunk_positions)
+    found = _every_chunk(chunk, size, rows, values)
     losses = _add(jnp.zeros((slots,), found.loss.dtype), rows.slot, found.loss)
     return Gradients(
         loss=losses / jnp.maximum(total, 1),
@@ -81,10 +82,11 @@ def slot_gradients(
     )
 
 
-def chunk_rows(positions: int) -> int:
-    """Rows a chunk, a power of two, for rows of so many positions (prompt and input)."""
-    fitting = max(CHUNK_POSITIONS // positions, 1)
-    return min(max(1 << (fitting.bit_length() - 1), LEAST_CHUNK), MOST_CHUNK)
+def chunk_rows(positions: int, most: int) -> int:
+    """Rows a chunk, a power of two, for rows of so many positions (prompt and input) of which a
+    chunk holds `most`, but for the least number of rows."""
+    fitting = max(most // max(positions, LEAST_POSITIONS), 1)
+    return max(1 << (fitting.bit_length() - 1), LEAST_ROWS)
 
 
 def _chunk(
@@ -110,12 +112,12 @@ def _chunk(
 
 
 def _every_chunk(
-    chunk: Callable[[Rows], _Chunk], rows: Rows, values: Float[Array, "U P D"]
+    chunk: Callable[[Rows], _Chunk], size: int, rows: Rows, values: Float[Array, "U P D"]
 ) -> _Filled:
     """All rows, a chunk at a time. Chunks after the last real row are skipped, so padding belongs
     at the end."""
     count, slots = rows.slot.shape[0], values.shape[0]
-    size = min(count, chunk_rows(values.shape[1] + rows.inputs.shape[1]))
+    size = min(count, size)
     spare = -count % size
     if spare:
         rows = Rows(*(jnp.pad(x, [(0, spare)] + [(0, 0)] * (x.ndim - 1)) for x in rows))
@@ -140,7 +142,7 @@ def _every_chunk(
         jnp.zeros(rows.targets.shape, jnp.int32),
         jnp.zeros_like(values),
     )
-    filled: _Filled = jax.lax.fori_loop(0, (used + size - 1) // size, step, empty)
+    filled: _Filled = jax.lax.fori_loop(0, agreed((used + size - 1) // size), step, empty)
     return filled._replace(loss=filled.loss[:count], predicted=filled.predicted[:count])
 
 

@@ -52,7 +52,8 @@ def test_twice_the_rows_send_twice_the_bytes_and_hold_as_many() -> None:
 
 
 def test_rematerialization_holds_less_and_sends_more() -> None:
-    kept = compiled(case(inputs=120, execution=at_a_time(64)))
+    deep = dataclasses.replace(CONFIG, d_model=64, encoder_layers=6, decoder_layers=1)
+    kept = compiled(case(config=deep, inputs=120, execution=at_a_time(64)))
     again = compiled(
         dataclasses.replace(kept.case, execution=at_a_time(64, remat="layer")),
     )

@@ -3,7 +3,7 @@
 python benchmarks/plan_table.py                         # all sizes on v5e:2x4
 python benchmarks/plan_table.py --topology v6e:2x4 xl   # one size elsewhere
 
-Each row is one `ptsys plan`, whose answers are remembered, so the table can be made in parts; on two
+Each row is one `ptsys plan`, whose answers are remembered, so it can be made in parts; on two
 cores XXL takes about ten minutes the first time.
 """
 

@@ -14,7 +14,10 @@ from pathlib import Path
 from ptsys.plan.case import Case
 from ptsys.plan.compiling import Compiled
 
-_DECIDING = ("models", "passes", "plan", "sharding")  # packages that a program is made of
+_DECIDING = (  # files that a program, and what is read out of it, are made of
+    *("models/*.py", "passes/*.py", "sharding/*.py"),
+    *(f"plan/{name}.py" for name in ("buffers", "case", "collectives", "compiler", "hlo", "step")),
+)
 
 
 class Cache:
@@ -48,7 +51,6 @@ def _versions() -> dict[str, str]:
     """Of the compiler and of our own code, the latter by its text."""
     digest = hashlib.sha256()
     root = Path(__file__).parent.parent
-    for package in _DECIDING:
-        for file in sorted((root / package).glob("*.py")):
-            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for file in sorted(path for pattern in _DECIDING for path in root.glob(pattern)):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return {"code": digest.hexdigest()} | {name: version(name) for name in ("jax", "libtpu")}

@@ -20,14 +20,17 @@ def memory(case: Case) -> float:
 
 def sent_bytes(case: Case) -> float:
     """Bytes that a chip sends: hidden states summed over the model axis, after both halves of an
-    encoder layer and all three of a decoder layer, forward, again, and backward."""
+    encoder layer and all three of a decoder layer, forward and backward; of what is computed again
+    the last is not wanted."""
     if case.model == 1:
         return 0.0
     config = case.config
     halves = 2 * config.encoder_layers * case.positions + 3 * config.decoder_layers * case.targets
-    crossed = config.decoder_layers * case.positions  # the memory's gradient, layer by layer
-    passes = 1 if not case.learns else 2 + (case.execution.remat == "layer")
-    numbers = halves * passes + (crossed if case.learns else 0)
+    numbers = halves
+    if case.learns:
+        numbers += halves + config.decoder_layers * case.positions  # the memory's gradients
+    if case.learns and case.execution.remat == "layer":
+        numbers += config.encoder_layers * case.positions + 2 * config.decoder_layers * case.targets
     ring = 2 * (case.model - 1) / case.model
     return ring * numbers * config.d_model * NUMBER_BYTES[case.dtype] * case.shard_rows
 
@@ -57,4 +60,5 @@ def _activations(case: Case) -> float:
     saved = {"none": 2 * hidden + scores + split, "dots": 2 * hidden + split, "layer": hidden}
     one = 2 * hidden + scores + split  # the layer that is being gone back through
     each = saved[case.execution.remat] * config.encoder_layers
+    each += hidden * config.decoder_layers  # the memory's gradients wait for one another
     return case.chunk * (each + one + _WHOLE_AT_ONCE * hidden)

@@ -57,7 +57,7 @@ def test_rematerialization_holds_less_and_sends_more() -> None:
     again = compiled(
         dataclasses.replace(kept.case, execution=at_a_time(64, remat="layer")),
     )
-    assert again.memory.activations < 0.9 * kept.memory.activations
+    assert again.memory.activations < 0.95 * kept.memory.activations
     assert sent(again) > sent(kept)
 
 

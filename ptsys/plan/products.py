@@ -19,7 +19,8 @@ class Product:
     """`[left, inner] @ [inner, right]`, done `times` for every row.
 
     `weight` says that the right side is a frozen weight, which is read once for all rows;
-    `gradients` how many of the two sides have a gradient.
+    `gradients` how many of the two sides have a gradient; `last` that it ends a layer, and nothing
+    asks for its result when the layer is computed again.
     """
 
     part: str
@@ -29,6 +30,7 @@ class Product:
     times: int = 1
     weight: bool = True
     gradients: int = 1
+    last: bool = False
 
     @property
     def flops(self) -> int:
@@ -67,7 +69,7 @@ def times_again(case: Case, part: Product) -> int:
     if part.part == "vocabulary":
         return int(execution.vocabulary_block is not None)
     if part.weight:
-        return int(execution.remat == "layer")
+        return int(execution.remat == "layer" and not part.last)
     queries = case.positions if part.part == "encoder attention" else case.targets
     return int(execution.remat != "none") + int(queries > execution.attention_block)
 
@@ -148,4 +150,4 @@ def _scores(
 def _feed_forward(part: str, config: T5Config, positions: int) -> Iterator[Product]:
     d, f = config.d_model, config.d_ff
     yield Product(part, positions, d, f, times=2 if config.gated else 1)
-    yield Product(part, positions, f, d)
+    yield Product(part, positions, f, d, last=True)

@@ -49,6 +49,39 @@ class Settings(BaseSettings):
         default=3, ge=1, description="Failures by fault of the service before a job fails."
     )
 
+    coordinator: str | None = Field(
+        default=None,
+        description="host:port of process 0, where several processes serve one model together; "
+        "see docs/multi_host.md. Unset is one process alone, on a TPU pod all of its hosts.",
+    )
+    processes: int | None = Field(
+        default=None, ge=1, description="How many processes serve together."
+    )
+    process_id: int | None = Field(
+        default=None, ge=0, description="This process's number among them; 0 leads."
+    )
+    group_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port on the coordinator's host where process 0 tells the others what to do; "
+        "unset is one above the coordinator's.",
+    )
+    group_token: str | None = Field(
+        default=None, repr=False, description="A secret that all processes of a group share."
+    )
+    join_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        description="Longest that a group waits for its processes, and then for their models.",
+    )
+    silence_seconds: float = Field(
+        default=10.0, gt=0, description="A process of a group silent for this long is lost."
+    )
+    step_seconds: float = Field(
+        default=600.0, gt=0, description="Longest that a process of a group may take for a step."
+    )
+
     api_host: str = Field(default="127.0.0.1", description="Where the HTTP API listens.")
     api_port: int = Field(default=8765, ge=0, le=65535, description="The HTTP API's port.")
     api_concurrency: int = Field(

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
+import ptsys
 from ptsys.config import Settings
 from ptsys.errors import PtsysError
 from ptsys.jobs.leases import new_worker_id
@@ -21,6 +22,7 @@ from ptsys.jobs.queue import QUEUE_CPU, device_queue
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.redis_server import locate
 from ptsys.jobs.service import Service
+from ptsys.sharding.group import GROUP_ENDED, Group, group_of
 from ptsys.store.clock import utc_now
 from workers.app import make_app
 from workers.consumer import Consumer
@@ -28,6 +30,7 @@ from workers.tasks import add_cpu_tasks, add_device_tasks
 from workers.upkeep import Upkeep
 
 if TYPE_CHECKING:
+    from ptsys.sharding.leading import Followers, Loss
     from workers.host import ModelHost
 
 logger = logging.getLogger("workers")
@@ -36,10 +39,17 @@ logger = logging.getLogger("workers")
 class WorkerProcess:
     """The parts of one worker, and how it ends."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        """Find Redis and the database. Raises Unavailable if one is missing."""
+    def __init__(
+        self, arguments: argparse.Namespace, settings: Settings, group: Group | None = None
+    ) -> None:
+        """Find Redis and the database. `group` is what this process leads, if it leads one. Raises
+        Unavailable if one is missing."""
         self._arguments = arguments
-        self._settings = Settings()
+        self._settings = settings
+        self._group = group
+        self._followers: Followers | None = None
+        self._lost = False
+        self._asked = False  # a signal came
         self._address: RedisAddress = locate(self._settings)
         self._service = Service(self._settings)
         self._id = new_worker_id()
@@ -72,6 +82,8 @@ class WorkerProcess:
         logger.info("ready: %s", self._what())
         code = self._wait(consumer)
         self._end(consumer, upkeep)
+        if self._followers is not None:
+            self._followers.end(code, "process 0 ends")
         return code
 
     def _make_consumer(self) -> Consumer:
@@ -92,7 +104,44 @@ class WorkerProcess:
 
         use_every_core()
         ahead = common_shapes() if self._arguments.compile_ahead else ()
-        return ModelHost(self._service, self._address, model, self._id, ahead=ahead)
+        if self._group is not None:
+            self._followers = self._gather(self._group, model)
+        return ModelHost(
+            self._service,
+            self._address,
+            model,
+            self._id,
+            ahead=ahead,
+            followers=self._followers,
+        )
+
+    def _gather(self, group: Group, model: str) -> Followers:
+        """Wait for the other processes of the group, and share one mesh with them."""
+        from ptsys.sharding.group import initialize
+        from ptsys.sharding.leading import Followers
+
+        terms = {"model": model, "capacity": self._settings.max_residents}
+        followers = Followers(group, ptsys.__version__, terms)
+        followers.on_loss, followers.on_leaving = self._on_loss, self._on_leaving
+        logger.info("process 0 waits for %d others", group.processes - 1)
+        followers.gather()
+        initialize(group)
+        return followers
+
+    def _on_loss(self, loss: Loss) -> None:
+        logger.error("the group ends: %s", loss.message)
+        if not self._ready or self._host is None:
+            logging.shutdown()
+            os._exit(GROUP_ENDED)  # nothing is held yet
+        self._lost = True
+        self._host.lose(loss)
+        self._stop.set()
+
+    def _on_leaving(self, name: str) -> None:
+        logger.info("%s was asked to end: the group ends", name)
+        if not self._ready:
+            os._exit(GROUP_ENDED)
+        self._stop.set()
 
     def _wait(self, consumer: Consumer) -> int:
         """Until the end is asked for, or cannot be avoided."""
@@ -106,7 +155,7 @@ class WorkerProcess:
             if self._arguments.with_parent and os.getppid() != self._parent:
                 logger.info("the process that started this worker is gone")
                 return 0
-        return 0
+        return GROUP_ENDED if self._lost or not self._asked else 0
 
     def _end(self, consumer: Consumer, upkeep: Upkeep) -> None:
         logger.info("ending: jobs stop after the step under way and are given back")
@@ -119,10 +168,11 @@ class WorkerProcess:
         logger.info("ended")
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._stop.is_set():
+        if self._asked:
             os._exit(128 + number)  # the second one
         if not self._ready:
             os._exit(0)  # nothing is held yet
+        self._asked = True
         self._stop.set()
 
     def _describe(self) -> Presence:
@@ -159,7 +209,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in ("celery", "kombu", "absl", "orbax", "jax", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        return WorkerProcess(parsed).run()
+        settings = Settings()
+        group = None if parsed.cpu_only else group_of(settings)
+        if group is not None and not group.leads:
+            from workers.follower import Follower  # jax
+
+            return Follower(group, settings, with_parent=parsed.with_parent).run()
+        return WorkerProcess(parsed, settings, group).run()
     except PtsysError as error:
         logger.error("%s", error)
         return 1

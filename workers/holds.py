@@ -34,6 +34,7 @@ class Hold:
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
         self._halt: Halt | None = None
+        self.reason = "its worker shut down"
         self._training: Stoppable | None = None
         self._lock = threading.Lock()
 
@@ -98,9 +99,10 @@ class Holds:
         for job in beats.cancel:
             holds[job].stop(Halt.CANCEL)
 
-    def stop_all(self, reason: Halt) -> None:
-        """Let every job stop."""
+    def stop_all(self, reason: Halt, told: str | None = None) -> None:
+        """Let every job stop; `told` is what those given back hear."""
         for hold in self._snapshot():
+            hold.reason = told or hold.reason
             hold.stop(reason)
 
     def wait_empty(self, timeout: float) -> bool:

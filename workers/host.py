@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
+from ptsys.engine.group_device import LeadingDevice
 from ptsys.engine.groups import Shape
 from ptsys.engine.workbench import Workbench, keep_start, load_workbench
 from ptsys.errors import PtsysError, Unavailable
@@ -19,6 +20,9 @@ from ptsys.jobs.leases import Claim
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.requests import RequestChannel
 from ptsys.jobs.service import Service
+from ptsys.sharding.group import group_mesh
+from ptsys.sharding.leading import Followers, Loss
+from workers.follower import told
 from workers.holds import Halt, Hold, Holds
 from workers.interactive import Interactive
 from workers.job import run_job
@@ -27,6 +31,7 @@ from workers.shelving import run_shelving
 
 logger = logging.getLogger(__name__)
 
+_BLAME_SECONDS = 0.5  # for jobs at fault to learn of it before all others are given back
 _WRITES_A_SECOND = 30.0  # of progress, by all jobs of this worker together
 
 
@@ -41,19 +46,29 @@ class ModelHost:
         worker: str,
         *,
         ahead: Sequence[Shape] = (),
+        followers: Followers | None = None,
     ) -> None:
-        """Load the model; nothing runs yet. `ahead` are shapes to compile before they are needed.
+        """Load the model; nothing runs yet. `ahead` are shapes to compile before they are needed,
+        `followers` the other processes that serve it together with this one.
 
-        Raises NotFound if there is no such model, InvalidInput if it is damaged.
+        Raises NotFound if there is no such model, InvalidInput if it is damaged or the followers
+        have another, Unavailable if one of them is lost or late.
         """
         settings = service.settings
         keep_compilations(settings.root / "compilations")
         self._service = service
         self._worker = worker
         self._ahead = list(ahead)
-        self.bench: Workbench = load_workbench(settings.root, model)
+        mesh = None if followers is None else group_mesh()
+        self.bench: Workbench = load_workbench(settings.root, model, mesh)
         options = EngineOptions(settings.max_wait_ms, settings.max_rows, settings.max_residents)
-        self._engine = Engine(self.bench.served, options)
+        device = None
+        if followers is not None:
+            followers.wait_ready(told(self.bench.served))
+            frozen = self.bench.served.frozen
+            device = LeadingDevice(frozen, settings.max_residents, followers)
+        self._engine = Engine(self.bench.served, options, device)
+        self._lost = False
         self._channel = RequestChannel(address)
         keep_start(settings.root, self.bench)
         interactive = Interactive(self._engine, self.bench.served, service.prompts)
@@ -110,16 +125,32 @@ class ModelHost:
 
         self._draining.set()
         self._looks.put(None)
-        self._holds.stop_all(Halt.DRAIN)
+        if not self._lost:
+            self._holds.stop_all(Halt.DRAIN)
         self._claims.join(left(2.0))
         self._serving.stop(left(2.0))
         done = self._serving.wait_idle(left(3.0))
-        done &= self._engine.drain(left())
+        done &= self._lost or self._engine.drain(left())
         done &= self._serving.wait_idle(left())
         self._uses.flush(self._service.prompts)
         done &= self._holds.wait_empty(left())
         self._beating.set()
         return done
+
+    def lose(self, loss: Loss) -> None:
+        """A process of the group is lost, and with it the device: every job goes back to the queue
+        with its last checkpoint, requests learn that they may try again. Jobs are not to blame,
+        but for those in the steps under way where a step itself failed."""
+        reason = f"its group of processes ended: {loss.message}"
+        error = Unavailable(f"the model's group of processes ended ({loss.message}); try again")
+        self._lost = True
+        if loss.fault:
+            self._engine.fail_under_way(error)
+            time.sleep(_BLAME_SECONDS)
+        self._draining.set()
+        self._looks.put(None)
+        self._holds.stop_all(Halt.DRAIN, reason)
+        self._engine.abort(error)
 
     # ---- claiming -------------------------------------------------------------------------
 

@@ -226,9 +226,8 @@ class Run(abc.ABC, Generic[Spec]):
             return
         if state is not None and step > 0:
             self._save(step, state, notes)
-        outcome.insist(
-            self._service, lambda: self._leases.release(self._claim, "its worker shut down")
-        )
+        reason = self._hold.reason
+        outcome.insist(self._service, lambda: self._leases.release(self._claim, reason))
         logger.info("job %s was given back", self._claim.job.id)
 
     def fail(self, error: Exception) -> None:

@@ -106,6 +106,9 @@ class TrainingRun(Run[TrainingSpec]):
         self._succeeded([made], {**_metrics(progress), **outcome.finite(event.scores)})
 
     def _failed(self, event: Failed) -> None:
+        if event.retry and self._hold.halt is Halt.DRAIN:  # the device left, by no fault of the job
+            self._halted()
+            return
         job = outcome.record_failure(
             self._service, self._claim, event.message, event.traceback, retry=event.retry
         )

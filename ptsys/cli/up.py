@@ -87,15 +87,20 @@ def up(
 
 
 def worker(context: typer.Context, data: Data = None, model: Model = None) -> None:
-    """Run one worker here, in the foreground, on a Redis that runs already."""
+    """Run one worker here, in the foreground, on a Redis that runs already.
+
+    Several that serve one model together know each other by PTSYS_COORDINATOR, PTSYS_PROCESSES and
+    PTSYS_PROCESS_ID; only number 0 needs Redis and the database.
+    """
     from ptsys.cli.worker_process import environment, worker_command
     from ptsys.jobs.limits import read_limits
     from ptsys.jobs.redis_server import locate
 
     where = deployment.of(context, data)
     name = model or where.settings.model
-    read_limits(where.settings.root, name)
-    locate(where.settings).check()
+    if not where.settings.process_id:
+        read_limits(where.settings.root, name)
+        locate(where.settings).check()
     command = worker_command(name)
     os.execve(command[0], command, environment(where.settings))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -11,6 +12,7 @@ import queue
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +30,7 @@ from ptsys.engine.calls import (
     prompts_of,
     rows_of,
 )
+from ptsys.engine.device import Device
 from ptsys.engine.groups import Group, Shape
 from ptsys.engine.model import ServedModel
 from ptsys.engine.residents import Failed, Training, TrainingTask
@@ -36,7 +39,6 @@ from ptsys.engine.shapes import Shapes
 from ptsys.engine.training import Residents
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.prompts.formats import check_prompt
-from ptsys.sharding.mesh import shards_of
 from ptsys.types.example import Example
 from ptsys.types.requests import Decoding, Prediction
 from ptsys.types.training import JobSpec
@@ -82,11 +84,18 @@ class Engine:
     Every method may be called from any thread; work runs on the device thread.
     """
 
-    def __init__(self, model: ServedModel, options: EngineOptions | None = None) -> None:
+    def __init__(
+        self,
+        model: ServedModel,
+        options: EngineOptions | None = None,
+        device: Device | None = None,
+    ) -> None:
+        """`device` runs the model's programs, in this process unless it says otherwise."""
         self.model = model
         self.options = options or EngineOptions()
+        self.device = device or Device(model.frozen, self.options.max_residents)
         self._config = model.frozen.config
-        self._shards = shards_of(model.frozen.mesh)
+        self._shards = self.device.shards
         self._scheduler: Scheduler[Any] = Scheduler(self.options.max_wait_ms / 1000)
         self._calls: dict[int, Call] = {}
         self._numbers = itertools.count()
@@ -95,10 +104,14 @@ class Engine:
         self._unfinished = Counter()
         self._finisher = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="finish")
         self._residents = Residents(self, self.options.max_residents)
-        self.shapes = Shapes(model, self.options.max_rows, self._residents.slots, self.wake)
+        self.shapes = Shapes(self.device, self.options.max_rows, self.wake)
         self.work = Work()
         self._draining = threading.Event()
         self._accepting = True
+        self._under_way: dict[int, Step[Any]] = {}
+        self._joining = threading.Lock()
+        self._trainings: weakref.WeakSet[Training] = weakref.WeakSet()
+        self._broken: Unavailable | None = None
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
 
     # ---- life -----------------------------------------------------------------------------
@@ -125,8 +138,31 @@ class Engine:
         """Drain, then free the threads."""
         if self._thread.is_alive():
             self.drain()
-        self.shapes.close()
+        self.device.close()
         self._finisher.shutdown(wait=True)
+
+    def fail_under_way(self, error: Exception) -> None:
+        """The steps under way failed, and perhaps will never end: whoever is in them learns so.
+        From any thread."""
+        failure = Failed(str(error), None, retry=True)
+        for step in list(self._under_way.values()):
+            for item in step.items:
+                if step.interactive:
+                    refuse(self._calls[item.key].future, error)
+                else:
+                    self._residents.told(item.key, failure)
+
+    def abort(self, error: Unavailable) -> None:
+        """The device is gone and nothing will end by itself: whoever waits is told, nobody is
+        taken any more. From any thread."""
+        self._accepting = False
+        self._broken = error
+        for call in list(self._calls.values()):
+            refuse(call.future, error)
+        with self._joining:
+            trainings = list(self._trainings)
+        for training in trainings:
+            training.put(Failed(str(error), None, retry=True))
 
     # ---- training -------------------------------------------------------------------------
 
@@ -148,6 +184,10 @@ class Engine:
         self._check_accepting()
         check_prompt(task.start.prompt, self._config.d_model, model=self.model.name)
         training = Training(task, self._leave, told)
+        with self._joining:
+            self._trainings.add(training)
+        if self._broken is not None:
+            raise self._broken
         self._commands.put(lambda: self._residents.join(training))
         return training
 
@@ -327,12 +367,15 @@ class Engine:
             )
             for start in range(0, len(inputs), split)
         ]
+        self._calls.update({call.key: call for call in calls})
+        if self._broken is not None:
+            for call in calls:
+                refuse(call.future, self._broken)
         self._commands.put(lambda: self._enqueue(calls))
         return [call.future for call in calls]
 
     def _enqueue(self, calls: Sequence[Call]) -> None:
         for call in calls:
-            self._calls[call.key] = call
             self._scheduler.request(
                 Item(call.key, call.user, call.group, call.rows), time.monotonic()
             )
@@ -350,10 +393,12 @@ class Engine:
             step = self._scheduler.next(time.monotonic(), self._limits)
             if step is not None:
                 self._in_flight.acquire()
+                self._under_way[id(step)] = step
                 try:
                     finish = self._dispatch(step)
                 except Exception as error:
                     self._in_flight.release()
+                    self._under_way.pop(id(step))
                     self._blame(step, error)
                 else:
                     self.work.count(step)
@@ -438,16 +483,16 @@ class Engine:
         calls = [self._calls[item.key] for item in step.items]
         lay = lay_apart if step.group.kind == "gradients" else lay_in_turn
         layout = lay(calls, self._shards)
-        shape, run = self.shapes.compiled(step.group, layout.slots, layout.rows)
+        shape = self.shapes.fitting(step.group, layout.slots, layout.rows)
         placements = layout.placed(shape)
         prompts = prompts_of(placements, layout, shape, self._config.d_model)
         rows = rows_of(placements, shape, self._shards)
-        if step.group.kind == "generate":
-            choices = choices_of(placements, shape, self._shards)
-            result = run(self.model.frozen, prompts, rows.inputs, rows.slot, choices)
-        else:
-            result = run(self.model.frozen, prompts, rows)
-        return lambda: answer_calls(step.group, placements, result, self.model.vocabulary)
+        generate = step.group.kind == "generate"
+        choices = choices_of(placements, shape, self._shards) if generate else None
+        result = self.device.answer(shape, prompts, rows, choices)
+        return lambda: answer_calls(
+            step.group, placements, self.device.read(result), self.model.vocabulary
+        )
 
     def _finish(self, step: Step[Any], finish: Callable[[], None]) -> None:
         try:
@@ -461,21 +506,31 @@ class Engine:
 
     def _ended(self, step: Step[Any]) -> None:
         """A step is over, well or not, and its calls have their answers."""
+        self._under_way.pop(id(step), None)
         self._scheduler.ended(step, time.monotonic())
         if step.interactive:
             for item in step.items:
                 self._calls.pop(item.key, None)
 
     def _blame(self, step: Step[Any], error: Exception) -> None:
-        """A step failed: its calls, or residents, learn why; nobody else is touched."""
+        """A step failed: its calls, or residents, learn why; nobody else is touched. Where the
+        device is lost nobody is to blame: `abort` tells all."""
+        if self.device.lost:
+            return
         trace = "".join(traceback.format_exception(error))
         for item in step.items:
             if step.interactive:
                 call = self._calls.pop(item.key, None)
-                if call is not None and not call.future.done():
-                    call.future.set_exception(error)
+                if call is not None:
+                    refuse(call.future, error)
             else:
                 self._residents.fail(item.key, Failed(str(error), trace, retry=True))
+
+
+def refuse(future: concurrent.futures.Future[Any], error: Exception) -> None:
+    """Let whoever waits for it have the error, unless there is an answer already."""
+    with contextlib.suppress(concurrent.futures.InvalidStateError):
+        future.set_exception(error)
 
 
 class Counter:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from ptsys.engine.slots import Slots
+from ptsys.engine.slot_memory import SlotMemory
 from ptsys.passes.batch import Prompts, Rows
 from ptsys.passes.decoding import Choices, Method
 from ptsys.passes.frozen import Frozen
@@ -42,27 +41,11 @@ class Shape(NamedTuple):
     rows: int
 
 
-def builder(frozen: Frozen, shape: Shape, slots: Slots | None) -> Callable[[], Any]:
-    """How to compile a shape. `slots` are the residents' of the group's width, for training."""
+def lowered(frozen: Frozen, shape: Shape, memory: SlotMemory | None) -> Any:
+    """A shape's program, ready to be compiled. `memory` holds the residents' slots of the group's
+    width, for training."""
     mesh, group = frozen.mesh, shape.group
     rows, whole = _Arrays(mesh, ROWS, shards_of(mesh)), _Arrays(mesh, WHOLE)
-
-    def build() -> Any:
-        if group.kind == "train":
-            assert slots is not None
-            residents = rows.ints(shape.slots)
-            state, hyper = jax.tree.map(_like, (slots.state, slots.hyper))
-            return train_step.lower(frozen, state, hyper, residents, texts()).compile()
-        where = rows if group.kind == "gradients" else whole
-        prompts = Prompts(
-            where.floats(shape.slots, group.prompt, frozen.config.d_model),
-            where.ints(shape.slots),
-        )
-        if group.kind == "gradients":
-            return gradients.lower(frozen, prompts, texts()).compile()
-        if group.kind == "score":
-            return score.lower(frozen, prompts, texts()).compile()
-        return generator(prompts)
 
     def texts() -> Rows:
         return Rows(
@@ -88,9 +71,23 @@ def builder(frozen: Frozen, shape: Shape, slots: Slots | None) -> Callable[[], A
             method=group.method,
             max_tokens=group.targets,
             beams=group.beams,
-        ).compile()
+        )
 
-    return build
+    if group.kind == "train":
+        assert memory is not None
+        residents = rows.ints(shape.slots)
+        state, hyper = jax.tree.map(_like, (memory.state, memory.hyper))
+        return train_step.lower(frozen, state, hyper, residents, texts())
+    where = rows if group.kind == "gradients" else whole
+    prompts = Prompts(
+        where.floats(shape.slots, group.prompt, frozen.config.d_model),
+        where.ints(shape.slots),
+    )
+    if group.kind == "gradients":
+        return gradients.lower(frozen, prompts, texts())
+    if group.kind == "score":
+        return score.lower(frozen, prompts, texts())
+    return generator(prompts)
 
 
 @dataclasses.dataclass(frozen=True)

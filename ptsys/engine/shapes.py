@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from ptsys.engine.buckets import ROWS, SLOTS, fit
-from ptsys.engine.compilation import CompiledShapes
-from ptsys.engine.groups import Group, Shape, builder
+from ptsys.engine.device import Device
+from ptsys.engine.groups import Group, Shape
 from ptsys.engine.scheduler import Limits
-from ptsys.sharding.mesh import shards_of
-
-if TYPE_CHECKING:
-    from ptsys.engine.model import ServedModel
-    from ptsys.engine.slots import Slots
 
 
 class Shapes:
@@ -22,19 +16,12 @@ class Shapes:
     `wake` is called from another thread whenever a shape becomes ready.
     """
 
-    def __init__(
-        self,
-        model: ServedModel,
-        max_rows: int,
-        slots_of: Callable[[int], Slots],
-        wake: Callable[[], None],
-    ) -> None:
-        self._frozen = model.frozen
-        self._shards = shards_of(model.frozen.mesh)
+    def __init__(self, device: Device, max_rows: int, wake: Callable[[], None]) -> None:
+        self._device = device
+        self._shards = device.shards
         self._max_rows = max_rows
-        self._slots_of = slots_of
         self._wake = wake
-        self._compiled = CompiledShapes()
+        self._compiled = device.compiled
 
     def limits(self, group: Group, waiting: Limits) -> Limits | None:
         """What a step of `group` can take now, of what waits: None while nothing is compiled."""
@@ -51,9 +38,9 @@ class Shapes:
             return None
         return self._room(max(smaller, key=lambda shape: (shape.rows, shape.slots)))
 
-    def compiled(self, group: Group, slots: int, rows: int) -> tuple[Shape, Any]:
-        """The smallest compiled shape with as many slots and rows a shard; waits only if there is
-        none."""
+    def fitting(self, group: Group, slots: int, rows: int) -> Shape:
+        """The smallest compiled shape with as many slots and rows a shard; one that is not
+        compiled only if there is none."""
         exact = _smallest(group, slots, rows)
         if not self._compiled.ready(exact):
             larger = [
@@ -63,21 +50,17 @@ class Shapes:
             ]
             if larger:
                 exact = min(larger, key=lambda shape: (shape.rows, shape.slots))
-        return exact, self._compiled.get(exact, self._builder(exact))
+        return exact
 
     def ahead(self, shapes: Sequence[Shape]) -> None:
         """Ask for shapes before they are needed."""
         for shape in shapes:
-            self._compiled.on_ready(shape, self._builder(shape), self._wake)
+            self._compiled.on_ready(shape, self._device.builder(shape), self._wake)
 
     @property
     def under_way(self) -> int:
         """How many shapes are being compiled, or wait for it; from any thread."""
         return self._compiled.under_way
-
-    def close(self) -> None:
-        """Drop what has not begun to compile."""
-        self._compiled.close()
 
     def _wanted(self, group: Group, items: int, rows: int) -> Shape:
         """The shape for what waits. Requests spread evenly over the shards; residents lie where
@@ -104,10 +87,6 @@ class Shapes:
             for shape in self._compiled.keys_ready()
             if isinstance(shape, Shape) and shape.group == group
         ]
-
-    def _builder(self, shape: Shape) -> Callable[[], Any]:
-        train = shape.group.kind == "train"
-        return builder(self._frozen, shape, self._slots_of(shape.group.prompt) if train else None)
 
 
 def _smallest(group: Group, slots: int, rows: int) -> Shape:

@@ -34,6 +34,7 @@ from ptsys.engine.residents import (
 )
 from ptsys.engine.scheduler import Item, Step
 from ptsys.engine.slots import PendingSnapshot, Slots
+from ptsys.errors import Unavailable
 from ptsys.passes.batch import Rows
 from ptsys.passes.train import TrainMetrics
 from ptsys.types.requests import Decoding
@@ -78,7 +79,6 @@ class Residents:
     def __init__(self, engine: Engine, capacity: int) -> None:
         self._engine = engine
         self._capacity = capacity
-        self._d_model = engine.model.frozen.config.d_model
         self._active: dict[str, Resident] = {}
         self._waiting: collections.OrderedDict[str, Training] = collections.OrderedDict()
         self._slots: dict[int, Slots] = {}
@@ -91,9 +91,7 @@ class Residents:
     def slots(self, width: int) -> Slots:
         """The slots for prompts of one padded width."""
         if width not in self._slots:
-            self._slots[width] = Slots(
-                self._capacity, width, self._d_model, self._engine.model.frozen.mesh
-            )
+            self._slots[width] = Slots(width, self._engine.device.memory(width))
         return self._slots[width]
 
     def join(self, training: Training) -> None:
@@ -110,8 +108,9 @@ class Residents:
             slots = self.slots(resident.group.prompt)
             resident.slot = slots.take(task.start, task.spec, resident.group)
         except Exception as error:
-            trace = "".join(traceback.format_exception(error))
-            training.put(Failed(str(error), trace, retry=False))
+            if not self._engine.device.lost:  # then the engine tells all
+                trace = "".join(traceback.format_exception(error))
+                training.put(Failed(str(error), trace, retry=isinstance(error, Unavailable)))
             return
         self._active[task.id] = resident
         self._engine.scheduler.training.add(Item(task.id, task.user, resident.group, resident.rows))
@@ -142,7 +141,7 @@ class Residents:
             waiting.put(Stopped(waiting.task.start))
             return
         resident = self._active.get(key)
-        if resident is not None:
+        if resident is not None and not self._engine.device.lost:
             training, pending = resident.training, self._read(resident)
             self._remove(key)
             self._engine.finish_later(lambda: training.put(Stopped(pending.read())))
@@ -157,6 +156,12 @@ class Residents:
         resident = self._active.get(key)
         if resident is not None:
             self._remove(key)
+            resident.training.put(failure)
+
+    def told(self, key: str, failure: Failed) -> None:
+        """A resident's step failed and the device with it: nothing is done there any more."""
+        resident = self._active.get(key)
+        if resident is not None:
             resident.training.put(failure)
 
     def _remove(self, key: str) -> None:
@@ -176,14 +181,11 @@ class Residents:
     def dispatch(self, step: Step[Any]) -> Callable[[], None]:
         """Start one compiled step of the chosen residents; returns what to do when it is done."""
         chosen = [self._active[item.key] for item in step.items]
-        shape, run = self._engine.shapes.compiled(
+        shape = self._engine.shapes.fitting(
             step.group, len(chosen), sum(resident.rows for resident in chosen)
         )
-        slots = self._slots[step.group.prompt]
-        batch = training_batch(chosen, shape, slots)
-        slots.state, metrics = run(
-            self._engine.model.frozen, slots.state, slots.hyper, batch.residents, batch.rows
-        )
+        batch = training_batch(chosen, shape, self._slots[step.group.prompt])
+        metrics = self._engine.device.train(shape, batch.residents, batch.rows)
         stepped = [self._after(resident) for resident in chosen]
         return lambda: self._finish(metrics, batch.places, stepped)
 
@@ -201,7 +203,7 @@ class Residents:
         return Stepped(resident.training, step, snapshot, checkpoint, evaluate, last)
 
     def _finish(self, metrics: TrainMetrics, places: list[int], stepped: list[Stepped]) -> None:
-        loss, norm = np.asarray(metrics.loss), np.asarray(metrics.gradient_norm)
+        loss, norm = self._engine.device.read(metrics)
         for place, done in zip(places, stepped, strict=True):
             self._finish_one(done, float(loss[place]), float(norm[place]))
 

@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from jax.sharding import Mesh
 from numpy.typing import NDArray
 
 from ptsys.engine.model import ServedModel, serve
@@ -56,10 +57,11 @@ class Workbench:
         )
 
 
-def load_workbench(root: Path, name: str) -> Workbench:
-    """Load a model once for this process. Raises NotFound, or InvalidInput if it is damaged."""
+def load_workbench(root: Path, name: str, mesh: Mesh | None = None) -> Workbench:
+    """Load a model once for this process, onto all its devices unless `mesh` names others. Raises
+    NotFound, or InvalidInput if it is damaged."""
     loaded = Registry(root).load(name)
-    return Workbench(serve(loaded), loaded)
+    return Workbench(serve(loaded, mesh), loaded)
 
 
 def keep_start(root: Path, bench: Workbench) -> None:

@@ -87,7 +87,7 @@ def load_model(
     config = description.config
     expected = expected_shapes(config)
     if placement is None:
-        alone = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        alone = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         shardings: Mapping[str, jax.sharding.Sharding] = dict.fromkeys(expected, alone)
     else:
         shardings = placement(config)

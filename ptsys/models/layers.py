@@ -19,6 +19,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from ptsys.models.config import T5Config
+from ptsys.models.packing import Packing
 
 MASKED = -1e9  # finite, so that a fully masked row stays finite; exp() of it is exactly 0
 
@@ -205,31 +206,38 @@ class Attention(nnx.Module):
         return x.reshape(*x.shape[:-1], self.num_heads, -1)
 
     def keys_values(
-        self, x: Float[Array, "B S D"]
+        self, x: Float[Array, "*S D"], packing: Packing | None = None
     ) -> tuple[Float[Array, "B S H K"], Float[Array, "B S H K"]]:
-        """Projected keys and values of `x`."""
-        return self.heads(self.key(x)), self.heads(self.value(x))
+        """Projected keys and values of `x`, of padded rows [B, S, D] or packed positions [N, D]."""
+        key, value = self.key(x), self.value(x)
+        if packing is not None:
+            key, value = packing.unpack(key), packing.unpack(value)
+        return self.heads(key), self.heads(value)
 
     def attend(
         self,
-        x: Float[Array, "B Q D"],
+        x: Float[Array, "*Q D"],
         key: Float[Array, "B S H K"],
         value: Float[Array, "B S H K"],
         bias: Bias,
-    ) -> Float[Array, "B Q D"]:
+        packing: Packing | None = None,
+    ) -> Float[Array, "*Q D"]:
         """Attend from `x` to given keys and values; `bias` holds positions and the mask."""
-        query = self.heads(self.query(x))
+        query = self.query(x)
+        if packing is not None:
+            query = packing.unpack(query)
         if isinstance(bias, BlockBias):
-            joined = attend_in_blocks(query, key, value, bias)
+            joined = attend_in_blocks(self.heads(query), key, value, bias)
         else:
-            joined = attend(query, key, value, bias)
-        return self.out(joined.reshape(*joined.shape[:-2], -1))
+            joined = attend(self.heads(query), key, value, bias)
+        joined = joined.reshape(*joined.shape[:-2], -1)
+        return self.out(joined if packing is None else packing.pack(joined))
 
     def __call__(
-        self, x: Float[Array, "B Q D"], memory: Float[Array, "B S D"], bias: Bias
-    ) -> Float[Array, "B Q D"]:
-        """Attend from `x` to `memory`."""
-        return self.attend(x, *self.keys_values(memory), bias)
+        self, x: Float[Array, "*S D"], bias: Bias, packing: Packing | None = None
+    ) -> Float[Array, "*S D"]:
+        """Attend from `x` to itself."""
+        return self.attend(x, *self.keys_values(x, packing), bias, packing)
 
 
 class FeedForward(nnx.Module):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
 from ptsys.models.config import T5Config
 from ptsys.models.parameters import Shape, logical_axes
+from ptsys.sharding.group import spread
 from ptsys.sharding.rules import LogicalRules
 
 State = nnx.State[Any, Any]
@@ -32,7 +32,7 @@ def placement(
     return shardings
 
 
-def spread(state: State, config: T5Config, mesh: Mesh, rules: LogicalRules | None = None) -> State:
+def place(state: State, config: T5Config, mesh: Mesh, rules: LogicalRules | None = None) -> State:
     """A model's state on the mesh, as its parameters' own axis names say. What lies so already
     stays where it is."""
     chosen = rules or LogicalRules()
@@ -40,7 +40,7 @@ def spread(state: State, config: T5Config, mesh: Mesh, rules: LogicalRules | Non
     def placed(variable: Any) -> Any:
         axes, value = variable.get_metadata()["out_sharding"], variable.get_value()
         where = chosen.sharding(mesh, axes, _units(axes, value.shape, config))
-        return variable.replace(jax.device_put(value, where))
+        return variable.replace(spread(value, where))
 
     found = [(path, placed(variable)) for path, variable in nnx.to_flat_state(state)]
     return nnx.from_flat_state(found)

@@ -9,13 +9,11 @@ relative biases stay as they are.
 
 from __future__ import annotations
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int8
 from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int8
 
 from ptsys.models.layers import Dense
 from ptsys.models.t5 import T5
@@ -31,29 +29,25 @@ def quantize(model: T5) -> T5:
         if isinstance(module, Dense):
             values, scale = quantized(module.kernel[...])
             axes = module.kernel.get_metadata()["out_sharding"]
-            module.kernel = module.kernel.replace(values)
+            module.kernel = nnx.Param(values, out_sharding=axes, eager_sharding=False)
             module.scale = nnx.Param(scale, out_sharding=axes[1:], eager_sharding=False)
     return copy
 
 
-def quantized(
-    kernel: Float[Array, "I O"],
-) -> tuple[Int8[Array, "I O"], Float[Array, "O"]]:
+def quantized(kernel: Float[Array, "I O"]) -> tuple[Int8[Array, "I O"], Float[Array, "O"]]:
     """The kernel as integers and each column's scale; their product is the kernel but for half a
     scale at most. Columns of zeros have scale 1."""
     sharding = kernel.sharding
     if not isinstance(sharding, NamedSharding):
-        return _quantized(kernel)
-    spec = (*sharding.spec, None, None)[:2]
-    where = (sharding, NamedSharding(sharding.mesh, PartitionSpec(spec[1])))
-    found: tuple[jax.Array, jax.Array] = jax.jit(_quantized.__wrapped__, out_shardings=where)(
-        kernel
-    )
-    return found
+        found: tuple[jax.Array, jax.Array] = jax.jit(_quantized)(kernel)
+        return found
+    columns = PartitionSpec((*sharding.spec, None, None)[1])
+    where = (sharding, NamedSharding(sharding.mesh, columns))
+    spread: tuple[jax.Array, jax.Array] = jax.jit(_quantized, out_shardings=where)(kernel)
+    return spread
 
 
-@jax.jit
-def _quantized(kernel: Float[Array, "I O"]) -> tuple[Int8[Array, "I O"], Float[Array, "O"]]:
+def _quantized(kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
     wide = kernel.astype(jnp.float32)
     most = jnp.max(jnp.abs(wide), axis=0)
     scale = jnp.where(most > 0, most / LARGEST, 1.0)

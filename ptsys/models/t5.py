@@ -27,15 +27,17 @@ from ptsys.models.layers import (
     mask_bias,
     parameter,
 )
+from ptsys.models.packing import Packing, packing
 
 KeysValues = tuple[Float[Array, "B S H K"], Float[Array, "B S H K"]]
 
 
 class Encoded(NamedTuple):
-    """What the decoder sees of a row."""
+    """What the decoder sees of a row: padded rows [B, S, D], or packed positions [N, D]."""
 
-    memory: Float[Array, "B S D"]
+    memory: Float[Array, "*S D"]
     mask: Bool[Array, "B S"]
+    packing: Packing | None = None
 
 
 class Embedding(nnx.Module):
@@ -59,10 +61,11 @@ class EncoderLayer(nnx.Module):
         self.pre_mlp_layer_norm = RMSNorm(config)
         self.mlp = FeedForward(rngs, config)
 
-    def __call__(self, x: Float[Array, "B S D"], bias: Bias) -> Float[Array, "B S D"]:
+    def __call__(
+        self, x: Float[Array, "*S D"], bias: Bias, packing: Packing | None
+    ) -> Float[Array, "*S D"]:
         """Transform `x`; `bias` holds positions and the mask."""
-        normed = self.pre_attention_layer_norm(x)
-        x = x + self.attention(normed, normed, bias)
+        x = x + self.attention(self.pre_attention_layer_norm(x), bias, packing)
         return x + self.mlp(self.pre_mlp_layer_norm(x))
 
 
@@ -81,9 +84,13 @@ class Encoder(nnx.Module):
         return [getattr(self, f"layers_{i}") for i in range(self.num_layers)]
 
     def __call__(
-        self, x: Float[Array, "B S D"], mask: Bool[Array, "B S"], execution: Execution
-    ) -> Float[Array, "B S D"]:
-        """Encode embedded positions where `mask` is true."""
+        self,
+        x: Float[Array, "B S D"],
+        mask: Bool[Array, "B S"],
+        execution: Execution,
+        packing: Packing | None = None,
+    ) -> Float[Array, "*S D"]:
+        """Encode embedded positions where `mask` is true; packed ones are given back packed."""
         positions = jnp.arange(x.shape[1])
         masked = mask_bias(mask)[:, None, None, :]
 
@@ -91,8 +98,10 @@ class Encoder(nnx.Module):
             return self.relpos_bias(queries, positions) + masked
 
         bias = _bias(of, x.shape[1], execution)
+        if packing is not None:
+            x = packing.pack(x)
         for layer in self.layers():
-            x = execution.layer(lambda x, layer=layer: layer(x, bias))(x)
+            x = execution.layer(lambda x, layer=layer: layer(x, bias, packing))(x)
         return self.encoder_norm(x)
 
 
@@ -139,7 +148,8 @@ class Decoder(nnx.Module):
 
     def cross_keys_values(self, encoded: Encoded) -> list[KeysValues]:
         """Every layer's keys and values of the encoded input, computed once a request."""
-        return [x.encoder_decoder_attention.keys_values(encoded.memory) for x in self.layers()]
+        memory, _, packing = encoded
+        return [x.encoder_decoder_attention.keys_values(memory, packing) for x in self.layers()]
 
     def __call__(
         self, x: Float[Array, "B T D"], encoded: Encoded, execution: Execution
@@ -157,11 +167,10 @@ class Decoder(nnx.Module):
         cross_bias = _bias(lambda queries: masked, count, execution)
 
         def decoded(
-            layer: DecoderLayer, x: Float[Array, "B T D"], memory: Float[Array, "B S D"]
+            layer: DecoderLayer, x: Float[Array, "B T D"], memory: Float[Array, "*S D"]
         ) -> Float[Array, "B T D"]:
-            normed = layer.pre_self_attention_layer_norm(x)
-            x = x + layer.self_attention(normed, normed, bias)
-            keys_values = layer.encoder_decoder_attention.keys_values(memory)
+            x = x + layer.self_attention(layer.pre_self_attention_layer_norm(x), bias)
+            keys_values = layer.encoder_decoder_attention.keys_values(memory, encoded.packing)
             return layer.after_self_attention(x, keys_values, cross_bias)
 
         for layer in self.layers():
@@ -217,8 +226,12 @@ class T5(nnx.Module):
         inputs: Int[Array, "B L"],
         prompt: Float[Array, "B P D"] | None = None,
         prompt_mask: Bool[Array, "B P"] | None = None,
+        capacity: int | None = None,
     ) -> Encoded:
-        """Encode prompt and input; padding of the prompt lies on its left, of the input right."""
+        """Encode prompt and input; padding of the prompt lies on its left, of the input right.
+
+        With a `capacity`, which must hold all real positions of the rows together, they are packed.
+        """
         x = self.token_embedder(inputs)
         mask = inputs > 0
         if prompt is not None:
@@ -226,7 +239,8 @@ class T5(nnx.Module):
             if prompt_mask is None:
                 prompt_mask = jnp.ones(prompt.shape[:2], bool)
             mask = jnp.concatenate([prompt_mask, mask], axis=1)
-        return Encoded(self.encoder(x, mask, self.execution), mask)
+        packed = None if capacity is None else packing(mask, capacity)
+        return Encoded(self.encoder(x, mask, self.execution, packed), mask, packed)
 
     def decode(self, encoded: Encoded, targets: Int[Array, "B T"]) -> Float[Array, "B T V"]:
         """Teacher-forced float32 logits of every target position."""

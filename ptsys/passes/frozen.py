@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from ptsys.models.config import T5Config
 from ptsys.models.execution import Execution
-from ptsys.models.placement import spread
+from ptsys.models.placement import place
 from ptsys.models.t5 import T5
 from ptsys.sharding.rules import LogicalRules
 
@@ -81,7 +81,7 @@ def freeze(
     spread there by `rules`. Weights that lie so already stay where they are."""
     graphdef, state = nnx.split(model)
     if mesh is not None:
-        state = spread(state, model.config, mesh, rules)
+        state = place(state, model.config, mesh, rules)
     leaves, treedef = jax.tree.flatten(state)
     structure = Structure(model.config, graphdef, treedef, mesh, execution or model.execution)
     return Frozen(tuple(leaves), structure)

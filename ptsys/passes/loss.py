@@ -21,11 +21,16 @@ class RowLosses(NamedTuple):
 
 
 def row_losses(
-    model: T5, prompts: Prompts, rows: Rows, z_loss: Float[Array, "U"] | None = None
+    model: T5,
+    prompts: Prompts,
+    rows: Rows,
+    z_loss: Float[Array, "U"] | None = None,
+    capacity: int | None = None,
 ) -> RowLosses:
-    """Cross-entropy of every row, plus `z_loss * log(Z)^2` a token (Shazeer 2018, mesh T5)."""
+    """Cross-entropy of every row, plus `z_loss * log(Z)^2` a token (Shazeer 2018, mesh T5).
+    `capacity` packs the encoder's positions; see `T5.encode`."""
     values, mask = gather_prompts(prompts, rows.slot)
-    x = model.decoded(model.encode(rows.inputs, values, mask), rows.targets)
+    x = model.decoded(model.encode(rows.inputs, values, mask, capacity), rows.targets)
     found = token_scores(model, x, rows.targets)
     losses = found.log_z - found.chosen
     if z_loss is not None:

@@ -21,7 +21,8 @@ from ptsys.sharding.mesh import agreed
 
 class TokenScores(NamedTuple):
     """Of every target position: the log of the softmax's denominator, the target's own logit
-    (both float32), and the likeliest token. Zeros at padding where positions came in blocks."""
+    (both in the logits' type), and the likeliest token. Zeros at padding where positions came in
+    blocks."""
 
     log_z: Float[Array, "*lead"]
     chosen: Float[Array, "*lead"]
@@ -52,7 +53,7 @@ def _in_blocks(
 ) -> TokenScores:
     count = targets.size
     size = min(block, count)
-    flat = targets.reshape(-1)
+    flat = jnp.asarray(targets).reshape(-1)
     order = jnp.argsort(flat == 0, stable=True)  # real positions first
     order = jnp.pad(order, (0, -count % size), constant_values=count)  # out of range: dropped
     blocks = agreed((jnp.sum(flat > 0) + size - 1) // size)
@@ -72,7 +73,7 @@ def _in_blocks(
                 )
             )
 
-        zeros = jnp.zeros((count,), jnp.float32)
+        zeros = jnp.zeros((count,), jax.eval_shape(project, x).dtype)
         empty = TokenScores(zeros, zeros, jnp.zeros((count,), jnp.int32))
         scores: TokenScores = jax.lax.fori_loop(0, blocks, step, empty)
         return scores

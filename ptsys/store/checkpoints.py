@@ -16,18 +16,26 @@ from etils import epath
 def checkpointer() -> ocp.Checkpointer:
     """For one checkpoint on its own, written synchronously: Orbax's asynchronous
     `StandardCheckpointer` takes its operation ids from the whole process and hangs when several
-    threads save at once."""
-    return ocp.Checkpointer(ocp.StandardCheckpointHandler())
+    threads save at once. Of a group of processes this one reads and writes alone."""
+    alone = _alone()
+    return ocp.Checkpointer(
+        ocp.StandardCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone
+    )
 
 
 class Checkpoints:
     """The checkpoints under one folder (local or bucket). One writer at a time."""
 
     def __init__(self, folder: epath.PathLike, keep: int = 2) -> None:
+        place = epath.Path(folder).absolute()  # Orbax reads from absolute paths only
+        place.mkdir(parents=True, exist_ok=True)
         self._manager = ocp.CheckpointManager(
-            epath.Path(folder).absolute(),  # Orbax reads from absolute paths only
+            place,
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, enable_async_checkpointing=False, create=True
+                max_to_keep=keep,
+                enable_async_checkpointing=False,
+                create=False,
+                multiprocessing_options=_alone(),
             ),
         )
 
@@ -91,6 +99,18 @@ class Checkpoints:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """Nobody else takes part: of a group of processes, the others know nothing of it."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    process = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=process,
+        active_processes={process},
+        barrier_sync_key_prefix=f"process-{process}",
+    )
 
 
 def _abstract(x: Any) -> jax.ShapeDtypeStruct:

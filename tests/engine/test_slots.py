@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ptsys.engine.residents import Snapshot
+from ptsys.engine.slot_memory import SlotMemory
 from ptsys.engine.slots import Slots
 from ptsys.sharding.mesh import local_mesh
 from ptsys.types.training import TrainingSpec
@@ -20,7 +21,7 @@ def snapshot(value: float = 0.0) -> Snapshot:
 
 
 def test_those_who_share_steps_spread_over_the_shards() -> None:
-    slots = Slots(8, 4, 8, local_mesh(4))
+    slots = Slots(4, SlotMemory(8, 4, 8, local_mesh(4)))
     long = [slots.take(snapshot(), SPEC, "long") for _ in range(4)]
     short = [slots.take(snapshot(), SPEC, "short") for _ in range(4)]
     for taken in (long, short):
@@ -32,7 +33,7 @@ def test_those_who_share_steps_spread_over_the_shards() -> None:
 
 @pytest.mark.parametrize("shards", [1, 4])
 def test_a_slot_gives_back_what_was_put_into_it(shards: int) -> None:
-    slots = Slots(5, 4, 8, local_mesh(shards))
+    slots = Slots(4, SlotMemory(5, 4, 8, local_mesh(shards)))
     taken = [slots.take(snapshot(i), SPEC) for i in range(5)]
     counts = collections.Counter(slots.place(slot)[0] for slot in taken)
     assert max(counts.values()) - min(counts.values()) <= 1 or shards == 1

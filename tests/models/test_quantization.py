@@ -70,4 +70,5 @@ def test_8_bits_on_a_mesh_equal_8_bits_on_one_device(across: int) -> None:
     for one, many in zip(here, there, strict=True):
         np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-4)
     scales = [x for x in spread.leaves if x.ndim == 1 and x.shape == (32,)]
-    assert scales and all(x.addressable_shards[0].data.shape == (32 // across,) for x in scales)
+    assert scales
+    assert all(x.addressable_shards[0].data.shape == (32 // across,) for x in scales)

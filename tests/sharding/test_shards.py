@@ -13,7 +13,7 @@ from ptsys.models.t5 import T5, create
 from ptsys.passes.batch import Prompts, Rows
 from ptsys.passes.decoding import choices
 from ptsys.passes.frozen import freeze
-from ptsys.passes.gradients import chunk_rows, gradients
+from ptsys.passes.gradients import chunk_size, gradients
 from ptsys.passes.optimizers import hyperparameters, initial_state
 from ptsys.passes.predict import generate, score
 from ptsys.passes.train import train_step
@@ -52,7 +52,7 @@ def batch(seed: int = 0) -> tuple[Prompts, Rows]:
 
 
 def test_the_rows_of_these_tests_are_several_chunks() -> None:
-    assert chunk_rows(WIDTH + INPUTS, Execution().chunk_positions) * 2 < ROWS_
+    assert chunk_size(WIDTH + INPUTS, ROWS_, Execution()).rows * 2 < ROWS_
 
 
 def local(rows: Rows, shards: int) -> Rows:

@@ -35,7 +35,9 @@ ADAFACTOR = Optimizer(kind="adafactor", learning_rate=0.3)
 class Worker:
     """One `python -m workers`."""
 
-    def __init__(self, root: Path, number: int, arguments: Sequence[str], **settings: Any) -> None:
+    def __init__(
+        self, root: Path, number: int, arguments: Sequence[str], flags: str = "", **settings: Any
+    ) -> None:
         self.log = root / f"worker-{number}.log"
         kept = {name: x for name, x in os.environ.items() if not name.startswith("PTSYS_")}
         values = {**FAST, "data_dir": root, **settings}
@@ -43,7 +45,7 @@ class Worker:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "workers", *arguments],
-                env={**kept, **given, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"},
+                env={**kept, **given, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
                 cwd=REPOSITORY,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

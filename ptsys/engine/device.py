@@ -1,0 +1,138 @@
+"""The one place that runs compiled programs, on a mesh of one process or of several.
+
+Programs of a mesh that spans processes must be run by all of them, in one order and with the same
+arguments. So everything that touches the mesh's devices goes through a `Device`: its methods take
+host arrays and shapes alone, which can be told to others (`ptsys.engine.group_device`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import PartitionSpec
+from numpy.typing import NDArray
+
+from ptsys.engine.compilation import Build, Compiled, CompiledShapes
+from ptsys.engine.groups import Shape, lowered
+from ptsys.engine.slot_memory import Memory, SlotMemory
+from ptsys.passes.batch import Prompts, Rows
+from ptsys.passes.decoding import Choices
+from ptsys.passes.frozen import Frozen
+from ptsys.passes.train import TrainMetrics
+from ptsys.sharding.group import spread
+from ptsys.sharding.mesh import ROWS, WHOLE, placed, shards_of
+
+Tree = TypeVar("Tree")
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A compiled step, and what brings its results to every process, if they lie apart."""
+
+    run: Compiled
+    gather: Compiled | None
+
+
+class Device:
+    """Runs the steps of one frozen model, and holds the residents' slots: `capacity` of them or a
+    few more for each prompt width. Used by one thread."""
+
+    def __init__(self, frozen: Frozen, capacity: int) -> None:
+        self.frozen = frozen
+        self.shards = shards_of(frozen.mesh)
+        self.capacity = capacity
+        self.compiled = CompiledShapes()
+        whole = placed(frozen.mesh, WHOLE)
+        self._apart = whole is not None and not whole.is_fully_addressable
+        self._memories: dict[int, SlotMemory] = {}
+
+    @property
+    def lost(self) -> bool:
+        """The device is gone, and with it what it held, by no fault of a step."""
+        return False
+
+    def memory(self, width: int) -> Memory:
+        """The slots for prompts of one padded width."""
+        return self._memory(width)
+
+    def builder(self, shape: Shape) -> Build:
+        """How to compile a shape, in whatever thread."""
+        train = shape.group.kind == "train"
+        memory = self._memory(shape.group.prompt) if train else None
+
+        def build() -> Any:
+            step = lowered(self.frozen, shape, memory)
+            run = step.compile()
+            return Program(run, self._gatherer(step, run, train) if self._apart else None)
+
+        return build
+
+    def answer(
+        self, shape: Shape, prompts: Prompts, rows: Rows, choices: Choices | None = None
+    ) -> Any:
+        """Start an interactive step; its result is there when it can be `read`."""
+        program = self._program(shape)
+        where = ROWS if shape.group.kind == "gradients" else WHOLE
+        prompts, rows = self._laid(prompts, where), self._laid(rows, ROWS)
+        if choices is None:
+            result = program.run(self.frozen, prompts, rows)
+        else:
+            options = self._laid(choices, ROWS)
+            result = program.run(self.frozen, prompts, rows.inputs, rows.slot, options)
+        return result if program.gather is None else program.gather(result)
+
+    def train(self, shape: Shape, residents: NDArray[np.int32], rows: Rows) -> TrainMetrics:
+        """Start a step of residents; its metrics are there when they can be `read`."""
+        program, memory = self._program(shape), self._memory(shape.group.prompt)
+        memory.state, metrics = program.run(
+            self.frozen,
+            memory.state,
+            memory.hyper,
+            self._laid(residents, ROWS),
+            self._laid(rows, ROWS),
+        )
+        found: TrainMetrics = metrics if program.gather is None else program.gather(metrics)
+        return found
+
+    def read(self, result: Tree) -> Tree:
+        """Wait for a result and copy it to the host; raises what went wrong on the device."""
+        read: Tree = jax.tree.map(np.asarray, result)
+        return read
+
+    def close(self) -> None:
+        """Drop what has not begun to compile."""
+        self.compiled.close()
+
+    def _program(self, shape: Shape) -> Program:
+        program: Any = self.compiled.get(shape, self.builder(shape))
+        return program  # type: ignore[no-any-return]
+
+    def _memory(self, width: int) -> SlotMemory:
+        if width not in self._memories:
+            config, mesh = self.frozen.config, self.frozen.mesh
+            self._memories[width] = SlotMemory(self.capacity, width, config.d_model, mesh)
+        return self._memories[width]
+
+    def _laid(self, tree: Tree, spec: PartitionSpec) -> Tree:
+        """Arguments where the program wants them; within one process it puts them there itself."""
+        if not self._apart:
+            return tree
+        laid: Tree = spread(tree, placed(self.frozen.mesh, spec))
+        return laid
+
+    def _gatherer(self, step: Any, run: Any, train: bool) -> Compiled:
+        """The program that gives every process the whole of a step's result."""
+        told, where = step.out_info, run.output_shardings
+        if train:  # the slots stay where they are
+            told, where = told[1], where[1]
+        results = jax.tree.map(
+            lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            told,
+            where,
+        )
+        gather = jax.jit(lambda x: x, out_shardings=placed(self.frozen.mesh, WHOLE))
+        compiled: Compiled = gather.lower(results).compile()
+        return compiled

@@ -1,0 +1,138 @@
+"""Two real processes on one mesh give what one gives, and lose no job when one of them dies."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_model
+from worker_deployment import ADAFACTOR, Deployment, until
+from worker_group import Alone, WorkerGroup
+
+from ptsys.prompts.safetensors_format import decode, encode
+from ptsys.sharding.group import GROUP_ENDED
+from ptsys.types.records import JobState
+from ptsys.types.requests import Decoding, GradientsRequest, PredictRequest
+from ptsys.types.training import Optimizer
+
+pytestmark = pytest.mark.device
+MODEL = tiny_model.NAME
+INPUTS = ("red stone house", "quick river", "paper music window")
+TARGETS = ("red", "blue", "blue")
+WAIT = 200.0
+KILLED: dict[str, Any] = {
+    "steps": 400,
+    "batch_size": 32,
+    "checkpoint_every": 40,
+    "optimizer": ADAFACTOR,
+}
+
+
+@pytest.fixture(scope="module")
+def group(template: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerGroup]:
+    deployment = Deployment(template, tmp_path_factory.mktemp("group") / "data")
+    try:
+        yield WorkerGroup(deployment, 2).start()
+    finally:
+        deployment.close()
+
+
+@pytest.fixture(scope="module")
+def alone(group: WorkerGroup) -> Iterator[Alone]:
+    alone = Alone(group.deployment)
+    yield alone
+    alone.close()
+
+
+def test_jobs_of_several_users_end_as_with_one_process(group: WorkerGroup, alone: Alone) -> None:
+    optimizers = {"ann": ADAFACTOR, "bob": Optimizer(kind="adamw", learning_rate=0.01)}
+    jobs = [
+        group.deployment.submit("mine", owner, seed=len(owner), optimizer=optimizer)
+        for owner, optimizer in optimizers.items()
+    ]
+    for job in jobs:
+        ended = group.deployment.wait(job)
+        assert ended.attempts == 0
+        found = group.deployment.tensor(job)
+        assert np.abs(found - alone.prompt(job)).max() < 1e-4
+        assert np.abs(found - alone.bench.start(len(found))).max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    "decoding",
+    [Decoding(max_tokens=4), Decoding(labels=("red", "blue"))],
+    ids=["greedy", "labels"],
+)
+def test_answers_are_those_of_one_process(
+    group: WorkerGroup, alone: Alone, decoding: Decoding
+) -> None:
+    prompt = np.random.default_rng(5).normal(size=(6, tiny_model.D_MODEL)).astype(np.float32)
+    wanted = alone.engine.predict(INPUTS, prompt, decoding).result(WAIT)
+    request = PredictRequest(model=MODEL, inputs=INPUTS, decoding=decoding)
+    header = request.model_dump(mode="json") | {"user": "ann"}
+    asker = group.deployment.asker()
+    found = asker.call(MODEL, "predict", header, encode(prompt), timeout=WAIT)[0]["predictions"]
+    assert [row["prediction"] for row in found] == [row.prediction for row in wanted]
+    assert [row["score"] for row in found] == pytest.approx([x.score for x in wanted], abs=1e-4)
+
+
+def test_gradients_are_those_of_one_process(group: WorkerGroup, alone: Alone) -> None:
+    prompt = np.random.default_rng(6).normal(size=(6, tiny_model.D_MODEL)).astype(np.float32)
+    wanted = alone.engine.gradients(INPUTS, TARGETS, prompt).result(WAIT)
+    request = GradientsRequest(model=MODEL, inputs=INPUTS, targets=TARGETS)
+    header = request.model_dump(mode="json") | {"user": "ann"}
+    asker = group.deployment.asker()
+    told, tensors = asker.call(MODEL, "gradients", header, encode(prompt), timeout=WAIT)
+    assert tensors is not None
+    assert told["loss"] == pytest.approx(wanted.loss, abs=1e-4)
+    assert np.abs(decode(tensors, tensor="gradient")[0] - wanted.gradient).max() < 1e-4
+    assert np.abs(wanted.gradient).max() > 1e-3
+
+
+def test_a_follower_asked_to_end_ends_the_group_in_order(group: WorkerGroup) -> None:
+    job = group.deployment.submit("endless", steps=1_000_000, checkpoint_every=1_000_000)
+    until(lambda: group.deployment.job(job).step > 0, 100)
+    group.workers[1].terminate()
+    assert group.exit_codes() == [GROUP_ENDED, GROUP_ENDED]
+    left = group.deployment.job(job)
+    assert (left.state, left.attempts) == (JobState.QUEUED, 0)
+    assert left.step == max(group.deployment.checkpoints(job))  # no step is lost
+    group.deployment.service.cancel(job.id, "ann")
+
+
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_a_killed_follower_ends_the_group_and_a_new_one_goes_on(
+    deploy: Callable[..., Deployment], processes: int
+) -> None:
+    deployment = deploy()
+    group = WorkerGroup(deployment, processes).start()
+    job = deployment.submit("killed", **KILLED)
+    until(lambda: bool(deployment.checkpoints(job)), WAIT)
+    group.workers[-1].kill()
+    codes = group.exit_codes()
+    assert codes[:-1] == [GROUP_ENDED] * (processes - 1), [w.said for w in group.workers]
+    assert f"the group ends: process {processes - 1} (" in group.leader.said
+    left = deployment.job(job)
+    assert (left.state, left.attempts, left.worker) == (JobState.QUEUED, 0, None)
+    saved = max(deployment.checkpoints(job))
+    assert 0 < saved < KILLED["steps"]
+
+    group.start()
+    ended = deployment.wait(job)
+    [resumed] = [event.data["message"] for event in deployment.events(job, "log")]
+    assert (resumed, ended.attempts) == (f"resumed from step {saved}", 0)
+    alone = Alone(deployment)
+    assert np.abs(deployment.tensor(job) - alone.prompt(job)).max() < 1e-4
+    alone.close()
+
+    group.leader.kill()
+    assert all(code != 0 for code in group.exit_codes())  # JAX may end them before we do
+
+
+def test_a_process_that_never_joins_is_named(deploy: Callable[..., Deployment]) -> None:
+    group = WorkerGroup(deploy(), 3, join_seconds=8.0)
+    leader, first = group.start_one(0), group.start_one(1)
+    assert leader.process.wait(100) == 1
+    assert "of 3 processes these did not join within 8 s: 2;" in leader.said
+    assert first.process.wait(100) != 0
+    assert "Traceback" not in leader.said

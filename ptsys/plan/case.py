@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from ptsys.errors import InvalidInput
 from ptsys.models.config import T5Config
 from ptsys.models.execution import Execution, Remat
-from ptsys.passes.gradients import chunk_rows
+from ptsys.passes.gradients import ChunkSize, chunk_size
 from ptsys.plan.topologies import Topology, topology
 
 Step = Literal["gradients", "train", "predict", "score"]
@@ -67,15 +67,22 @@ class Case:
 
     @property
     def chunk(self) -> int:
-        """Rows that one data shard takes through the model at a time."""
-        if not self.learns:
-            return self.shard_rows
-        return min(self.shard_rows, chunk_rows(self.positions, self.execution.chunk_positions))
+        """Rows that one data shard's passes are compiled to take through the model at a time."""
+        return self._size.rows if self.learns else self.shard_rows
+
+    @property
+    def full_rows(self) -> int:
+        """As many of them as may come without padding: a chunk of short rows holds more."""
+        return self._size.positions // self.positions if self.learns else self.shard_rows
+
+    @property
+    def _size(self) -> ChunkSize:
+        return chunk_size(self.positions, self.shard_rows, self.execution)
 
     @property
     def chunks(self) -> int:
-        """How many times that is done."""
-        return math.ceil(self.shard_rows / self.chunk)
+        """How many times that is done, where no row has padding."""
+        return math.ceil(self.shard_rows / self.full_rows)
 
     @property
     def learns(self) -> bool:

@@ -61,4 +61,7 @@ def _activations(case: Case) -> float:
     one = 2 * hidden + scores + split  # the layer that is being gone back through
     each = saved[case.execution.remat] * config.encoder_layers
     each += hidden * config.decoder_layers  # the memory's gradients wait for one another
-    return case.chunk * (each + one + _WHOLE_AT_ONCE * hidden)
+    padding = (case.chunk - case.full_rows) * scores  # of attention's room for shorter rows
+    if case.execution.remat == "none":
+        padding *= config.encoder_layers
+    return case.full_rows * (each + one + _WHOLE_AT_ONCE * hidden) + padding

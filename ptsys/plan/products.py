@@ -1,17 +1,26 @@
 """Every matrix product of a step, from the model's shapes: what its FLOPs and bytes follow from.
 
-Counted on all rows and positions of the compiled shape, padding included, as the device computes
-them. Elementwise work (norms, softmax, the gelu) is left out: it is under two percent at the
-published sizes. Shape letters: see `ptsys.models.layers`; S prompt and input positions together.
+Counted on rows without padding. A chunk of the gradient pass packs the encoder's positions, but has
+room for more, shorter rows in its attention and its decoder, which compute that room too.
+Elementwise work (norms, softmax, the gelu) is left out: it is under two percent at the published
+sizes. Shape letters: see `ptsys.models.layers`; S prompt and input positions together.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 
 from ptsys.models.config import T5Config
 from ptsys.plan.case import Case
+
+_PACKED = (  # parts that compute real positions alone
+    "encoder projections",
+    "encoder feed-forward",
+    "cross keys and values",
+    "vocabulary",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +69,15 @@ def flops(case: Case) -> dict[str, int]:
     return _sums(
         case, lambda part: part.flops * (1 + times_again(case, part)) + part.backward_flops
     )
+
+
+def computed_flops(case: Case) -> dict[str, int]:
+    """The same with the room for shorter rows, which the device computes as well."""
+    full = math.ceil(case.shard_rows / case.chunks)
+    return {
+        part: count if part in _PACKED else count * case.chunk // full
+        for part, count in flops(case).items()
+    }
 
 
 def times_again(case: Case, part: Product) -> int:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ptsys.plan.chips import GIB
 from ptsys.plan.compiling import Compiled
-from ptsys.plan.products import flops
+from ptsys.plan.products import computed_flops
 from ptsys.plan.roofline import Roofline, roofline
 
 MIB = 1 << 20
@@ -62,7 +62,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "held_at_peak": [dataclasses.asdict(x) for x in plan.found.held],
         "held_share": plan.found.share,
         "flops_a_row": {"all": roof.flops_a_row, "useful": roof.useful_flops_a_row}
-        | {"parts": flops(case)},
+        | {"parts": computed_flops(case)},
         "collectives": [
             dataclasses.asdict(x) | {"sent_bytes": x.sent_bytes} for x in plan.found.collectives
         ],
@@ -104,8 +104,8 @@ def show(plan: Plan, console: Console) -> None:
     if case.learns:
         useful = plan.roof.useful_flops_a_row / plan.roof.flops_a_row
         console.print(
-            f"FLOPs a row: {plan.roof.flops_a_row:.4g}, of which {useful:.0%} are not computed "
-            "again",
+            f"FLOPs a row: {plan.roof.flops_a_row:.4g}, of which {useful:.0%} are "
+            "neither computed again nor for empty room",
             markup=False,
         )
     for line in filter(None, (plan.why and f"Chosen: {plan.why}", *map(_refusal, plan.refused))):

@@ -16,7 +16,7 @@ from ptsys.plan.compiling import Compiled
 Compile = Callable[[Case], Compiled]
 AtSize = Callable[[int], Case]
 _CLOSE = 8  # the answer is off by at most an eighth of itself
-_SAFE = 0.98  # of the memory that the line promises
+_SAFE = 0.98  # of the size that the line promises
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Most:
 
 
 def largest(at: AtSize, compile_: Compile, *, first: int, most: int) -> Most:
-    """The largest size from 1 to `most` whose case fits, to within an eighth of itself; `first`
-    is tried first."""
+    """The largest size from 1 to `most` whose case fits, to within an eighth of itself by what was
+    compiled or by the line through it; `first` is tried first."""
     fitting: list[tuple[int, Compiled]] = []
     low, high = 0, most + 1
     worst: Compiled | None = None
@@ -41,26 +41,32 @@ def largest(at: AtSize, compile_: Compile, *, first: int, most: int) -> Most:
             low = size
         else:
             worst, high = found, size
-        if high - low <= max(1, low // _CLOSE):
+        near = min(high, _limit(fitting) or high)
+        if near - low <= max(1, low // _CLOSE):
             return Most(fitting[-1][1] if fitting else None, worst)
         size = _next(fitting, low, high)
 
 
 def _next(fitting: list[tuple[int, Compiled]], low: int, high: int) -> int:
     """A size strictly between `low`, which fits, and `high`, which does not."""
-    guess = (low + high) // 2
-    if len(fitting) >= 2:
-        (size0, found0), (size1, found1) = fitting[-2:]
-        slope = (found1.memory.used - found0.memory.used) / (size1 - size0)
-        if slope > 0:
-            room = _SAFE * found1.memory.hbm - found1.memory.used
-            line = size1 + int(room / slope)
-            guess = line if line < high else guess
-        else:
-            guess = high - 1
-    elif low:
-        guess = min(2 * low, guess)
+    middle = (low + high) // 2
+    limit = _limit(fitting)
+    if limit is not None:
+        guess = int(_SAFE * limit) if _SAFE * limit < high else middle
+    else:
+        guess = min(2 * low, middle) if low else middle
     return min(max(guess, low + 1), high - 1)
+
+
+def _limit(fitting: list[tuple[int, Compiled]]) -> float | None:
+    """Where the line through the last two sizes that fit meets the chip's memory."""
+    if len(fitting) < 2:
+        return None
+    (size0, found0), (size1, found1) = fitting[-2:]
+    slope = (found1.memory.used - found0.memory.used) / (size1 - size0)
+    if slope <= 0:
+        return float("inf")
+    return size1 + (found1.memory.hbm - found1.memory.used) / slope
 
 
 def largest_power(at: AtSize, compile_: Compile, *, first: int, most: int) -> Most:

@@ -15,8 +15,9 @@ from ptsys.plan.topologies import SHAPES, topology
 def test_a_case_survives_json() -> None:
     planned = case(execution=at_a_time(16, remat="layer"))
     assert Case.of(json.loads(json.dumps(planned.to_dict()))) == planned
-    assert planned.chunk == 16
-    assert planned.chunks == 1
+    assert (planned.shard_rows, planned.chunk) == (16, 16)
+    assert planned.full_rows < 16
+    assert planned.chunks == 2
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,8 @@ def test_a_model_whole_on_every_chip_sends_nothing() -> None:
 def test_twice_the_rows_send_twice_the_bytes_and_hold_as_many() -> None:
     once = compiled(case(rows=32, execution=at_a_time(8)))
     twice = compiled(case(rows=64, execution=at_a_time(8)))
-    assert (once.case.chunks, twice.case.chunks) == (2, 4)
-    assert sent(twice) == pytest.approx(2 * sent(once), rel=0.01)
+    assert (once.case.chunk, twice.case.chunk) == (8, 8)
+    assert sent(twice) / twice.case.chunks == pytest.approx(sent(once) / once.case.chunks, rel=0.01)
     assert twice.memory.activations < 1.2 * once.memory.activations
 
 

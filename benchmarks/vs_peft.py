@@ -35,7 +35,6 @@ from ptsys.models.registry import load_builtin
 from ptsys.passes.batch import Prompts, Rows
 from ptsys.passes.frozen import freeze
 from ptsys.passes.gradients import gradients
-from ptsys.prompts.peft_format import encode
 from ptsys.sharding.mesh import local_mesh, shards_of, use_every_core
 
 
@@ -88,11 +87,12 @@ class Theirs:
 
     def __init__(self, folder: Path, prompt: np.ndarray) -> None:
         base = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder)
-        with tempfile.TemporaryDirectory() as saved:
-            for path, data in encode(prompt).items():
-                (Path(saved) / path).write_bytes(data)
-            self.model = peft.PeftModel.from_pretrained(base, saved, is_trainable=True)
-        self.model.train(False)
+        config = peft.PromptTuningConfig(
+            task_type="SEQ_2_SEQ_LM", num_virtual_tokens=len(prompt), prompt_tuning_init="RANDOM"
+        )
+        self.model = peft.get_peft_model(base, config).eval()
+        [weight] = [p for p in self.model.parameters() if p.requires_grad]
+        weight.data[: len(prompt)] = torch.tensor(prompt)  # the encoder's half of them
 
     def __call__(self, inputs: list, targets: list) -> tuple[float, np.ndarray]:
         """Loss (mean over target tokens, nats) and gradient of the prompt."""

@@ -21,6 +21,7 @@ from ptsys.cli import (
     keys,
     models,
     multitask,
+    plan,
     predict,
     prompts,
     quickstart,
@@ -73,7 +74,7 @@ def _global_options(
     context.obj = Deployment(data=data, name=user)
 
 
-for module in (quickstart, up, train, multitask, augment, predict, evaluate, gradients, run):
+for module in (quickstart, up, train, multitask, augment, predict, evaluate, gradients, run, plan):
     module.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(prompts.app, name="prompts")

@@ -24,6 +24,7 @@ COMMANDS = [
             "evaluate",
             "gradients",
             "run",
+            "plan",
         )
     ),
     *(["jobs", name] for name in ("list", "show", "watch", "cancel")),
@@ -53,7 +54,7 @@ def test_every_command_shows_an_example(words: list[str]) -> None:
 def test_nothing_but_what_works_is_offered() -> None:
     ended = call("--help")
     assert ended.code == 0
-    for later in ("search", "meta", "plan"):
+    for later in ("search", "meta"):
         assert f" {later} " not in ended.out
 
 

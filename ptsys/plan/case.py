@@ -1,0 +1,120 @@
+"""What is planned: one compiled step of one model on one topology."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Literal, get_args
+
+from ptsys.errors import InvalidInput
+from ptsys.models.config import T5Config
+from ptsys.models.execution import Execution, Remat
+from ptsys.passes.gradients import ChunkSize, chunk_size
+from ptsys.plan.topologies import Topology, topology
+
+Step = Literal["gradients", "train", "predict", "score"]
+DataType = Literal["bfloat16", "float32"]
+
+STEPS: tuple[Step, ...] = get_args(Step)
+REMATS: tuple[Remat, ...] = get_args(Remat)
+DATA_TYPES: tuple[DataType, ...] = get_args(DataType)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One step. `rows` and `users` count over all chips; lengths are in tokens."""
+
+    config: T5Config
+    topology: str
+    step: Step
+    rows: int
+    users: int
+    data: int
+    model: int
+    inputs: int = 256
+    prompt: int = 100
+    targets: int = 16
+    execution: Execution = Execution()
+    dtype: DataType = "bfloat16"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready form, which `Case.of` reads back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def of(cls, value: dict[str, Any]) -> Case:
+        """What `to_dict` gave."""
+        parts = {
+            "config": T5Config(**value["config"]),
+            "execution": Execution(**value["execution"]),
+        }
+        return cls(**value | parts)
+
+    @property
+    def place(self) -> Topology:
+        """The topology."""
+        return topology(self.topology)
+
+    @property
+    def positions(self) -> int:
+        """Positions of the encoder: prompt and input."""
+        return self.prompt + self.inputs
+
+    @property
+    def shard_rows(self) -> int:
+        """Rows on one data shard."""
+        return self.rows // self.data
+
+    @property
+    def chunk(self) -> int:
+        """Rows that one data shard's passes are compiled to take through the model at a time."""
+        return self._size.rows if self.learns else self.shard_rows
+
+    @property
+    def full_rows(self) -> int:
+        """As many of them as may come without padding: a chunk of short rows holds more."""
+        return self._size.positions // self.positions if self.learns else self.shard_rows
+
+    @property
+    def _size(self) -> ChunkSize:
+        return chunk_size(self.positions, self.shard_rows, self.execution)
+
+    @property
+    def chunks(self) -> int:
+        """How many times that is done, where no row has padding."""
+        return math.ceil(self.shard_rows / self.full_rows)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the step runs backward."""
+        return self.step in ("gradients", "train")
+
+
+def check(case: Case) -> Case:
+    """The case, if it can be compiled at all. Raises InvalidInput."""
+    chips = case.place.chips
+    if case.data * case.model != chips:
+        raise InvalidInput(
+            f"data={case.data},model={case.model} is {case.data * case.model} chips, and "
+            f"{case.topology} has {chips}; their product must be {chips}",
+            field="mesh",
+        )
+    if case.config.num_heads % case.model:
+        raise InvalidInput(
+            f"model={case.model} does not divide the {case.config.num_heads} attention heads; use "
+            f"one of {', '.join(map(str, model_axes(case.config, chips)))}",
+            field="mesh",
+        )
+    for field, count in (("rows", case.rows), ("users", case.users)):
+        if count < 1 or count % case.data:
+            raise InvalidInput(
+                f"{count} does not divide by the {case.data} data shards; use a multiple of "
+                f"{case.data}",
+                field=field,
+            )
+    return case
+
+
+def model_axes(config: T5Config, chips: int) -> list[int]:
+    """Sizes of the model axis that divide both the chips and the heads."""
+    return [n for n in range(1, chips + 1) if math.gcd(chips, config.num_heads) % n == 0]

@@ -1,0 +1,170 @@
+"""The real step of `ptsys.passes`, lowered for devices that need not exist, from shapes alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding
+
+from ptsys.models.placement import placement
+from ptsys.models.t5 import abstract
+from ptsys.passes.batch import Prompts, Rows
+from ptsys.passes.decoding import choices
+from ptsys.passes.frozen import Frozen, Structure
+from ptsys.passes.gradients import gradients
+from ptsys.passes.optimizers import SlotState, hyperparameters
+from ptsys.passes.predict import generate, score
+from ptsys.passes.train import train_step
+from ptsys.plan.case import Case
+from ptsys.sharding.mesh import ROWS, WHOLE
+from ptsys.types.training import Optimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Bytes on one chip of what a step is given, without the device's padding."""
+
+    weights: int
+    prompts: int
+    optimizer: int
+    rows: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.prompts + self.optimizer + self.rows
+
+
+@dataclasses.dataclass(frozen=True)
+class LoweredStep:
+    """A step before it is compiled, what its arguments take, and the most times that its loops of
+    unknown length go round, outer ones first."""
+
+    lowered: jax.stages.Lowered
+    arguments: Arguments
+    trips: tuple[int, ...]
+
+
+class _Given:
+    """A step's arguments as shapes that lie on a mesh."""
+
+    def __init__(self, case: Case, mesh: Mesh) -> None:
+        self._rows = NamedSharding(mesh, ROWS)
+        self._whole = NamedSharding(mesh, WHOLE)
+        self.case = case
+        self.frozen = frozen_shapes(case, mesh)
+
+    def spread(self, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+        """An array whose leading axis lies over the data shards."""
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=self._rows)
+
+    def prompts(self, *, whole: bool) -> Prompts:
+        """The users' prompts; a prediction's lie on every shard."""
+        case, where = self.case, self._whole if whole else self._rows
+        shape = (case.users, case.prompt, case.config.d_model)
+        return Prompts(
+            jax.ShapeDtypeStruct(shape, jnp.float32, sharding=where),  # type: ignore[arg-type]
+            jax.ShapeDtypeStruct(shape[:1], jnp.int32, sharding=where),  # type: ignore[arg-type]
+        )
+
+    def rows(self) -> Rows:
+        """The rows' tokens and slots."""
+        case = self.case
+        shapes = ((case.rows, case.inputs), (case.rows, case.targets), (case.rows,))
+        return Rows(*(self.spread(shape, jnp.int32) for shape in shapes))  # type: ignore[arg-type]
+
+    def like(self, tree: Any) -> Any:
+        """Arrays of those shapes, spread."""
+        return jax.tree.map(lambda x: self.spread(x.shape, x.dtype), tree)
+
+
+Lower = Callable[[_Given], tuple[jax.stages.Lowered, Arguments]]
+
+
+def lower(case: Case, mesh: Mesh) -> LoweredStep:
+    """Trace and lower the case's step for the devices of `mesh`."""
+    lowered, arguments = _LOWER[case.step](_Given(case, mesh))
+    return LoweredStep(lowered, arguments, _trips(case))
+
+
+def frozen_shapes(case: Case, mesh: Mesh) -> Frozen:
+    """The frozen model as shapes in the case's data type, each where its values would lie."""
+    graphdef, state = nnx.split(abstract(case.config))
+    leaves, treedef = jax.tree.flatten(state)
+    where = placement(mesh)(case.config)
+    dtype = jnp.dtype(case.dtype)
+    placed = tuple(
+        jax.ShapeDtypeStruct(x.shape, dtype, sharding=sharding)
+        for x, sharding in zip(leaves, where.values(), strict=True)
+    )
+    structure = Structure(case.config, graphdef, treedef, mesh, case.execution)
+    return Frozen(placed, structure)  # type: ignore[arg-type]
+
+
+def _lower_gradients(given: _Given) -> tuple[jax.stages.Lowered, Arguments]:
+    prompts, rows = given.prompts(whole=False), given.rows()
+    return gradients.lower(given.frozen, prompts, rows), _arguments(given.frozen, prompts, rows)
+
+
+def _lower_train(given: _Given) -> tuple[jax.stages.Lowered, Arguments]:
+    users, prompts, rows = given.case.users, given.prompts(whole=False), given.rows()
+    moment, count = prompts.values, prompts.length
+    state = SlotState(prompts.values, prompts.length, moment, moment, count)
+    hyper = given.like(hyperparameters([Optimizer()] * users, [1] * users))
+    residents = given.spread((users,), jnp.int32)
+    lowered = train_step.lower(given.frozen, state, hyper, residents, rows)
+    slots = (state.first, state.second, state.step, hyper)
+    return lowered, _arguments(given.frozen, prompts, (rows, residents), slots)
+
+
+def _lower_score(given: _Given) -> tuple[jax.stages.Lowered, Arguments]:
+    prompts, rows = given.prompts(whole=True), given.rows()
+    return score.lower(given.frozen, prompts, rows), _arguments(given.frozen, prompts, rows)
+
+
+def _lower_predict(given: _Given) -> tuple[jax.stages.Lowered, Arguments]:
+    prompts, rows, case = given.prompts(whole=True), given.rows(), given.case
+    wishes = given.like(choices(case.rows, case.targets))
+    lowered = generate.lower(
+        given.frozen, prompts, rows.inputs, rows.slot, wishes, max_tokens=case.targets
+    )
+    return lowered, _arguments(given.frozen, prompts, (rows.inputs, rows.slot, wishes))
+
+
+_LOWER: dict[str, Lower] = {
+    "gradients": _lower_gradients,
+    "train": _lower_train,
+    "score": _lower_score,
+    "predict": _lower_predict,
+}
+
+
+def _trips(case: Case) -> tuple[int, ...]:
+    """Chunks of rows, and in each blocks of positions on the vocabulary; tokens to generate."""
+    if case.step == "predict":
+        return (case.targets,)
+    block = case.execution.vocabulary_block
+    blocks = () if block is None else (math.ceil(case.chunk * case.targets / block),)
+    return (case.chunks, *blocks) if case.learns else blocks
+
+
+def _arguments(frozen: Frozen, prompts: Any, rows: Any, optimizer: Any = ()) -> Arguments:
+    return Arguments(
+        weights=_chip_bytes(frozen.leaves),
+        prompts=_chip_bytes(prompts),
+        optimizer=_chip_bytes(optimizer),
+        rows=_chip_bytes(rows),
+    )
+
+
+def _chip_bytes(tree: Any) -> int:
+    return sum(
+        math.prod(x.sharding.shard_shape(x.shape)) * jnp.dtype(x.dtype).itemsize
+        for x in jax.tree.leaves(tree)
+    )

@@ -36,6 +36,7 @@ from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.model import ServedModel, serve
 from ptsys.engine.residents import Failed, Finished, Snapshot, Training, TrainingTask
+from ptsys.models.execution import Execution
 from ptsys.models.registry import load_builtin
 from ptsys.passes.batch import Prompts, Rows
 from ptsys.passes.frozen import Frozen
@@ -113,9 +114,10 @@ class FineTuner:
         prompts = Prompts(jnp.asarray(self.model.initialization)[None], jnp.array([16]))
 
         def loss(leaves):
-            frozen = Frozen(leaves, self.model.frozen.structure)
+            model = Frozen(leaves, self.model.frozen.structure).model()
+            model.execution = Execution(vocabulary_block=None)  # the head learns too
             rows = Rows(x, y, jnp.zeros(len(x), jnp.int32))
-            found = row_losses(frozen.model(), prompts, rows)
+            found = row_losses(model, prompts, rows)
             return jnp.sum(found.loss) / jnp.sum(found.tokens)
 
         updates, state = self.transform.update(jax.grad(loss)(leaves), state, leaves)

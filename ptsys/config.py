@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -35,6 +36,24 @@ class Settings(BaseSettings):
     max_rows: int = Field(default=512, ge=1, description="Most rows in one compiled step.")
     max_residents: int = Field(
         default=64, ge=1, description="Training jobs in one worker's device slots at a time."
+    )
+    model_shards: int = Field(
+        default=1, ge=1, description="Devices that share the frozen model's weights."
+    )
+    weights: Literal["float32", "bfloat16", "int8"] = Field(
+        default="float32",
+        description="How the frozen model is kept: bfloat16 on accelerators, int8 to halve it "
+        "once more.",
+    )
+    remat: Literal["none", "dots", "layer"] = Field(
+        default="none",
+        description="What the backward pass computes again to save memory; `ptsys plan` tells.",
+    )
+    chunk_positions: int | None = Field(
+        default=None,
+        ge=8,
+        description="Positions of prompts and inputs that a data shard holds at a time; unset "
+        "suits the devices, `ptsys plan` tells.",
     )
     lease_seconds: float = Field(
         default=15.0, gt=0, description="A worker silent for this long loses its jobs."

@@ -16,9 +16,10 @@ from ptsys.config import Settings
 from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.device import Device
 from ptsys.engine.group_device import follow
-from ptsys.engine.model import ServedModel, serve
+from ptsys.engine.model import ServedModel
+from ptsys.engine.serving import Serving
+from ptsys.engine.workbench import load_workbench
 from ptsys.errors import PtsysError
-from ptsys.models.registry import Registry
 from ptsys.sharding.following import Leader
 from ptsys.sharding.group import GROUP_ENDED, Group, group_mesh, initialize, mesh_told
 from ptsys.sharding.mesh import use_every_core
@@ -70,8 +71,10 @@ class Follower:
         """Load what the leader has loaded."""
         initialize(self._group)
         keep_compilations(self._settings.root / "compilations")
-        loaded = Registry(self._settings.root).load(str(leader.terms["model"]))
-        served = serve(loaded, group_mesh())
+        serving = Serving.of(self._settings)
+        mesh = group_mesh(serving.model_shards)
+        name = str(leader.terms["model"])
+        served = load_workbench(self._settings.root, name, mesh, serving).served
         leader.ready(told(served))
         return Device(served.frozen, int(leader.terms["capacity"]))
 
@@ -90,9 +93,14 @@ class Follower:
 
 def told(served: ServedModel) -> dict[str, object]:
     """What all processes of a group must have the same of."""
-    mesh = served.frozen.mesh
-    assert mesh is not None
-    return {"model fingerprint": served.fingerprint, "mesh": mesh_told(mesh)}
+    frozen = served.frozen
+    assert frozen.mesh is not None
+    return {
+        "model fingerprint": served.fingerprint,
+        "mesh": mesh_told(frozen.mesh),
+        "types of weights": ", ".join(sorted({str(x.dtype) for x in frozen.leaves})),
+        "execution": str(frozen.execution),
+    }
 
 
 def _end(code: int, reason: str) -> None:

@@ -13,6 +13,7 @@ from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.group_device import LeadingDevice
 from ptsys.engine.groups import Shape
+from ptsys.engine.serving import Serving
 from ptsys.engine.workbench import Workbench, keep_start, load_workbench
 from ptsys.errors import PtsysError, Unavailable
 from ptsys.jobs.cancellations import Cancellations
@@ -59,8 +60,9 @@ class ModelHost:
         self._service = service
         self._worker = worker
         self._ahead = list(ahead)
-        mesh = None if followers is None else group_mesh()
-        self.bench: Workbench = load_workbench(settings.root, model, mesh)
+        serving = Serving.of(settings)
+        mesh = None if followers is None else group_mesh(serving.model_shards)
+        self.bench: Workbench = load_workbench(settings.root, model, mesh, serving)
         options = EngineOptions(settings.max_wait_ms, settings.max_rows, settings.max_residents)
         device = None
         if followers is not None:

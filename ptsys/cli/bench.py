@@ -85,6 +85,28 @@ def search(
     search_benchmark.main(counts, dimension, metric or ["all"], as_json)
 
 
+@app.command(
+    epilog=examples("ptsys bench scaling", "ptsys bench scaling --axis rows --width 256 --json")
+)
+def scaling(
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(help="users, rows, prompt, input or layers; all by default. Repeatable."),
+    ] = None,
+    width: Annotated[int, typer.Option(min=32, help="The model's d_model.")] = 128,
+    turns: Annotated[int, typer.Option(min=1, help="Steps timed at each point.")] = 7,
+    as_json: Json = False,
+) -> None:
+    """Show how a training step's time and memory grow, and where they leave the ideal line."""
+    from ptsys.engine import scaling as benchmark
+
+    for one in axis or []:
+        if one not in benchmark.AXES:
+            raise InvalidInput(f"{one!r} is no axis; use {', '.join(benchmark.AXES)}", field="axis")
+    chosen = [name for name in benchmark.AXES if not axis or name in axis]
+    benchmark.main(chosen, width, turns, as_json)
+
+
 def _counts(text: str, field: str) -> list[int]:
     try:
         counts = [int(part) for part in text.split(",")]

@@ -18,7 +18,9 @@ from ptsys.data.generated import GeneratedTask
 from ptsys.data.span_corruption import corrupt
 from ptsys.data.vocabulary import EOS, Vocabulary
 
-SHARED = 0  # the slot of the shared prompt; task i of the bank has slot i + 1
+SHARED = (
+    0  # the slot of the shared prompt; then those of the families, then those of the bank's tasks
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +47,13 @@ class MixtureConfig:
     """Shares of the kinds of rows; what is left is span corruption. `copy_share` rows ask for a
     short piece of text again, word for word: dense supervision of copying.
 
-    `bank_share` rows carry their task's own learned prompt and no instruction;
+    `bank_share` rows carry a learned prompt and no instruction: most their task's own,
+    `family_share` of them the one that all tasks of its family share;
     `instruction_share` rows carry the instruction in text, most of them behind the shared prompt.
     """
 
     bank_share: float = 0.45
+    family_share: float = 0.2
     instruction_share: float = 0.39
     copy_share: float = 0.06
     promptless_share: float = 0.25
@@ -91,7 +95,9 @@ class Mixture:
         self._bank = bank
         self._instructed = instructed
         self._text = text
-        self._promptless = len(bank) + 1  # out of range: no prompt at all
+        self.families = tuple(sorted({task.family for task in bank}))
+        self.family = np.array([self.families.index(task.family) for task in bank], np.int32)
+        self._promptless = 1 + len(self.families) + len(bank)  # out of range: no prompt at all
 
     def batches(self, seed: int, chunk: int) -> Iterator[Batch]:
         """The batches of one chunk, in their order."""
@@ -115,7 +121,9 @@ class Mixture:
         if kind < self._config.bank_share:
             index = rng.randrange(len(self._bank))
             source, target = self._bank[index].draw(rng)
-            return self._encoded(source, target, index + 1)
+            general = rng.random() < self._config.family_share
+            slot = self.family[index] if general else len(self.families) + index
+            return self._encoded(source, target, 1 + int(slot))
         if kind < self._config.bank_share + self._config.instruction_share:
             task = rng.choice(self._instructed)
             source, target = task.draw(rng)

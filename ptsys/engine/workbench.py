@@ -7,11 +7,13 @@ import functools
 import logging
 from pathlib import Path
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
 from ptsys.engine.model import ServedModel, serve
+from ptsys.engine.serving import Serving
 from ptsys.errors import PtsysError
 from ptsys.library.starts import kept_start, write_start
 from ptsys.models.config import T5Config
@@ -20,6 +22,7 @@ from ptsys.models.parameters import flat_parameters
 from ptsys.models.registry import Registry
 from ptsys.prompts.check import MAX_LENGTH
 from ptsys.prompts.initialization import COMMON, shared_start
+from ptsys.sharding.mesh import WHOLE, placed
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +33,7 @@ class Workbench:
 
     served: ServedModel
     loaded: LoadedModel = dataclasses.field(repr=False)
+    table: jax.Array = dataclasses.field(repr=False)
 
     @property
     def config(self) -> T5Config:
@@ -39,8 +43,7 @@ class Workbench:
     @functools.cached_property
     def embeddings(self) -> NDArray[np.float32]:
         """The token table [V, D] on the host; copied when first wanted."""
-        table = flat_parameters(self.loaded.model)["token_embedder.embedding"]
-        return np.asarray(table).astype(np.float32)
+        return np.asarray(self.table).astype(np.float32)
 
     @functools.cached_property
     def common_pieces(self) -> list[int]:
@@ -57,11 +60,20 @@ class Workbench:
         )
 
 
-def load_workbench(root: Path, name: str, mesh: Mesh | None = None) -> Workbench:
-    """Load a model once for this process, onto all its devices unless `mesh` names others. Raises
-    NotFound, or InvalidInput if it is damaged."""
-    loaded = Registry(root).load(name)
-    return Workbench(serve(loaded, mesh), loaded)
+def load_workbench(
+    root: Path, name: str, mesh: Mesh | None = None, serving: Serving | None = None
+) -> Workbench:
+    """Load a model once for this process, onto all its devices unless `mesh` names others, laid
+    out as `serving` says. All processes of a mesh of several have to call it. Raises NotFound, or
+    InvalidInput if the model is damaged or `serving` does not fit the devices."""
+    serving = serving or Serving()
+    mesh = mesh or serving.mesh(jax.local_devices())
+    loaded = serving.load(Registry(root), name, mesh)
+    served = serve(loaded, mesh, serving)
+    table = flat_parameters(served.frozen.model())["token_embedder.embedding"]
+    if not table.is_fully_addressable:
+        table = jax.jit(lambda x: x, out_shardings=placed(mesh, WHOLE))(table)
+    return Workbench(served, loaded, table)
 
 
 def keep_start(root: Path, bench: Workbench) -> None:

@@ -7,7 +7,9 @@ Axis names are T5X's: vocab, embed, joined_kv, mlp, heads, relpos_buckets.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,6 +19,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from ptsys.models.config import T5Config
+from ptsys.models.packing import Packing
 
 MASKED = -1e9  # finite, so that a fully masked row stays finite; exp() of it is exactly 0
 
@@ -55,16 +58,23 @@ project.defvjp(_project_forward, _project_backward)
 
 
 class Dense(nnx.Module):
-    """A linear map without bias."""
+    """A linear map without bias. A quantized one has an integer kernel and a `scale` for every
+    output channel; see `ptsys.models.quantization`."""
+
+    scale: nnx.Param[jax.Array] | None
 
     def __init__(
         self, rngs: nnx.Rngs, d_in: int, d_out: int, axes: tuple[str, str], scale: float
     ) -> None:
         self.kernel = parameter(rngs, (d_in, d_out), axes, scale)
+        self.scale = nnx.data(None)
 
     def __call__(self, x: Float[Array, "*lead I"]) -> Float[Array, "*lead O"]:
         """Apply the map to the last axis."""
-        return project(x, self.kernel[...].astype(x.dtype))
+        y = project(x, self.kernel[...].astype(x.dtype))
+        if self.scale is None:
+            return y
+        return y * self.scale[...].astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 class RMSNorm(nnx.Module):
@@ -135,6 +145,51 @@ class RelativeBias(nnx.Module):
         return self.rel_embedding[...][:, index][None]
 
 
+@dataclasses.dataclass(frozen=True)
+class BlockBias:
+    """The bias of queries that attend `block` at a time: `of` gives it for those at some
+    positions, [q] -> [#B, #H, q, S]."""
+
+    of: Callable[[Int[Array, "q"]], Float[Array, "#B #H q S"]]
+    block: int
+
+
+Bias = Float[Array, "#B #H #Q S"] | BlockBias
+
+
+def attend(
+    query: Float[Array, "B Q H K"],
+    key: Float[Array, "B S H K"],
+    value: Float[Array, "B S H K"],
+    bias: Float[Array, "#B #H #Q S"],
+) -> Float[Array, "B Q H K"]:
+    """Softmax of scores and bias in float32, not divided by sqrt(K)."""
+    scores = jnp.einsum("bqhk,bshk->bhqs", query, key)
+    weights = jax.nn.softmax(scores.astype(jnp.float32) + bias, axis=-1).astype(query.dtype)
+    return jnp.einsum("bhqs,bshk->bqhk", weights, value)
+
+
+def attend_in_blocks(
+    query: Float[Array, "B Q H K"],
+    key: Float[Array, "B S H K"],
+    value: Float[Array, "B S H K"],
+    bias: BlockBias,
+) -> Float[Array, "B Q H K"]:
+    """`attend`, a block of queries at a time, whose scores are computed again in the backward
+    pass: memory grows with Q and S, not with their product (Rabe & Staats 2021, section 3)."""
+    count, size = query.shape[1], bias.block
+    blocks = -(-count // size)
+    padded = jnp.pad(query, ((0, 0), (0, blocks * size - count), (0, 0), (0, 0)))
+
+    @jax.checkpoint
+    def attended(start: Int[Array, ""], key: jax.Array, value: jax.Array) -> jax.Array:
+        part = jax.lax.dynamic_slice_in_dim(padded, start, size, axis=1)
+        return attend(part, key, value, bias.of(start + jnp.arange(size)))
+
+    out = jax.lax.map(lambda start: attended(start, key, value), jnp.arange(blocks) * size)
+    return jnp.moveaxis(out, 0, 1).reshape(padded.shape)[:, :count]
+
+
 class Attention(nnx.Module):
     """Multi-head attention without biases and without the 1/sqrt(d) scale."""
 
@@ -151,32 +206,38 @@ class Attention(nnx.Module):
         return x.reshape(*x.shape[:-1], self.num_heads, -1)
 
     def keys_values(
-        self, x: Float[Array, "B S D"]
+        self, x: Float[Array, "*S D"], packing: Packing | None = None
     ) -> tuple[Float[Array, "B S H K"], Float[Array, "B S H K"]]:
-        """Projected keys and values of `x`."""
-        return self.heads(self.key(x)), self.heads(self.value(x))
+        """Projected keys and values of `x`, of padded rows [B, S, D] or packed positions [N, D]."""
+        key, value = self.key(x), self.value(x)
+        if packing is not None:
+            key, value = packing.unpack(key), packing.unpack(value)
+        return self.heads(key), self.heads(value)
 
     def attend(
         self,
-        x: Float[Array, "B Q D"],
+        x: Float[Array, "*Q D"],
         key: Float[Array, "B S H K"],
         value: Float[Array, "B S H K"],
-        bias: Float[Array, "#B #H #Q S"],
-    ) -> Float[Array, "B Q D"]:
+        bias: Bias,
+        packing: Packing | None = None,
+    ) -> Float[Array, "*Q D"]:
         """Attend from `x` to given keys and values; `bias` holds positions and the mask."""
-        scores = jnp.einsum("bqhk,bshk->bhqs", self.heads(self.query(x)), key)
-        weights = jax.nn.softmax(scores.astype(jnp.float32) + bias, axis=-1).astype(x.dtype)
-        joined = jnp.einsum("bhqs,bshk->bqhk", weights, value)
-        return self.out(joined.reshape(*joined.shape[:-2], -1))
+        query = self.query(x)
+        if packing is not None:
+            query = packing.unpack(query)
+        if isinstance(bias, BlockBias):
+            joined = attend_in_blocks(self.heads(query), key, value, bias)
+        else:
+            joined = attend(self.heads(query), key, value, bias)
+        joined = joined.reshape(*joined.shape[:-2], -1)
+        return self.out(joined if packing is None else packing.pack(joined))
 
     def __call__(
-        self,
-        x: Float[Array, "B Q D"],
-        memory: Float[Array, "B S D"],
-        bias: Float[Array, "#B #H #Q S"],
-    ) -> Float[Array, "B Q D"]:
-        """Attend from `x` to `memory`."""
-        return self.attend(x, *self.keys_values(memory), bias)
+        self, x: Float[Array, "*S D"], bias: Bias, packing: Packing | None = None
+    ) -> Float[Array, "*S D"]:
+        """Attend from `x` to itself."""
+        return self.attend(x, *self.keys_values(x, packing), bias, packing)
 
 
 class FeedForward(nnx.Module):

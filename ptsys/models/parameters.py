@@ -62,6 +62,15 @@ def expected_shapes(config: T5Config) -> dict[str, Shape]:
     return {_dotted(key): tuple(leaf.get_value().shape) for key, leaf in leaves}
 
 
+def logical_axes(config: T5Config) -> dict[str, tuple[tuple[str, ...], Shape]]:
+    """The logical axis names (T5X's) and the shape of every parameter, by dotted path."""
+    _, leaves = _template(config)
+    return {
+        _dotted(key): (leaf.get_metadata()["out_sharding"], tuple(leaf.get_value().shape))
+        for key, leaf in leaves
+    }
+
+
 def parameter_count(config: T5Config) -> int:
     """How many numbers a model of this configuration holds; a tied head counts once."""
     return sum(int(np.prod(shape)) for shape in expected_shapes(config).values())

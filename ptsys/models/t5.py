@@ -5,6 +5,8 @@ Shape letters: see `ptsys.models.layers`; P prompt positions, L input positions.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -13,8 +15,11 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from ptsys.models.config import T5Config
+from ptsys.models.execution import Execution
 from ptsys.models.layers import (
     Attention,
+    Bias,
+    BlockBias,
     Dense,
     FeedForward,
     RelativeBias,
@@ -22,15 +27,17 @@ from ptsys.models.layers import (
     mask_bias,
     parameter,
 )
+from ptsys.models.packing import Packing, packing
 
 KeysValues = tuple[Float[Array, "B S H K"], Float[Array, "B S H K"]]
 
 
 class Encoded(NamedTuple):
-    """What the decoder sees of a row."""
+    """What the decoder sees of a row: padded rows [B, S, D], or packed positions [N, D]."""
 
-    memory: Float[Array, "B S D"]
+    memory: Float[Array, "*S D"]
     mask: Bool[Array, "B S"]
+    packing: Packing | None = None
 
 
 class Embedding(nnx.Module):
@@ -55,11 +62,10 @@ class EncoderLayer(nnx.Module):
         self.mlp = FeedForward(rngs, config)
 
     def __call__(
-        self, x: Float[Array, "B S D"], bias: Float[Array, "B H S S"]
-    ) -> Float[Array, "B S D"]:
+        self, x: Float[Array, "*S D"], bias: Bias, packing: Packing | None
+    ) -> Float[Array, "*S D"]:
         """Transform `x`; `bias` holds positions and the mask."""
-        normed = self.pre_attention_layer_norm(x)
-        x = x + self.attention(normed, normed, bias)
+        x = x + self.attention(self.pre_attention_layer_norm(x), bias, packing)
         return x + self.mlp(self.pre_mlp_layer_norm(x))
 
 
@@ -73,12 +79,29 @@ class Encoder(nnx.Module):
             setattr(self, f"layers_{i}", EncoderLayer(rngs, config))
         self.encoder_norm = RMSNorm(config)
 
-    def __call__(self, x: Float[Array, "B S D"], mask: Bool[Array, "B S"]) -> Float[Array, "B S D"]:
-        """Encode embedded positions where `mask` is true."""
+    def layers(self) -> list[EncoderLayer]:
+        """The layers in order."""
+        return [getattr(self, f"layers_{i}") for i in range(self.num_layers)]
+
+    def __call__(
+        self,
+        x: Float[Array, "B S D"],
+        mask: Bool[Array, "B S"],
+        execution: Execution,
+        packing: Packing | None = None,
+    ) -> Float[Array, "*S D"]:
+        """Encode embedded positions where `mask` is true; packed ones are given back packed."""
         positions = jnp.arange(x.shape[1])
-        bias = self.relpos_bias(positions, positions) + mask_bias(mask)[:, None, None, :]
-        for i in range(self.num_layers):
-            x = getattr(self, f"layers_{i}")(x, bias)
+        masked = mask_bias(mask)[:, None, None, :]
+
+        def of(queries: Int[Array, "q"]) -> Float[Array, "B H q S"]:
+            return self.relpos_bias(queries, positions) + masked
+
+        bias = _bias(of, x.shape[1], execution)
+        if packing is not None:
+            x = packing.pack(x)
+        for layer in self.layers():
+            x = execution.layer(lambda x, layer=layer: layer(x, bias, packing))(x)
         return self.encoder_norm(x)
 
 
@@ -97,7 +120,7 @@ class DecoderLayer(nnx.Module):
         self,
         x: Float[Array, "B T D"],
         cross: KeysValues,
-        cross_bias: Float[Array, "B 1 1 S"],
+        cross_bias: Bias,
     ) -> Float[Array, "B T D"]:
         """Cross-attention and feed-forward on the self-attended `x`."""
         normed = self.pre_cross_attention_layer_norm(x)
@@ -125,23 +148,33 @@ class Decoder(nnx.Module):
 
     def cross_keys_values(self, encoded: Encoded) -> list[KeysValues]:
         """Every layer's keys and values of the encoded input, computed once a request."""
-        return [x.encoder_decoder_attention.keys_values(encoded.memory) for x in self.layers()]
+        memory, _, packing = encoded
+        return [x.encoder_decoder_attention.keys_values(memory, packing) for x in self.layers()]
 
     def __call__(
-        self,
-        x: Float[Array, "B T D"],
-        cross: list[KeysValues],
-        mask: Bool[Array, "B S"],
+        self, x: Float[Array, "B T D"], encoded: Encoded, execution: Execution
     ) -> Float[Array, "B T D"]:
         """Decode all positions at once, teacher-forced."""
-        positions = jnp.arange(x.shape[1])
-        causal = mask_bias(positions[None, :] <= positions[:, None])[None, None]
-        bias = self.relpos_bias(positions, positions) + causal
-        cross_bias = mask_bias(mask)[:, None, None, :]
-        for layer, keys_values in zip(self.layers(), cross, strict=True):
-            normed = layer.pre_self_attention_layer_norm(x)
-            x = x + layer.self_attention(normed, normed, bias)
-            x = layer.after_self_attention(x, keys_values, cross_bias)
+        count = x.shape[1]
+        positions = jnp.arange(count)
+        masked = mask_bias(encoded.mask)[:, None, None, :]
+
+        def own(queries: Int[Array, "q"]) -> Float[Array, "1 H q T"]:
+            causal = mask_bias(positions[None, :] <= queries[:, None])[None, None]
+            return self.relpos_bias(queries, positions) + causal
+
+        bias = _bias(own, count, execution)
+        cross_bias = _bias(lambda queries: masked, count, execution)
+
+        def decoded(
+            layer: DecoderLayer, x: Float[Array, "B T D"], memory: Float[Array, "*S D"]
+        ) -> Float[Array, "B T D"]:
+            x = x + layer.self_attention(layer.pre_self_attention_layer_norm(x), bias)
+            keys_values = layer.encoder_decoder_attention.keys_values(memory, encoded.packing)
+            return layer.after_self_attention(x, keys_values, cross_bias)
+
+        for layer in self.layers():
+            x = execution.layer(functools.partial(decoded, layer))(x, encoded.memory)
         return self.decoder_norm(x)
 
     def step(
@@ -169,11 +202,21 @@ class Decoder(nnx.Module):
         return self.decoder_norm(x), grown
 
 
+def _bias(
+    of: Callable[[Int[Array, "q"]], Float[Array, "#B #H q S"]], queries: int, execution: Execution
+) -> Bias:
+    """The bias of all queries, whole where they attend at once."""
+    if queries > execution.attention_block:
+        return BlockBias(of, execution.attention_block)
+    return of(jnp.arange(queries))
+
+
 class T5(nnx.Module):
     """The frozen encoder-decoder. Token 0 is padding and the decoder's start, 1 ends a row."""
 
     def __init__(self, config: T5Config, rngs: nnx.Rngs) -> None:
         self.config = config
+        self.execution = Execution()
         self.token_embedder = Embedding(rngs, config)
         self.encoder = Encoder(rngs, config)
         self.decoder = Decoder(rngs, config)
@@ -183,8 +226,12 @@ class T5(nnx.Module):
         inputs: Int[Array, "B L"],
         prompt: Float[Array, "B P D"] | None = None,
         prompt_mask: Bool[Array, "B P"] | None = None,
+        capacity: int | None = None,
     ) -> Encoded:
-        """Encode prompt and input; padding of the prompt lies on its left, of the input right."""
+        """Encode prompt and input; padding of the prompt lies on its left, of the input right.
+
+        With a `capacity`, which must hold all real positions of the rows together, they are packed.
+        """
         x = self.token_embedder(inputs)
         mask = inputs > 0
         if prompt is not None:
@@ -192,14 +239,17 @@ class T5(nnx.Module):
             if prompt_mask is None:
                 prompt_mask = jnp.ones(prompt.shape[:2], bool)
             mask = jnp.concatenate([prompt_mask, mask], axis=1)
-        return Encoded(self.encoder(x, mask), mask)
+        packed = None if capacity is None else packing(mask, capacity)
+        return Encoded(self.encoder(x, mask, self.execution, packed), mask, packed)
 
     def decode(self, encoded: Encoded, targets: Int[Array, "B T"]) -> Float[Array, "B T V"]:
         """Teacher-forced float32 logits of every target position."""
+        return self.logits(self.decoded(encoded, targets))
+
+    def decoded(self, encoded: Encoded, targets: Int[Array, "B T"]) -> Float[Array, "B T D"]:
+        """What `logits` makes the teacher-forced logits of."""
         shifted = jnp.pad(targets, ((0, 0), (1, 0)))[:, :-1]
-        x = self.token_embedder(shifted)
-        cross = self.decoder.cross_keys_values(encoded)
-        return self.logits(self.decoder(x, cross, encoded.mask))
+        return self.decoder(self.token_embedder(shifted), encoded, self.execution)
 
     def logits(self, x: Float[Array, "*lead D"]) -> Float[Array, "*lead V"]:
         """Vocabulary scores in float32; a tied head is scaled by d_model ** -0.5 (T5 1.0)."""

@@ -24,6 +24,7 @@ from ptsys.passes.decoding import (
     advance,
     empty_cache,
 )
+from ptsys.sharding.mesh import agreed_any
 
 
 class _Hypotheses(NamedTuple):
@@ -80,7 +81,7 @@ def decode_with_beams(
         return _select(now, found, choices, beams)
 
     def unfinished(now: _Progress) -> Bool[Array, ""]:
-        return (now.position < max_tokens) & jnp.any(~now.done)
+        return (now.position < max_tokens) & agreed_any(~now.done)
 
     rows = real.shape[0]
     first = jnp.where(jnp.arange(beams) == 0, 0.0, -jnp.inf).astype(jnp.float32)

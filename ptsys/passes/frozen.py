@@ -10,9 +10,10 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from ptsys.models.config import T5Config
+from ptsys.models.execution import Execution
+from ptsys.models.placement import place
 from ptsys.models.t5 import T5
-from ptsys.sharding.group import spread
-from ptsys.sharding.mesh import WHOLE, placed
+from ptsys.sharding.rules import LogicalRules
 
 
 class Structure:
@@ -20,9 +21,15 @@ class Structure:
     spares the comparison of the whole module tree on every call."""
 
     def __init__(
-        self, config: T5Config, graphdef: Any, treedef: Any, mesh: Mesh | None = None
+        self,
+        config: T5Config,
+        graphdef: Any,
+        treedef: Any,
+        mesh: Mesh | None = None,
+        execution: Execution | None = None,
     ) -> None:
         self.config = config
+        self.execution = execution or Execution()
         self.graphdef = graphdef
         self.treedef = treedef
         self.mesh = mesh
@@ -50,17 +57,31 @@ class Frozen:
         """The devices it lies on; None is one device, wherever JAX puts it."""
         return self.structure.mesh
 
+    @property
+    def execution(self) -> Execution:
+        """What its passes hold and what they compute again."""
+        return self.structure.execution
+
     def model(self) -> T5:
         """The callable model; free inside a traced function."""
         state = jax.tree.unflatten(self.structure.treedef, self.leaves)
         model: T5 = nnx.merge(self.structure.graphdef, state)
+        model.execution = self.execution
         return model
 
 
-def freeze(model: T5, mesh: Mesh | None = None) -> Frozen:
-    """Split a model into weights and structure; the weights go to every shard of `mesh`."""
+def freeze(
+    model: T5,
+    mesh: Mesh | None = None,
+    *,
+    rules: LogicalRules | None = None,
+    execution: Execution | None = None,
+) -> Frozen:
+    """Split a model into weights and structure; the weights go to every data shard of `mesh`,
+    spread there by `rules`. Weights that lie so already stay where they are."""
     graphdef, state = nnx.split(model)
-    leaves, treedef = jax.tree.flatten(state)
     if mesh is not None:
-        leaves = spread(leaves, placed(mesh, WHOLE))
-    return Frozen(tuple(leaves), Structure(model.config, graphdef, treedef, mesh))
+        state = place(state, model.config, mesh, rules)
+    leaves, treedef = jax.tree.flatten(state)
+    structure = Structure(model.config, graphdef, treedef, mesh, execution or model.execution)
+    return Frozen(tuple(leaves), structure)

@@ -1,7 +1,8 @@
 """The gradient pass: the gradient of every user's prompt, and of nothing else.
 
-Rows run through the model a chunk at a time, and only chunks that hold rows: what a batch costs
-is its rows, not the size it was compiled for, and a chunk's activations are all that is held.
+Rows run through the model a chunk at a time, as many as fit, and only chunks that hold rows: what
+a batch costs is its rows' positions, not the size it was compiled for, and a chunk's activations
+are all that is held.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ptsys.models.execution import Execution
 from ptsys.models.t5 import T5
 from ptsys.passes.batch import Prompts, Rows, prompt_mask, real_rows, take_slots
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.loss import row_losses
-from ptsys.sharding.mesh import ROWS, WHOLE, each_shard
+from ptsys.sharding.mesh import ROWS, WHOLE, agreed_any, each_shard
 
-CHUNK_POSITIONS = 512  # activations of as many positions stay in a core's cache (d_model 128)
-LEAST_CHUNK, MOST_CHUNK = 8, 64
+LEAST_ROWS = 8  # a chunk
+LEAST_POSITIONS = 8  # that a row counts as at least
+PACKED = 0.625  # of a chunk's padded positions are held
 
 
 class Gradients(NamedTuple):
@@ -65,12 +68,15 @@ def slot_gradients(
     mask = prompt_mask(prompts.length, width)
     values = jnp.where(mask[:, :, None], prompts.values, 0)
     total = _tokens(rows, slots)
+    size = chunk_size(width + rows.inputs.shape[1], rows.slot.shape[0], frozen.execution)
 
     def chunk(part: Rows) -> _Chunk:
         weight = 1 / jnp.maximum(take_slots(total, part.slot, 1), 1)
-        return _chunk(model, Prompts(values, prompts.length), part, weight, z_loss)
+        own = Prompts(values, prompts.length)
+        return _chunk(model, own, part, weight, z_loss, size.positions)
 
-    found = _every_chunk(chunk, rows, values)
+    positions = take_slots(prompts.length, rows.slot, 0) + jnp.sum(rows.inputs > 0, axis=1)
+    found = _every_chunk(chunk, size, rows, positions, values)
     losses = _add(jnp.zeros((slots,), found.loss.dtype), rows.slot, found.loss)
     return Gradients(
         loss=losses / jnp.maximum(total, 1),
@@ -81,10 +87,23 @@ def slot_gradients(
     )
 
 
-def chunk_rows(positions: int) -> int:
-    """Rows a chunk, a power of two, for rows of so many positions (prompt and input)."""
-    fitting = max(CHUNK_POSITIONS // positions, 1)
-    return min(max(1 << (fitting.bit_length() - 1), LEAST_CHUNK), MOST_CHUNK)
+class ChunkSize(NamedTuple):
+    """The most rows of a chunk, and the most positions they may have together."""
+
+    rows: int
+    positions: int
+
+
+def chunk_size(positions: int, rows: int, execution: Execution) -> ChunkSize:
+    """The size of chunks of rows padded to so many positions (prompt and input).
+
+    Rows are a power of two, as many as `execution.chunk_positions` hold but `LEAST_ROWS` at
+    least. Packed, a chunk holds `PACKED` of their positions, so that rows which fill theirs come
+    in smaller chunks and shorter ones together.
+    """
+    fitting = max(execution.chunk_positions // max(positions, LEAST_POSITIONS), 1)
+    most = min(max(1 << (fitting.bit_length() - 1), LEAST_ROWS), rows)
+    return ChunkSize(most, max(round(PACKED * most), 1) * positions)
 
 
 def _chunk(
@@ -93,6 +112,7 @@ def _chunk(
     rows: Rows,
     weight: Float[Array, "b"],
     z_loss: Float[Array, "U"] | None,
+    capacity: int,
 ) -> _Chunk:
     """Gradient of the rows' weighted losses for each row's own copy of its prompt."""
     own = take_slots(prompts.values, rows.slot, 0)
@@ -102,7 +122,7 @@ def _chunk(
     each = rows._replace(slot=number)
 
     def total(values: Float[Array, "b P D"]) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        losses = row_losses(model, Prompts(values, own_length), each, own_z_loss)
+        losses = row_losses(model, Prompts(values, own_length), each, own_z_loss, capacity)
         return jnp.sum(losses.loss * weight), (losses.loss, losses.predicted)
 
     values, (loss, predicted) = jax.grad(total, has_aux=True)(own)
@@ -110,37 +130,53 @@ def _chunk(
 
 
 def _every_chunk(
-    chunk: Callable[[Rows], _Chunk], rows: Rows, values: Float[Array, "U P D"]
+    chunk: Callable[[Rows], _Chunk],
+    size: ChunkSize,
+    rows: Rows,
+    positions: Int[Array, "B"],
+    values: Float[Array, "U P D"],
 ) -> _Filled:
-    """All rows, a chunk at a time. Chunks after the last real row are skipped, so padding belongs
-    at the end."""
+    """All rows, in their order, a chunk at a time: as many as `size` holds. Padding belongs at
+    the end; no chunk begins there."""
     count, slots = rows.slot.shape[0], values.shape[0]
-    size = min(count, chunk_rows(values.shape[1] + rows.inputs.shape[1]))
-    spare = -count % size
-    if spare:
-        rows = Rows(*(jnp.pad(x, [(0, spare)] + [(0, 0)] * (x.ndim - 1)) for x in rows))
-        rows = rows._replace(slot=rows.slot.at[count:].set(slots))
-    used = jnp.max(jnp.where(real_rows(rows.slot, slots), jnp.arange(count + spare) + 1, 0))
+    used = jnp.max(jnp.where(real_rows(rows.slot, slots), jnp.arange(count) + 1, 0))
+    room = [(0, size.rows)]  # a chunk that begins at the last row
+    rows = Rows(*(jnp.pad(x, room + [(0, 0)] * (x.ndim - 1)) for x in rows))
+    rows = rows._replace(slot=rows.slot.at[count:].set(slots))
+    positions = jnp.pad(positions, room)
 
-    def step(i: Int[Array, ""], done: _Filled) -> _Filled:
-        part = Rows(*(jax.lax.dynamic_slice_in_dim(x, i * size, size) for x in rows))
-        found = chunk(part)
+    def unfinished(now: tuple[Int[Array, ""], _Filled]) -> jax.Array:
+        return agreed_any(now[0][None] < used)
 
-        def put(all_rows: jax.Array, own: jax.Array) -> jax.Array:
-            return jax.lax.dynamic_update_slice_in_dim(all_rows, own, i * size, 0)
+    def step(now: tuple[Int[Array, ""], _Filled]) -> tuple[Int[Array, ""], _Filled]:
+        start, done = now[0], now[1]
+        start = jnp.minimum(start, count)
+        fits = jnp.cumsum(jax.lax.dynamic_slice_in_dim(positions, start, size.rows))
+        taken = fits <= size.positions
+        part = Rows(*(jax.lax.dynamic_slice_in_dim(x, start, size.rows) for x in rows))
+        found = chunk(
+            Rows(
+                jnp.where(taken[:, None], part.inputs, 0),
+                jnp.where(taken[:, None], part.targets, 0),
+                jnp.where(taken, part.slot, slots),
+            )
+        )
 
-        return _Filled(
+        def put(all_rows: jax.Array, own: jax.Array) -> jax.Array:  # later chunks write over it
+            return jax.lax.dynamic_update_slice_in_dim(all_rows, own, start, 0)
+
+        return start + jnp.sum(taken, dtype=jnp.int32), _Filled(
             put(done.loss, found.loss),
             put(done.predicted, found.predicted),
-            _add(done.sums, part.slot, found.values),
+            _add(done.sums, jnp.where(taken, part.slot, slots), found.values),
         )
 
     empty = _Filled(
-        jnp.zeros((count + spare,), values.dtype),
+        jnp.zeros(rows.slot.shape, values.dtype),
         jnp.zeros(rows.targets.shape, jnp.int32),
         jnp.zeros_like(values),
     )
-    filled: _Filled = jax.lax.fori_loop(0, (used + size - 1) // size, step, empty)
+    _, filled = jax.lax.while_loop(unfinished, step, (jnp.zeros((), jnp.int32), empty))
     return filled._replace(loss=filled.loss[:count], predicted=filled.predicted[:count])
 
 

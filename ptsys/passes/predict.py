@@ -15,7 +15,7 @@ from ptsys.passes.decoding import Choices, Generated, Method, encode, nothing
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.loss import row_losses
 from ptsys.passes.sequential import decode_sequentially
-from ptsys.sharding.mesh import ROWS, WHOLE, each_shard
+from ptsys.sharding.mesh import ROWS, WHOLE, agreed_any, each_shard
 
 
 class Scores(NamedTuple):
@@ -54,7 +54,7 @@ def generate(
             return _answer(frozen, prompts, inputs, slot, real, choices, method, max_tokens, beams)
 
         found: Generated = jax.lax.cond(
-            jnp.any(real), some, lambda: nothing(slot.shape[0], max_tokens)
+            agreed_any(real), some, lambda: nothing(slot.shape[0], max_tokens)
         )
         return found._replace(steps=found.steps[None])
 

@@ -1,7 +1,8 @@
 """The pretraining step: model weights, one shared prompt and a bank of task prompts together.
 
-Every bank prompt is the shared prompt plus a learned change, so the frozen model learns to be
-steered by changes of its shared initialization, which is where users' prompts start.
+Every bank prompt is the shared prompt plus a change learned by all tasks of its family plus a
+change of its own, so the frozen model learns to be steered by changes of its shared
+initialization, which is where users' prompts start, and related tasks to be steered alike.
 """
 
 from __future__ import annotations
@@ -42,7 +43,13 @@ class Trained(NamedTuple):
 
     leaves: tuple[jax.Array, ...]
     shared: Float[Array, "P D"]
+    families: Float[Array, "F P D"]
     changes: Float[Array, "N P D"]
+
+    def bank(self, family: Int[Array, " N"]) -> Float[Array, "S P D"]:
+        """The prompt of every slot: the shared one, one for each family, one for each task."""
+        families = self.shared + self.families
+        return jnp.concatenate([self.shared[None], families, families[family] + self.changes])
 
 
 class PretrainState(NamedTuple):
@@ -83,7 +90,7 @@ def optimizer(
         "table": optax.adam(schedule(config.table_learning_rate), b2=0.98),
         "prompt": optax.adam(schedule(config.prompt_learning_rate), b2=0.98),
     }
-    labels = Trained(kinds, "prompt", "prompt")  # type: ignore[arg-type]
+    labels = Trained(kinds, "prompt", "prompt", "prompt")  # type: ignore[arg-type]
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.multi_transform(transforms, labels),
@@ -91,14 +98,24 @@ def optimizer(
 
 
 def initial_state(
-    model: T5, tasks: int, length: int, transform: optax.GradientTransformation, seed: int
+    model: T5,
+    families: int,
+    tasks: int,
+    length: int,
+    transform: optax.GradientTransformation,
+    seed: int,
 ) -> PretrainState:
     """State of step 0; the shared prompt starts as random embeddings, the changes at zero."""
     prepare_copying(model)
     frozen = freeze(model)
     width = model.config.d_model
     shared = 0.5 * jax.random.normal(jax.random.key(seed), (length, width))
-    trained = Trained(frozen.leaves, shared, jnp.zeros((tasks, length, width)))
+    trained = Trained(
+        frozen.leaves,
+        shared,
+        jnp.zeros((families, length, width)),
+        jnp.zeros((tasks, length, width)),
+    )
     return PretrainState(trained, transform.init(trained), jnp.zeros((), jnp.int32))
 
 
@@ -131,19 +148,28 @@ def untie(model: T5) -> T5:
 
 
 @functools.partial(
-    jax.jit, static_argnames=("structure", "transform", "length"), donate_argnames="state"
+    jax.jit,
+    static_argnames=("structure", "transform", "length", "noise"),
+    donate_argnames="state",
 )
 def pretrain_step(
     structure: Structure,
     transform: optax.GradientTransformation,
     length: int,
+    noise: float,
     state: PretrainState,
+    family: Int[Array, " N"],
     rows: Rows,
 ) -> tuple[PretrainState, PretrainMetrics]:
-    """One update on one batch, seeing the last `length` positions of every prompt."""
+    """One update on one batch, seeing the last `length` positions of every prompt.
+
+    `family` numbers each task's family. `noise` is the standard deviation of what is added to every
+    number of a prompt, so that prompts near one another steer alike.
+    """
 
     def loss(trained: Trained) -> tuple[jax.Array, PretrainMetrics]:
-        bank = jnp.concatenate([trained.shared[None], trained.shared[None] + trained.changes])
+        bank = trained.bank(family)
+        bank += noise * jax.random.normal(jax.random.key(state.step), bank.shape)
         prompts = Prompts(bank[:, -length:], jnp.full((bank.shape[0],), length))
         losses = row_losses(Frozen(trained.leaves, structure).model(), prompts, rows)
         kind = jnp.where(rows.slot == 0, 0, jnp.where(rows.slot < bank.shape[0], 1, 2))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ptsys.passes.decoding import Choices
+from ptsys.sharding.mesh import agreed_any
 
 COLDEST = 1e-6  # temperatures below act as this one, so that the division stays finite
 
@@ -50,7 +51,7 @@ def sample(
     Gumbel-max trick. The vocabulary is sorted only if some row asks for a nucleus."""
     logits = tempered(log_probability, choices.temperature)
     kept = jax.lax.cond(
-        jnp.any(choices.top_p < 1),
+        agreed_any(choices.top_p < 1),
         nucleus,
         lambda logits, top_p: jnp.ones(logits.shape, bool),
         logits,

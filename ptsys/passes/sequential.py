@@ -20,6 +20,7 @@ from ptsys.passes.decoding import (
     empty_cache,
 )
 from ptsys.passes.sampling import likeliest, sample
+from ptsys.sharding.mesh import agreed_any
 
 
 class _Progress(NamedTuple):
@@ -66,7 +67,7 @@ def decode_sequentially(
         )
 
     def unfinished(now: _Progress) -> Bool[Array, ""]:
-        return (now.position < max_tokens) & jnp.any(~now.done)
+        return (now.position < max_tokens) & agreed_any(~now.done)
 
     rows = real.shape[0]
     start = _Progress(

@@ -23,6 +23,7 @@ from rich.console import Console
 from ptsys.config import Settings
 from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
+from ptsys.engine.serving import Serving
 from ptsys.engine.workbench import keep_start, load_workbench
 from ptsys.errors import Conflict, InvalidInput, PtsysError
 from ptsys.library.library import Library
@@ -128,7 +129,9 @@ class _Build:
         self.output = Path(config.output or settings.root / "runs" / "build_library").expanduser()
         self.tasks = find_tasks(Path(config.tasks).expanduser(), config.include, config.exclude)
         use_every_core()
-        self.bench = load_workbench(settings.root, self.config.model or "")
+        self.bench = load_workbench(
+            settings.root, self.config.model or "", serving=Serving.of(settings)
+        )
 
     def run(self) -> dict[str, Any]:
         """The whole run."""

@@ -28,6 +28,7 @@ from ptsys.data.vocabulary_training import train_vocabulary
 from ptsys.errors import InvalidInput
 from ptsys.models.builtin_format import write_builtin
 from ptsys.models.config import T5Config
+from ptsys.models.execution import Execution
 from ptsys.models.t5 import create
 from ptsys.passes.batch import Rows
 from ptsys.passes.frozen import Frozen, Structure, freeze
@@ -59,6 +60,7 @@ class PretrainRun:
     bank_tasks: int = 400
     instructed_tasks: int = 3000
     prompt_length: int = 16
+    prompt_noise: float = 0.0
     short_prompt_length: int = 8
     short_prompt_share: float = 0.7
     log_every: int = 50
@@ -81,11 +83,15 @@ class Pretraining:
         self.bank = sample_tasks(config.seed, config.bank_tasks)
         self.instructed = sample_tasks(config.seed + 1, config.instructed_tasks)
         self.vocabulary = self._vocabulary()
+        self.mixture = Mixture(
+            config.mixture, self.vocabulary, self.bank, self.instructed, self._tokens()
+        )
         # The head is the token table while training, so that what is learned of a word as input
         # serves it as an answer too; the exported model has a head of its own (T5 1.1).
         tied = dataclasses.replace(config.model, tie_embeddings=True)
         self.model = create(tied, config.seed)
-        self.structure: Structure = freeze(self.model).structure
+        whole = Execution(vocabulary_block=None)  # the head learns too
+        self.structure: Structure = freeze(self.model, execution=whole).structure
         self.transform: optax.GradientTransformation = optimizer(
             config.optimizer, config.steps, self.structure
         )
@@ -106,7 +112,12 @@ class Pretraining:
         """Train to the last step, checkpointing on the way, and export the model."""
         config = self.config
         state = initial_state(
-            self.model, len(self.bank), config.prompt_length, self.transform, config.seed
+            self.model,
+            len(self.mixture.families),
+            len(self.bank),
+            config.prompt_length,
+            self.transform,
+            config.seed,
         )
         position = (0, 0)
         with Checkpoints(self.output / "checkpoints") as checkpoints, Progress() as progress:
@@ -116,10 +127,19 @@ class Pretraining:
             task = progress.add_task("pretraining", total=config.steps, completed=int(state.step))
             log = Log(self.output / "metrics.jsonl", progress)
             step = int(state.step)
+            family = jnp.asarray(self.mixture.family)
             for chunk, batch, rows, length in self._batches(position):
                 if step >= config.steps:
                     break
-                state, metrics = pretrain_step(self.structure, self.transform, length, state, rows)
+                state, metrics = pretrain_step(
+                    self.structure,
+                    self.transform,
+                    length,
+                    config.prompt_noise,
+                    state,
+                    family,
+                    rows,
+                )
                 step += 1
                 log.add(metrics)
                 progress.update(task, completed=step)
@@ -133,13 +153,10 @@ class Pretraining:
 
     def _batches(self, position: tuple[int, int]) -> Iterator[tuple[int, int, Rows, int]]:
         config = self.config
-        mixture = Mixture(
-            config.mixture, self.vocabulary, self.bank, self.instructed, self._tokens()
-        )
         chunk, skip = position
         while True:
             lengths = np.random.default_rng([config.seed, chunk])
-            for number, batch in enumerate(mixture.batches(config.seed, chunk)):
+            for number, batch in enumerate(self.mixture.batches(config.seed, chunk)):
                 short = lengths.random() < config.short_prompt_share
                 if number >= skip:
                     rows = Rows(

@@ -131,14 +131,14 @@ def initialize(group: Group) -> None:
     )
 
 
-def group_mesh() -> Mesh:
-    """All devices of all processes along `data`, those of one process side by side."""
+def group_mesh(model: int = 1) -> Mesh:
+    """All devices of all processes, those of one process side by side, `model` of them to a data
+    shard."""
     import jax
-    from jax.sharding import Mesh
 
-    from ptsys.sharding.mesh import DATA
+    from ptsys.sharding.mesh import make_mesh
 
-    return Mesh(np.array(jax.devices()), (DATA,))
+    return make_mesh(jax.devices(), model=model)
 
 
 def mesh_told(mesh: Mesh) -> dict[str, Any]:
@@ -154,13 +154,16 @@ def mesh_told(mesh: Mesh) -> dict[str, Any]:
 
 def spread(tree: Any, sharding: Any) -> Any:
     """Host arrays put where `sharding` says: whole on this process's devices, or of a mesh of
-    several processes those parts that lie here. None leaves it to JAX."""
+    several processes those parts that lie here. What lies so already stays. None leaves it to
+    JAX."""
     import jax
 
     if sharding is None or sharding.is_fully_addressable:
         return jax.device_put(tree, sharding)
 
     def make(x: Any) -> Any:
+        if isinstance(x, jax.Array) and x.sharding.is_equivalent_to(sharding, x.ndim):
+            return x
         host = np.asarray(x)
         return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 

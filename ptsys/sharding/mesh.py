@@ -1,22 +1,30 @@
-"""The mesh of one process's devices, and programs that run once on each of its shards.
+"""The mesh of devices, and programs that run once on each of its data shards.
 
 Rows of interactive requests and slots of residents spread over the mesh's `data` axis; the frozen
-model lies whole on every shard of it. The shards never wait for one another: no program of ours
-sums or gathers over `data`. (On a CPU such programs can also stop for good, when several of them
-share a pool of as many threads as there are shards.)
+model lies on every data shard, spread there over the `model` axis as `ptsys.sharding.rules` says.
+Programs are written for one data shard; what happens within it, over `model`, is the
+partitioner's work. The data shards never wait for one another: no program of ours sums or gathers
+over `data`, but for the lengths of loops where there is a `model` axis (`agreed`). (On a CPU such
+programs can also stop for good, when several of them share a pool of as many threads as there are
+shards.)
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Int
+
+from ptsys.errors import InvalidInput
 
 DATA = "data"
+MODEL = "model"
 ROWS = PartitionSpec(DATA)  # the leading axis lies spread over the data shards
 WHOLE = PartitionSpec()  # every shard has all of it
 
@@ -35,15 +43,35 @@ def use_every_core() -> None:
         return
 
 
-def local_mesh(shards: int | None = None) -> Mesh:
-    """All devices of this process, or the first `shards` of them, along `data`."""
-    devices = jax.local_devices()[:shards]
-    return Mesh(np.array(devices), (DATA,))
+def make_mesh(devices: Sequence[jax.Device], *, data: int | None = None, model: int = 1) -> Mesh:
+    """A (data, model) mesh; `data` is what `model` leaves of the devices unless it is given.
+    Neighbours along `model` are neighbours in `devices`. Raises InvalidInput where the numbers do
+    not fit the devices."""
+    data = data if data is not None else len(devices) // max(model, 1)
+    if model < 1 or data < 1 or data * model != len(devices):
+        raise InvalidInput(
+            f"a mesh of data={data} and model={model} needs {max(data, 1) * max(model, 1)} "
+            f"devices, there are {len(devices)}",
+            field="mesh",
+        )
+    return Mesh(np.array(devices).reshape(data, model), (DATA, MODEL))
+
+
+def local_mesh(shards: int | None = None, model: int = 1) -> Mesh:
+    """All devices of this process, or enough of them for `shards` data shards of `model`
+    devices each."""
+    devices = jax.local_devices()[: None if shards is None else shards * model]
+    return make_mesh(devices, model=model)
 
 
 def shards_of(mesh: Mesh | None) -> int:
     """How many data shards; without a mesh there is one."""
     return 1 if mesh is None else int(mesh.shape[DATA])
+
+
+def model_shards_of(mesh: Mesh | None) -> int:
+    """Over how many devices a data shard's model is spread; without a mesh over one."""
+    return 1 if mesh is None else int(mesh.shape.get(MODEL, 1))
 
 
 def placed(mesh: Mesh | None, spec: PartitionSpec) -> NamedSharding | None:
@@ -65,3 +93,19 @@ def each_shard(mesh: Mesh | None, function: Function, inputs: Any, outputs: Any)
         check_vma=False,
     )
     return spread  # type: ignore[no-any-return]
+
+
+def agreed(steps: Int[Array, ""]) -> Int[Array, ""]:
+    """The most steps that any data shard needs, for loops that hold collectives over `model`:
+    every device then runs the loop as often, as partitioned programs must. Without a `model` axis,
+    or outside of `each_shard`, every shard keeps its own number."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if DATA not in mesh.manual_axes or mesh.shape.get(MODEL, 1) == 1:
+        return steps
+    most: jax.Array = jax.lax.pmax(steps, DATA)
+    return most
+
+
+def agreed_any(flags: Bool[Array, "B"]) -> Bool[Array, ""]:
+    """Whether a flag of this data shard is true, or of any shard where `agreed` says so."""
+    return agreed(jnp.any(flags).astype(jnp.int32)) > 0

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from ptsys.models.config import T5Config
+from ptsys.models.execution import Execution
 from ptsys.models.t5 import T5, create
 from ptsys.passes.batch import Prompts, Rows
 from ptsys.passes.decoding import choices
 from ptsys.passes.frozen import freeze
-from ptsys.passes.gradients import chunk_rows, gradients
+from ptsys.passes.gradients import chunk_size, gradients
 from ptsys.passes.optimizers import hyperparameters, initial_state
 from ptsys.passes.predict import generate, score
 from ptsys.passes.train import train_step
@@ -51,7 +52,7 @@ def batch(seed: int = 0) -> tuple[Prompts, Rows]:
 
 
 def test_the_rows_of_these_tests_are_several_chunks() -> None:
-    assert chunk_rows(WIDTH + INPUTS) * 2 < ROWS_
+    assert chunk_size(WIDTH + INPUTS, ROWS_, Execution()).rows * 2 < ROWS_
 
 
 def local(rows: Rows, shards: int) -> Rows:
@@ -105,10 +106,9 @@ def test_every_shard_trains_its_own_slots(model: T5, shards: int) -> None:
     assert np.abs(np.asarray(alone.prompt - prompts.values)).max() > 1e-3
 
 
-def test_chunks_change_nothing(model: T5, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_change_nothing(model: T5) -> None:
     prompts, rows = batch()
     chunked = gradients(freeze(model), prompts, rows)
-    monkeypatch.setattr("ptsys.passes.gradients.CHUNK_POSITIONS", 10**9)
-    whole = gradients(freeze(model), prompts, rows)
+    whole = gradients(freeze(model, execution=Execution(chunk_positions=10**9)), prompts, rows)
     for name, one, many in zip(whole._fields, whole, chunked, strict=True):
         np.testing.assert_allclose(one, many, rtol=1e-5, atol=1e-6, err_msg=name)

@@ -1,0 +1,237 @@
+"""The gradient of a soft prompt: PEFT's prompt tuning on torch (CPU) and ptsys, side by side.
+
+Both run the same random T5 1.1 weights on the same rows with the same prompt, in turn in one
+process, each on all cores; the table has medians, and the ratio is PEFT's time over ours. The
+losses and gradients of both are compared first: a benchmark of two things that differ says nothing.
+
+    pip install 'ptsys[interop]'
+    python benchmarks/vs_peft.py                      # all cases
+    python benchmarks/vs_peft.py --tasks FOLDER       # ragged lengths of a real task too
+    python benchmarks/vs_peft.py --layers 2 --turns 3 # a quick look
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import peft
+import torch
+import transformers
+
+from ptsys.data.examples import read_examples
+from ptsys.data.vocabulary import load_vocabulary
+from ptsys.engine.buckets import INPUT_LENGTHS, PROMPT_LENGTHS, ROWS, SLOTS, TARGET_LENGTHS, fit
+from ptsys.models.hugging_face import import_hugging_face
+from ptsys.models.registry import load_builtin
+from ptsys.passes.batch import Prompts, Rows
+from ptsys.passes.frozen import freeze
+from ptsys.passes.gradients import gradients
+from ptsys.prompts.peft_format import encode
+from ptsys.sharding.mesh import local_mesh, shards_of, use_every_core
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Rows of token ids without padding, for `users` who bring as many each."""
+
+    name: str
+    inputs: list[list[int]]
+    targets: list[list[int]]
+    prompt: int
+    users: int = 1
+
+
+def rows(count: int, length: int, target: int, seed: int) -> tuple[list, list]:
+    random = np.random.default_rng(seed)
+    inputs = [[*random.integers(2, 32000, length - 1), 1] for _ in range(count)]
+    return inputs, [[*random.integers(2, 32000, target - 1), 1] for _ in range(count)]
+
+
+def cases(tasks: Path | None) -> list[Case]:
+    found = []
+    for length, prompt, target in ((16, 20, 4), (64, 100, 8)):
+        for batch in (1, 8, 32):
+            name = f"{length} + {prompt}, batch {batch}"
+            found.append(Case(name, *rows(batch, length, target, batch), prompt))
+        name = f"{length} + {prompt}, 32 users x 1"
+        found.append(Case(name, *rows(32, length, target, 99), prompt, users=32))
+    if tasks is not None:
+        for task in ("fv_ag_news", "movie_review"):
+            for prompt in (20, 100):
+                found.append(Case(f"{task} + {prompt}, batch 32", *real(tasks / task), prompt))
+    return found
+
+
+def real(folder: Path) -> tuple[list, list]:
+    """32 rows of a task, drawn; lengths as the built-in vocabulary cuts them."""
+    model = load_builtin("tiny")
+    vocabulary = load_vocabulary(
+        model.config.tokenizer, model.vocabulary_path, model.config.vocab_size, model.sentinels
+    )
+    examples = read_examples(folder / "train.jsonl")
+    chosen = np.random.default_rng(0).choice(len(examples), 32, replace=False)
+    inputs = [[*vocabulary.encode(examples[i].input), 1] for i in chosen]
+    return inputs, [[*vocabulary.encode(examples[i].target or ""), 1] for i in chosen]
+
+
+class Theirs:
+    """PEFT: one prompt at a time, rows padded to the longest of the batch."""
+
+    def __init__(self, folder: Path, prompt: np.ndarray) -> None:
+        base = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder)
+        with tempfile.TemporaryDirectory() as saved:
+            for path, data in encode(prompt).items():
+                (Path(saved) / path).write_bytes(data)
+            self.model = peft.PeftModel.from_pretrained(base, saved, is_trainable=True)
+        self.model.train(False)
+
+    def __call__(self, inputs: list, targets: list) -> tuple[float, np.ndarray]:
+        """Loss (mean over target tokens, nats) and gradient of the prompt."""
+        ids, wanted = torch.tensor(padded(inputs)), torch.tensor(padded(targets))
+        self.model.zero_grad()
+        loss = self.model(
+            input_ids=ids,
+            attention_mask=(ids > 0).long(),
+            labels=wanted.masked_fill(wanted == 0, -100),
+        ).loss
+        loss.backward()
+        [weight] = [p for p in self.model.parameters() if p.requires_grad]
+        return float(loss), weight.grad.numpy()
+
+
+def padded(rows: list[list[int]]) -> np.ndarray:
+    width = max(map(len, rows))
+    return np.array([[*row, *[0] * (width - len(row))] for row in rows], np.int64)
+
+
+class Ours:
+    """The gradient pass, its rows dealt to the data shards, in the buckets of the engine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.frozen = freeze(import_hugging_face(folder), local_mesh())
+        self.shards = shards_of(self.frozen.mesh)
+
+    def batch(self, case: Case, prompt: np.ndarray) -> tuple[Prompts, Rows]:
+        """Users are dealt to the shards; a lone user's rows are, each shard with the prompt."""
+        shards, count = self.shards, len(case.inputs)
+        order = np.argsort([-len(row) for row in case.inputs], kind="stable")
+        per = fit(-(-count // shards), ROWS, "rows")
+        own = fit(-(-case.users // shards), SLOTS, "users")
+        width, longest = fit(case.prompt, PROMPT_LENGTHS, "prompt"), max(map(len, case.inputs))
+        inputs = np.zeros((shards, per, fit(longest, INPUT_LENGTHS, "inputs")), np.int32)
+        targets = np.zeros(
+            (shards, per, fit(max(map(len, case.targets)), TARGET_LENGTHS, "")), np.int32
+        )
+        slot = np.full((shards, per), own, np.int32)
+        for place, number in enumerate(order):
+            shard, turn = place % shards, place // shards
+            inputs[shard, turn, : len(case.inputs[number])] = case.inputs[number]
+            targets[shard, turn, : len(case.targets[number])] = case.targets[number]
+            slot[shard, turn] = 0 if case.users == 1 else turn
+        values = np.zeros((shards * own, width, prompt.shape[1]), np.float32)
+        values[:, width - case.prompt :] = prompt
+        length = np.full((shards * own,), case.prompt, np.int32)
+        flat = [x.reshape(-1, *x.shape[2:]) for x in (inputs, targets, slot)]
+        return Prompts(values, length), Rows(*flat)
+
+    def __call__(self, case: Case, batch: tuple[Prompts, Rows]) -> tuple[float, np.ndarray]:
+        """Loss and gradient, averaged over users and shards by their target tokens."""
+        found = gradients(self.frozen, *batch)
+        loss, tokens, values = (np.asarray(x) for x in (found.loss, found.tokens, found.values))
+        share = tokens / tokens.sum()
+        summed = np.einsum("u,upd->pd", share, values)
+        return float(share @ loss), summed[-case.prompt :]
+
+
+def compare(case: Case, folder: Path, ours: Ours, turns: int) -> dict[str, float | str]:
+    random = np.random.default_rng(7)
+    prompt = random.normal(size=(case.prompt, ours.frozen.config.d_model)).astype(np.float32)
+    theirs = Theirs(folder, prompt)
+    batch = ours.batch(case, prompt)
+    each = [(case.inputs, case.targets)]
+    if case.users > 1:
+        each = [([x], [y]) for x, y in zip(case.inputs, case.targets, strict=True)]
+
+    def run_theirs() -> list[tuple[float, np.ndarray]]:
+        return [theirs(*rows) for rows in each]
+
+    def run_ours() -> tuple[float, np.ndarray]:
+        return ours(case, batch)
+
+    check(run_theirs(), run_ours(), case)
+    times: dict[str, list[float]] = {"peft": [], "ptsys": []}
+    for _ in range(turns):
+        times["peft"].append(timed(run_theirs))
+        times["ptsys"].append(timed(run_ours))
+    a, b = (statistics.median(x) * 1000 for x in times.values())
+    lengths = [len(x) for x in case.inputs]
+    return {
+        "case": case.name,
+        "longest": max(lengths),
+        "mean": round(statistics.mean(lengths), 1),
+        "peft_ms": round(a, 1),
+        "ptsys_ms": round(b, 1),
+        "ratio": round(statistics.median(x / y for x, y in zip(*times.values(), strict=True)), 2),
+    }
+
+
+def check(
+    theirs: list[tuple[float, np.ndarray]], ours: tuple[float, np.ndarray], case: Case
+) -> None:
+    """Both mean the same loss and gradient, where users have equally many target tokens."""
+    loss = statistics.mean(x for x, _ in theirs)
+    gradient = np.mean([g[: case.prompt] for _, g in theirs], axis=0)
+    np.testing.assert_allclose(ours[0], loss, rtol=1e-3)
+    np.testing.assert_allclose(ours[1], gradient, atol=1e-3 * np.abs(gradient).max())
+
+
+def timed(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tasks", type=Path, help="folder of tasks, for ragged lengths")
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--layers", type=int, default=8, help="of encoder and decoder")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    use_every_core()
+    config = transformers.T5Config(
+        vocab_size=32128, d_model=512, d_kv=64, d_ff=1024, num_heads=6, num_layers=options.layers,
+        num_decoder_layers=options.layers, feed_forward_proj="gated-gelu",
+        tie_word_embeddings=False, dropout_rate=0.0, decoder_start_token_id=0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        transformers.T5ForConditionalGeneration(config).save_pretrained(folder)
+        ours = Ours(Path(folder))
+        print(
+            f"torch {torch.__version__} with {torch.get_num_threads()} threads, PEFT "
+            f"{peft.__version__}, jax {jax.__version__} on {len(jax.devices())} devices"
+        )
+        for case in cases(options.tasks):
+            if options.only in case.name:
+                found.append(compare(case, Path(folder), ours, options.turns))
+                print(json.dumps(found[-1]), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

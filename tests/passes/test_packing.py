@@ -1,0 +1,71 @@
+"""Packed rows cost their positions and give what padded rows give."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ptsys.models.config import T5Config
+from ptsys.models.execution import Execution
+from ptsys.models.packing import packing
+from ptsys.models.t5 import create
+from ptsys.passes.batch import Prompts, Rows
+from ptsys.passes.gradients import PACKED, chunk_size
+from ptsys.passes.loss import row_losses
+
+CONFIG = T5Config(
+    vocab_size=64, d_model=16, num_heads=2, head_dim=8, d_ff=32, encoder_layers=2, decoder_layers=1
+)
+
+
+def test_packing_and_unpacking_undo_each_other_and_differentiate() -> None:
+    random = np.random.default_rng(0)
+    lengths = np.array([3, 0, 5, 1])
+    mask = jnp.asarray(np.arange(6)[None] < lengths[:, None])
+    found = packing(mask, 12)
+    x = jnp.asarray(random.normal(size=(4, 6, 2)), jnp.float32)
+    packed = found.pack(x)
+    np.testing.assert_array_equal(packed[:9], x[mask])
+    assert not packed[9:].any()
+    np.testing.assert_array_equal(found.unpack(packed), jnp.where(mask[..., None], x, 0))
+    weight = jnp.asarray(random.normal(size=(12, 2)), jnp.float32)
+    gradient = jax.grad(lambda x: jnp.sum(found.pack(x) * weight))(x)
+    np.testing.assert_array_equal(gradient, jnp.where(mask[..., None], found.unpack(weight), 0))
+
+
+def test_packed_rows_give_the_losses_and_gradients_of_padded_ones() -> None:
+    random = np.random.default_rng(1)
+    model = create(CONFIG)
+    values = jnp.asarray(random.normal(size=(3, 4, 16)), jnp.float32)
+    length = jnp.array([4, 1, 3])
+    inputs = random.integers(2, 64, (5, 10)) * (
+        np.arange(10) < np.array([[10], [1], [4], [7], [2]])
+    )
+    targets = random.integers(2, 64, (5, 3)) * (np.arange(3) < np.array([[3], [1], [2], [3], [1]]))
+    slot = np.array([0, 1, 2, 1, 0])
+    rows = Rows(*(jnp.asarray(x, jnp.int32) for x in (inputs, targets, slot)))
+    real = int((inputs > 0).sum() + np.asarray(length)[slot].sum())
+
+    def loss(values: jax.Array, capacity: int | None) -> jax.Array:
+        return jnp.sum(row_losses(model, Prompts(values, length), rows, capacity=capacity).loss)
+
+    want, wanted = jax.value_and_grad(loss)(values, None)
+    for capacity in (real, real + 9):
+        found, gradient = jax.value_and_grad(loss)(values, capacity)
+        np.testing.assert_allclose(found, want, rtol=1e-5)
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-5)
+    assert not np.isclose(loss(values, real - 12), want)  # what is beyond is lost
+
+
+def test_a_chunk_holds_a_full_row_at_least_and_most_of_its_rows_positions() -> None:
+    for positions in (1, 24, 164, 356, 2000):
+        for rows in (1, 3, 64):
+            size = chunk_size(positions, rows, Execution())
+            assert 1 <= size.rows <= rows
+            assert (
+                positions
+                <= size.positions
+                <= max(positions, PACKED * size.rows * positions + positions)
+            )
+    assert chunk_size(356, 256, Execution(chunk_positions=356 * 64)).rows == 64

@@ -129,6 +129,20 @@ def test_a_killed_follower_ends_the_group_and_a_new_one_goes_on(
     assert all(code != 0 for code in group.exit_codes())  # JAX may end them before we do
 
 
+def test_a_model_spread_over_two_processes_trains_as_a_whole_one(
+    deploy: Callable[..., Deployment],
+) -> None:
+    deployment = deploy()
+    group = WorkerGroup(deployment, 2, model_shards=2).start()
+    job = deployment.submit("spread")
+    deployment.wait(job)
+    alone = Alone(deployment)
+    assert np.abs(deployment.tensor(job) - alone.prompt(job)).max() < 1e-4
+    alone.close()
+    assert group.leader.terminate()[0] == 0
+    assert group.exit_codes() == [0, 0]
+
+
 def test_a_process_that_never_joins_is_named(deploy: Callable[..., Deployment]) -> None:
     group = WorkerGroup(deploy(), 3, join_seconds=8.0)
     leader, first = group.start_one(0), group.start_one(1)

@@ -177,6 +177,21 @@ def attend(
     return jnp.einsum("bhqs,bshk->bqhk", weights, value)
 
 
+def attend_in_halves(
+    query: Float[Array, "B Q H K"],
+    key: Float[Array, "B S H K"],
+    value: Float[Array, "B S H K"],
+    bias: Float[Array, "#B #H #Q S"],
+    second: Bool[Array, ""],
+) -> Float[Array, "B Q H K"]:
+    """`attend`, the second half of the rows only if there are any (`second`), else zeros."""
+    half = len(key) // 2
+    first = attend(query[:half], key[:half], value[:half], bias[:half])
+    rest = query[half:], key[half:], value[half:], bias[half:]
+    later = jax.lax.cond(second, attend, lambda query, *_: jnp.zeros_like(query), *rest)
+    return jnp.concatenate([first, later])
+
+
 def attend_in_blocks(
     query: Float[Array, "B Q H K"],
     key: Float[Array, "B S H K"],
@@ -236,6 +251,8 @@ class Attention(nnx.Module):
             query = packing.unpack(query)
         if isinstance(bias, BlockBias):
             joined = attend_in_blocks(self.heads(query), key, value, bias)
+        elif packing is not None and len(key) > 1:
+            joined = attend_in_halves(self.heads(query), key, value, bias, packing.second)
         else:
             joined = attend(self.heads(query), key, value, bias)
         joined = joined.reshape(*joined.shape[:-2], -1)

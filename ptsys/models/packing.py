@@ -15,11 +15,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 class Packing(NamedTuple):
-    """Where padded positions lie among N packed ones (N: nowhere), and where each packed one
-    comes from among the B x S padded (B x S: from none)."""
+    """Where padded positions lie among N packed ones (N: nowhere), where each packed one comes
+    from among the B x S padded (B x S: from none), and whether the second half of the rows has
+    any: it has not where rows fill their positions."""
 
     packed: Int[Array, "B S"]
     padded: Int[Array, "N"]
+    second: Bool[Array, ""]
 
     def pack(self, x: Float[Array, "B S *rest"]) -> Float[Array, "N *rest"]:
         """The real positions of padded rows, side by side, then zeros."""
@@ -38,7 +40,11 @@ def packing(mask: Bool[Array, "B S"], capacity: int) -> Packing:
     number = jnp.cumsum(flat.astype(jnp.int32)) - 1
     packed = jnp.where(flat & (number < capacity), number, capacity)
     padded = jnp.nonzero(flat, size=capacity, fill_value=flat.size)[0]
-    return Packing(packed.reshape(mask.shape).astype(jnp.int32), padded.astype(jnp.int32))
+    return Packing(
+        packed.reshape(mask.shape).astype(jnp.int32),
+        padded.astype(jnp.int32),
+        jnp.any(mask[mask.shape[0] // 2 :]),
+    )
 
 
 @jax.custom_vjp

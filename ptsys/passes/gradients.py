@@ -23,7 +23,7 @@ from ptsys.sharding.mesh import ROWS, WHOLE, agreed_any, each_shard
 
 LEAST_ROWS = 8  # a chunk
 LEAST_POSITIONS = 8  # that a row counts as at least
-PACKED = 0.625  # of a chunk's padded positions are held
+PACKED_INPUTS = 64  # from this length on; in shorter rows the decoder's share is too large
 
 
 class Gradients(NamedTuple):
@@ -68,7 +68,8 @@ def slot_gradients(
     mask = prompt_mask(prompts.length, width)
     values = jnp.where(mask[:, :, None], prompts.values, 0)
     total = _tokens(rows, slots)
-    size = chunk_size(width + rows.inputs.shape[1], rows.slot.shape[0], frozen.execution)
+    count, inputs = rows.inputs.shape
+    size = chunk_size(width, inputs, count, frozen.execution)
 
     def chunk(part: Rows) -> _Chunk:
         weight = 1 / jnp.maximum(take_slots(total, part.slot, 1), 1)
@@ -88,22 +89,26 @@ def slot_gradients(
 
 
 class ChunkSize(NamedTuple):
-    """The most rows of a chunk, and the most positions they may have together."""
+    """The most rows of a chunk, and the most positions they may have together; None where they
+    are not packed."""
 
     rows: int
-    positions: int
+    positions: int | None
 
 
-def chunk_size(positions: int, rows: int, execution: Execution) -> ChunkSize:
-    """The size of chunks of rows padded to so many positions (prompt and input).
+def chunk_size(prompt: int, inputs: int, rows: int, execution: Execution) -> ChunkSize:
+    """The size of chunks of rows padded to so many prompt and input positions.
 
     Rows are a power of two, as many as `execution.chunk_positions` hold but `LEAST_ROWS` at
-    least. Packed, a chunk holds `PACKED` of their positions, so that rows which fill theirs come
-    in smaller chunks and shorter ones together.
+    least. Where inputs are long enough to be worth it they are packed: twice as many rows then
+    share these positions, if they fill but half of theirs.
     """
+    positions = prompt + inputs
     fitting = max(execution.chunk_positions // max(positions, LEAST_POSITIONS), 1)
-    most = min(max(1 << (fitting.bit_length() - 1), LEAST_ROWS), rows)
-    return ChunkSize(most, max(round(PACKED * most), 1) * positions)
+    full = max(1 << (fitting.bit_length() - 1), LEAST_ROWS)
+    if inputs < PACKED_INPUTS or rows <= full:
+        return ChunkSize(min(full, rows), None)
+    return ChunkSize(2 * full, full * positions)
 
 
 def _chunk(
@@ -112,7 +117,7 @@ def _chunk(
     rows: Rows,
     weight: Float[Array, "b"],
     z_loss: Float[Array, "U"] | None,
-    capacity: int,
+    capacity: int | None,
 ) -> _Chunk:
     """Gradient of the rows' weighted losses for each row's own copy of its prompt."""
     own = take_slots(prompts.values, rows.slot, 0)
@@ -151,8 +156,10 @@ def _every_chunk(
     def step(now: tuple[Int[Array, ""], _Filled]) -> tuple[Int[Array, ""], _Filled]:
         start, done = now[0], now[1]
         start = jnp.minimum(start, count)
-        fits = jnp.cumsum(jax.lax.dynamic_slice_in_dim(positions, start, size.rows))
-        taken = fits <= size.positions
+        taken = jnp.ones((size.rows,), bool)
+        if size.positions is not None:
+            fits = jnp.cumsum(jax.lax.dynamic_slice_in_dim(positions, start, size.rows))
+            taken = fits <= size.positions
         part = Rows(*(jax.lax.dynamic_slice_in_dim(x, start, size.rows) for x in rows))
         found = chunk(
             Rows(

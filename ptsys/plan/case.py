@@ -73,11 +73,13 @@ class Case:
     @property
     def full_rows(self) -> int:
         """As many of them as may come without padding: a chunk of short rows holds more."""
-        return self._size.positions // self.positions if self.learns else self.shard_rows
+        if not self.learns or self._size.positions is None:
+            return self.chunk
+        return self._size.positions // self.positions
 
     @property
     def _size(self) -> ChunkSize:
-        return chunk_size(self.positions, self.shard_rows, self.execution)
+        return chunk_size(self.prompt, self.inputs, self.shard_rows, self.execution)
 
     @property
     def chunks(self) -> int:

@@ -16,6 +16,7 @@ from ptsys.models.config import T5Config
 from ptsys.plan.case import Case
 
 _PACKED = (  # parts that compute real positions alone
+    "encoder attention",  # without its second half where rows are full
     "encoder projections",
     "encoder feed-forward",
     "cross keys and values",

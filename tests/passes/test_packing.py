@@ -11,7 +11,8 @@ from ptsys.models.execution import Execution
 from ptsys.models.packing import packing
 from ptsys.models.t5 import create
 from ptsys.passes.batch import Prompts, Rows
-from ptsys.passes.gradients import PACKED, chunk_size
+from ptsys.passes.frozen import freeze
+from ptsys.passes.gradients import chunk_size, gradients
 from ptsys.passes.loss import row_losses
 
 CONFIG = T5Config(
@@ -58,14 +59,34 @@ def test_packed_rows_give_the_losses_and_gradients_of_padded_ones() -> None:
     assert not np.isclose(loss(values, real - 12), want)  # what is beyond is lost
 
 
-def test_a_chunk_holds_a_full_row_at_least_and_most_of_its_rows_positions() -> None:
-    for positions in (1, 24, 164, 356, 2000):
-        for rows in (1, 3, 64):
-            size = chunk_size(positions, rows, Execution())
-            assert 1 <= size.rows <= rows
-            assert (
-                positions
-                <= size.positions
-                <= max(positions, PACKED * size.rows * positions + positions)
-            )
-    assert chunk_size(356, 256, Execution(chunk_positions=356 * 64)).rows == 64
+def test_a_chunk_packs_twice_the_rows_into_the_positions_of_full_ones() -> None:
+    assert chunk_size(16, 32, 64, Execution()) == (8, None)  # too short to be worth it
+    assert chunk_size(16, 64, 8, Execution()) == (8, None)  # one chunk anyway
+    assert chunk_size(16, 64, 64, Execution()) == (16, 8 * 80)
+    assert chunk_size(100, 256, 256, Execution(chunk_positions=356 * 64)) == (128, 64 * 356)
+
+
+def test_ragged_and_full_rows_packed_give_what_padded_chunks_give() -> None:
+    random = np.random.default_rng(2)
+    frozen = freeze(create(CONFIG))
+    prompts = Prompts(jnp.asarray(random.normal(size=(4, 4, 16)), jnp.float32), jnp.full((4,), 4))
+    for least in (64, 5):  # full rows come eight at a time, short ones up to sixteen
+        lengths = random.integers(least, 65, 48)
+        inputs = random.integers(2, 64, (48, 64)) * (np.arange(64) < lengths[:, None])
+        targets = random.integers(2, 64, (48, 3))
+        slot = np.arange(48) % 4
+        rows = Rows(*(jnp.asarray(x, jnp.int32) for x in (inputs, targets, slot)))
+        packed = gradients(frozen, prompts, rows)
+        alone = [
+            gradients(frozen, prompts, Rows(*(x[i : i + 8] for x in rows))).row_loss
+            for i in range(0, 48, 8)
+        ]
+        np.testing.assert_allclose(packed.row_loss, np.concatenate(alone), rtol=1e-4)
+        one = Rows(*(x[:8] for x in rows))
+        few = rows._replace(slot=jnp.where(jnp.arange(48) < 8, rows.slot, 4))
+        np.testing.assert_allclose(
+            gradients(frozen, prompts, few).values,
+            gradients(frozen, prompts, one).values,
+            rtol=1e-3,
+            atol=1e-5,
+        )

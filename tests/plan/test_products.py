@@ -59,7 +59,6 @@ def test_what_is_computed_again_is_counted() -> None:
     assert sum(flops(again).values()) == pytest.approx(counted(again, backward=True), rel=0.05)
 
 
-@pytest.mark.xfail(strict=True, reason="a projection is a custom_vjp, which the policy overlooks")
 def test_remat_of_dots_computes_scores_alone_again() -> None:
     short = dataclasses.replace(CONFIG, encoder_layers=1, decoder_layers=1)
     execution = dataclasses.replace(UNROLLED, remat="dots")

@@ -52,7 +52,7 @@ def batch(seed: int = 0) -> tuple[Prompts, Rows]:
 
 
 def test_the_rows_of_these_tests_are_several_chunks() -> None:
-    assert chunk_size(WIDTH + INPUTS, ROWS_, Execution()).rows * 2 < ROWS_
+    assert chunk_size(WIDTH, INPUTS, ROWS_, Execution()).rows * 2 < ROWS_
 
 
 def local(rows: Rows, shards: int) -> Rows:

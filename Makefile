@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test slow check format clean
+.PHONY: setup plan demo test slow check format clean
 
 setup: $(VENV)/.ready
 
@@ -11,6 +11,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+plan: setup            ## the TPU compiler too, for `ptsys plan` and its tests
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[plan]'
 
 demo: setup            ## three users' prompts tuned together on the built-in model
 	$(BIN)/ptsys quickstart

@@ -35,7 +35,6 @@ from ptsys.models.registry import load_builtin
 from ptsys.passes.batch import Prompts, Rows
 from ptsys.passes.frozen import freeze
 from ptsys.passes.gradients import gradients
-from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.sharding.mesh import local_mesh, shards_of, use_every_core
 
 
@@ -210,11 +209,8 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=8, help="of encoder and decoder")
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--keep-memory", action="store_true", help="see ptsys.sharding.host_memory")
     options = parser.parse_args()
     use_every_core()
-    if options.keep_memory:
-        keep_freed_memory()
     config = transformers.T5Config(
         vocab_size=32128, d_model=512, d_kv=64, d_ff=1024, num_heads=6, num_layers=options.layers,
         num_decoder_layers=options.layers, feed_forward_proj="gated-gelu",

@@ -44,6 +44,7 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.device
 def test_a_killed_inference_goes_on_behind_the_last_answer(
     root: Path, inputs: Path, prompt: Path, tmp_path: Path

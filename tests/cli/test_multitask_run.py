@@ -44,6 +44,7 @@ def test_all_prompts_are_recorded_and_linked(root: Path, tasks: Path, whole: End
     assert again.json["prompts"] == whole.json["prompts"]
 
 
+@pytest.mark.slow
 @pytest.mark.device
 @pytest.mark.usefixtures("whole")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -152,6 +152,7 @@ def test_a_killed_run_goes_on_to_the_same_prompts(root: Path, tasks: Path, whole
         assert mine["train_loss"] == pytest.approx(theirs["train_loss"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_built_in_model_takes_its_recipe(tasks: Path, tmp_path: Path) -> None:
     ended = start(
         tmp_path,

@@ -51,6 +51,7 @@ def test_twice_the_rows_send_twice_the_bytes_and_hold_as_many() -> None:
     assert twice.memory.activations < 1.2 * once.memory.activations
 
 
+@pytest.mark.slow
 def test_rematerialization_holds_less_and_sends_more() -> None:
     deep = dataclasses.replace(CONFIG, d_model=64, encoder_layers=6, decoder_layers=1)
     kept = compiled(case(config=deep, inputs=120, execution=at_a_time(64)))

@@ -85,7 +85,8 @@ def test_gradients_of_every_mesh_shape(model: T5, data: int, across: int) -> Non
 @pytest.mark.parametrize(
     ("data", "across", "method", "beams"),
     [
-        *((*shape, "greedy", 1) for shape in SHAPES),
+        (1, 8, "greedy", 1),
+        (4, 2, "greedy", 1),
         (2, 4, "sample", 1),
         (2, 4, "beam", 2),
     ],
@@ -105,7 +106,7 @@ def test_predictions_of_every_mesh_shape(
     assert_close(score(freeze(model), prompts, rows), score(frozen, prompts, rows))
 
 
-@pytest.mark.parametrize(("data", "across"), SHAPES)
+@pytest.mark.parametrize(("data", "across"), [(1, 8), (2, 4), (8, 1)])
 def test_training_on_every_mesh_shape(model: T5, data: int, across: int) -> None:
     prompts, rows = batch()
     hyper = hyperparameters([Optimizer()] * SLOTS, [10] * SLOTS)

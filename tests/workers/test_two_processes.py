@@ -89,6 +89,7 @@ def test_gradients_are_those_of_one_process(group: WorkerGroup, alone: Alone) ->
     assert np.abs(wanted.gradient).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_follower_asked_to_end_ends_the_group_in_order(group: WorkerGroup) -> None:
     job = group.deployment.submit("endless", steps=1_000_000, checkpoint_every=1_000_000)
     until(lambda: group.deployment.job(job).step > 0, 100)
@@ -100,6 +101,7 @@ def test_a_follower_asked_to_end_ends_the_group_in_order(group: WorkerGroup) -> 
     group.deployment.service.cancel(job.id, "ann")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_killed_follower_ends_the_group_and_a_new_one_goes_on(
     deploy: Callable[..., Deployment], processes: int
@@ -129,6 +131,7 @@ def test_a_killed_follower_ends_the_group_and_a_new_one_goes_on(
     assert all(code != 0 for code in group.exit_codes())  # JAX may end them before we do
 
 
+@pytest.mark.slow
 def test_a_model_spread_over_two_processes_trains_as_a_whole_one(
     deploy: Callable[..., Deployment],
 ) -> None:

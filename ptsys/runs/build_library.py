@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Literal
 
 from ptsys.config import Settings
 from ptsys.engine.serving import Serving
-from ptsys.runs.jsonl_task import find_tasks
 from ptsys.runs.prompt_run import Trained, trained_prompts
 from ptsys.runs.run_folder import write_json
 from ptsys.runs.run_plan import plan_lines
+from ptsys.runs.tasks.jsonl_task import find_tasks
 from ptsys.runs.tuning import check_tuning, checked_spec, deployed
 from ptsys.types.training import TrainingSpec
 

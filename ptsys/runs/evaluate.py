@@ -23,8 +23,8 @@ from ptsys.runs.run_folder import alone_in, write_json
 from ptsys.runs.run_metrics import RunMetrics
 from ptsys.runs.run_plan import check_rows
 from ptsys.runs.stores import engine_of, opened_stores
-from ptsys.runs.task import Part, Task
-from ptsys.runs.task_list import Sources, task_list
+from ptsys.runs.tasks.task import Part, Task
+from ptsys.runs.tasks.task_list import Sources, task_list
 from ptsys.runs.tuning import check_parts, deployed
 from ptsys.types.requests import Decoding
 

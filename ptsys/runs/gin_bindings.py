@@ -23,12 +23,12 @@ from ptsys.passes.pretrain import PretrainOptimizer
 from ptsys.runs.build_library import BuildLibrary
 from ptsys.runs.evaluate import Evaluate
 from ptsys.runs.infer import Infer
-from ptsys.runs.jsonl_task import JsonlTask, JsonlTasks
 from ptsys.runs.multitask import MultiTask
 from ptsys.runs.pretrain import PretrainRun
 from ptsys.runs.prompt_tune import PromptTune
-from ptsys.runs.seqio_task import SeqioTask
-from ptsys.runs.task_mixture import TaskMixture
+from ptsys.runs.tasks.jsonl_task import JsonlTask, JsonlTasks
+from ptsys.runs.tasks.seqio_task import SeqioTask
+from ptsys.runs.tasks.task_mixture import TaskMixture
 from ptsys.sharding.rules import LogicalRules
 
 Run = Callable[[Settings], dict[str, Any]]

@@ -24,9 +24,9 @@ from ptsys.runs.run_metrics import RunMetrics
 from ptsys.runs.run_plan import check_rows, fitting, plan_lines
 from ptsys.runs.stores import Stores, engine_of, opened_stores
 from ptsys.runs.submission import JobRequest, QueuedRows
-from ptsys.runs.task import Task
-from ptsys.runs.task_list import Sources, task_list
-from ptsys.runs.task_mixture import Mixing, TaskMixture, mixing_rates
+from ptsys.runs.tasks.task import Task
+from ptsys.runs.tasks.task_list import Sources, task_list
+from ptsys.runs.tasks.task_mixture import Mixing, TaskMixture, mixing_rates
 from ptsys.runs.tuning import check_parts, check_visibility, checked_spec, deployed
 from ptsys.types.multitask import MultiTaskSpec
 
@@ -38,8 +38,8 @@ class MultiTask:
     """A run that tunes a general prompt `name` and `<name>.<task>` for each task. Only these two,
     `tasks` and `name`, must be named; the hyperparameters are those of Lester et al. 2021.
 
-    `mixing`, `size_limit`, `temperature` and `rates` are explained in `ptsys.runs.task_mixture`;
-    where `tasks` is one mixture, its tasks are meant, by its rates. `combination` and what belongs
+    `mixing`, `size_limit`, `temperature` and `rates` are explained in
+    `ptsys.runs.tasks.task_mixture`; where `tasks` is one mixture, its tasks are meant, by its rates. `combination` and what belongs
     to it is explained in docs/multitask.md. The rest is as in `PromptTune`.
     """
 

@@ -14,7 +14,7 @@ from ptsys.prompts.storage import save_part
 from ptsys.runs.multitask_training import Learned
 from ptsys.runs.prompt_plan import initialization, majority_score
 from ptsys.runs.stores import Stores
-from ptsys.runs.task import Task
+from ptsys.runs.tasks.task import Task
 from ptsys.store.clock import utc_now
 from ptsys.store.prompts import insert_prompt, refuse_taken_names
 from ptsys.types.multitask import MultiTaskSpec

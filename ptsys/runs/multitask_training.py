@@ -20,7 +20,7 @@ from ptsys.engine.multitask import MultiTaskTraining, TaskData
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.runs.run_metrics import RunMetrics
-from ptsys.runs.task import Task
+from ptsys.runs.tasks.task import Task
 from ptsys.store.job_checkpoints import JobCheckpoints
 from ptsys.types.example import digest
 from ptsys.types.multitask import MultiTaskSpec

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from ptsys.data.metrics import majority
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import Conflict, NotFound, PtsysError
-from ptsys.runs.task import Part, Task
-from ptsys.runs.task_mixture import TaskMixture
+from ptsys.runs.tasks.task import Part, Task
+from ptsys.runs.tasks.task_mixture import TaskMixture
 from ptsys.runs.tuning import Keeping, Tuning
 from ptsys.store.datasets import Datasets
 from ptsys.store.prompts import Prompts

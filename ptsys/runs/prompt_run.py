@@ -25,7 +25,7 @@ from ptsys.runs.prompt_training import PromptTraining
 from ptsys.runs.run_folder import CHECKPOINTS, alone_in
 from ptsys.runs.run_metrics import RunMetrics
 from ptsys.runs.stores import Stores, engine_of, opened_stores
-from ptsys.runs.task import Task
+from ptsys.runs.tasks.task import Task
 from ptsys.runs.tuning import Tuning
 
 

@@ -30,7 +30,7 @@ from ptsys.prompts.storage import save_tensor
 from ptsys.runs.prompt_plan import Plan, initialization, recorded_settings
 from ptsys.runs.prompt_progress import PromptProgress
 from ptsys.runs.stores import Stores
-from ptsys.runs.task import Part
+from ptsys.runs.tasks.task import Part
 from ptsys.runs.tuning import Tuning
 from ptsys.store.clock import utc_now
 from ptsys.store.job_checkpoints import JobCheckpoints, State

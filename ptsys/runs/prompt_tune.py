@@ -21,9 +21,9 @@ from ptsys.runs.prompt_run import Trained, trained_prompts
 from ptsys.runs.run_folder import write_json
 from ptsys.runs.run_plan import check_rows, fitting, plan_lines
 from ptsys.runs.submission import JobRequest, QueuedRows
-from ptsys.runs.task import Task
-from ptsys.runs.task_list import Sources, task_list
-from ptsys.runs.task_mixture import TaskMixture
+from ptsys.runs.tasks.task import Task
+from ptsys.runs.tasks.task_list import Sources, task_list
+from ptsys.runs.tasks.task_mixture import TaskMixture
 from ptsys.runs.tuning import check_tuning, checked_spec, deployed
 from ptsys.types.training import TrainingSpec
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ptsys.errors import InvalidInput
 from ptsys.jobs.limits import ModelLimits
-from ptsys.runs.task import PARTS, Part, Task
+from ptsys.runs.tasks.task import PARTS, Part, Task
 
 
 def plan_lines(tasks: Sequence[Task], seeds: Sequence[int] = (0,)) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from tensorboardX.proto.event_pb2 import Event
 from ptsys.errors import InvalidInput
 from ptsys.prompts.formats import read_prompt
 from ptsys.runs.gin_bindings import run_from_gin
-from ptsys.runs.jsonl_task import JsonlTask
 from ptsys.runs.prompt_tune import PromptTune
-from ptsys.runs.task_list import task_list
-from ptsys.runs.task_mixture import TaskMixture, mixing_rates
+from ptsys.runs.tasks.jsonl_task import JsonlTask
+from ptsys.runs.tasks.task_list import task_list
+from ptsys.runs.tasks.task_mixture import TaskMixture, mixing_rates
 from ptsys.types.example import Example
 
 FILE = "gin/runs/prompt_tune.gin"

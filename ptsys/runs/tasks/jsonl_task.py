@@ -17,8 +17,8 @@ from ptsys.data.examples import read_examples
 from ptsys.data.metrics import check_metrics, scores
 from ptsys.engine.residents import RowOrder
 from ptsys.errors import InvalidInput
-from ptsys.runs.row_template import read_rows
-from ptsys.runs.task import Part, named
+from ptsys.runs.tasks.row_template import read_rows
+from ptsys.runs.tasks.task import Part, named
 from ptsys.types.example import Example
 
 _DESCRIBED = "tasks.json"

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ptsys.errors import InvalidInput
-from ptsys.runs.jsonl_task import JsonlTask, JsonlTasks
-from ptsys.runs.seqio_task import SeqioTask
-from ptsys.runs.task import Task
-from ptsys.runs.task_mixture import TaskMixture
+from ptsys.runs.tasks.jsonl_task import JsonlTask, JsonlTasks
+from ptsys.runs.tasks.seqio_task import SeqioTask
+from ptsys.runs.tasks.task import Task
+from ptsys.runs.tasks.task_mixture import TaskMixture
 
 Source = str | JsonlTask | JsonlTasks | SeqioTask | TaskMixture
 Sources = Source | tuple[Source, ...] | list[Source]

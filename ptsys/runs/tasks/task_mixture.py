@@ -12,7 +12,7 @@ from ptsys.data.mixture_order import MixtureOrder
 from ptsys.data.task_mixing import task_shares
 from ptsys.engine.residents import RowOrder
 from ptsys.errors import InvalidInput
-from ptsys.runs.task import Part, Task
+from ptsys.runs.tasks.task import Part, Task
 from ptsys.types.example import Example
 
 Mixing = Literal["equal", "proportional", "temperature", "rates"]
@@ -73,8 +73,8 @@ def _given(tasks: Sequence[Task], rates: Mapping[str, float], field: str) -> lis
 class TaskMixture:
     """Tasks that one prompt learns together; see `mixing_rates` for the rates' names.
 
-    `tasks` are as in `ptsys.runs.task_list`, which resolves them. It is scored on all rows of its
-    tasks: `<metric>/<task>` for each, and the mean of each metric over the tasks that have it.
+    `tasks` are as in `ptsys.runs.tasks.task_list`, which resolves them. It is scored on all rows
+    of its tasks: `<metric>/<task>` for each, and the mean of each metric over the tasks that have it.
     """
 
     name: str

@@ -16,8 +16,8 @@ from typing import Any
 from ptsys.data.metrics import scores
 from ptsys.engine.residents import RowOrder
 from ptsys.errors import InvalidInput
-from ptsys.runs.task import PARTS, Part, Task, named
-from ptsys.runs.task_mixture import TaskMixture
+from ptsys.runs.tasks.task import PARTS, Part, Task, named
+from ptsys.runs.tasks.task_mixture import TaskMixture
 from ptsys.types.example import Example
 
 _EXTRA = "seqio is not installed; it comes with the extra: pip install 'ptsys[seqio]'"

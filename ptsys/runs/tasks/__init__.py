@@ -1,0 +1,1 @@
+"""What a run trains and scores on: folders of JSON lines, seqio's tasks, and mixtures of them."""

@@ -39,8 +39,9 @@ class MultiTask:
     `tasks` and `name`, must be named; the hyperparameters are those of Lester et al. 2021.
 
     `mixing`, `size_limit`, `temperature` and `rates` are explained in
-    `ptsys.runs.tasks.task_mixture`; where `tasks` is one mixture, its tasks are meant, by its rates. `combination` and what belongs
-    to it is explained in docs/multitask.md. The rest is as in `PromptTune`.
+    `ptsys.runs.tasks.task_mixture`; where `tasks` is one mixture, its tasks are meant, by its
+    rates. `combination` and what belongs to it is explained in docs/multitask.md. The rest is as
+    in `PromptTune`.
     """
 
     tasks: Sources

@@ -74,7 +74,8 @@ class TaskMixture:
     """Tasks that one prompt learns together; see `mixing_rates` for the rates' names.
 
     `tasks` are as in `ptsys.runs.tasks.task_list`, which resolves them. It is scored on all rows
-    of its tasks: `<metric>/<task>` for each, and the mean of each metric over the tasks that have it.
+    of its tasks: `<metric>/<task>` for each, and the mean of each metric over the tasks that
+    have it.
     """
 
     name: str

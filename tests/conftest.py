@@ -17,6 +17,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_programs_end_with_their_module() -> Iterator[None]:
+    """Thousands of them in one process exhaust its memory maps, and XLA's compiler then crashes."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY

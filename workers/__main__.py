@@ -98,11 +98,13 @@ class WorkerProcess:
         return Consumer(app, queues, f"{self._id}@{socket.gethostname()}")
 
     def _make_host(self, model: str) -> ModelHost:
+        from ptsys.sharding.host_memory import keep_freed_memory
         from ptsys.sharding.mesh import use_every_core  # jax: the CPU queue does without
         from workers.host import ModelHost
         from workers.warmup import common_shapes
 
         use_every_core()
+        keep_freed_memory()
         ahead = common_shapes() if self._arguments.compile_ahead else ()
         if self._group is not None:
             self._followers = self._gather(self._group, model)

@@ -22,6 +22,7 @@ from ptsys.engine.workbench import load_workbench
 from ptsys.errors import PtsysError
 from ptsys.sharding.following import Leader
 from ptsys.sharding.group import GROUP_ENDED, Group, group_mesh, initialize, mesh_told
+from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.sharding.mesh import use_every_core
 
 logger = logging.getLogger("workers")
@@ -46,6 +47,7 @@ class Follower:
         if self._parent is not None:
             threading.Thread(target=self._watch_parent, name="parent", daemon=True).start()
         use_every_core()
+        keep_freed_memory()
         logger.info(
             "process %d of %d waits for process 0 at %s:%d",
             self._group.process,

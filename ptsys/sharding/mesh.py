@@ -22,7 +22,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Int
 
 from ptsys.errors import InvalidInput
-from ptsys.sharding.host_memory import keep_freed_memory
 
 DATA = "data"
 MODEL = "model"
@@ -35,9 +34,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def use_every_core() -> None:
     """Make every core a device of its own where the CPU is the accelerator: XLA's CPU programs
     keep only their matrix products on more than one core. Call before JAX's first computation;
-    without effect afterwards, and where XLA_FLAGS already says how many. Memory that programs
-    free stays with the process from here on (`keep_freed_memory`)."""
-    keep_freed_memory()
+    without effect afterwards, and where XLA_FLAGS already says how many."""
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return
     try:

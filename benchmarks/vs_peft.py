@@ -35,6 +35,7 @@ from ptsys.models.registry import load_builtin
 from ptsys.passes.batch import Prompts, Rows
 from ptsys.passes.frozen import freeze
 from ptsys.passes.gradients import gradients
+from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.sharding.mesh import local_mesh, shards_of, use_every_core
 
 
@@ -211,6 +212,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     use_every_core()
+    keep_freed_memory()  # as workers do
     config = transformers.T5Config(
         vocab_size=32128, d_model=512, d_kv=64, d_ff=1024, num_heads=6, num_layers=options.layers,
         num_decoder_layers=options.layers, feed_forward_proj="gated-gelu",

@@ -12,7 +12,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from ptsys.config import Settings
-from ptsys.models.execution import Execution, Remat
+from ptsys.models.execution import Attention, Execution, Remat
 from ptsys.models.loaded import LoadedModel
 from ptsys.models.placement import placement
 from ptsys.models.quantization import quantize
@@ -23,6 +23,7 @@ from ptsys.sharding.rules import LogicalRules
 Weights = Literal["float32", "bfloat16", "int8"]
 CACHE_POSITIONS = 512  # activations of as many stay in a core's cache (d_model 128, measured)
 MEMORY_POSITIONS = 8192  # of a chunk where activations lie in an accelerator's memory
+WHOLE_QUERIES, BLOCK_QUERIES = Execution.attention_block, 128  # on a CPU, elsewhere
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +31,14 @@ class Serving:
     """`model_shards` devices share the weights of one data shard. `weights` says how they are
     kept: activations are float32 with float32 weights, else bfloat16; softmax, norms and losses
     are float32 always; int8 stores kernels in 8 bits (`ptsys.models.quantization`).
-    `chunk_positions` None is what suits the devices."""
+    What is None is what suits the devices."""
 
     model_shards: int = 1
     weights: Weights = "float32"
     rules: LogicalRules = LogicalRules()
     remat: Remat = "none"
-    attention_block: int = Execution.attention_block
+    attention: Attention | None = None
+    attention_block: int | None = None
     vocabulary_block: int = 512
     chunk_positions: int | None = None
 
@@ -57,9 +59,15 @@ class Serving:
 
     def execution(self, mesh: Mesh) -> Execution:
         """What the passes hold and compute again on these devices."""
-        cpu = mesh.devices.flat[0].platform == "cpu"
-        positions = self.chunk_positions or (CACHE_POSITIONS if cpu else MEMORY_POSITIONS)
-        return Execution(self.remat, self.attention_block, self.vocabulary_block, positions)
+        platform = mesh.devices.flat[0].platform
+        cpu = platform == "cpu"
+        return Execution(
+            remat=self.remat,
+            attention_block=self.attention_block or (WHOLE_QUERIES if cpu else BLOCK_QUERIES),
+            vocabulary_block=self.vocabulary_block,
+            chunk_positions=self.chunk_positions or (CACHE_POSITIONS if cpu else MEMORY_POSITIONS),
+            attention=self.attention or ("kernel" if platform == "tpu" else "blocks"),
+        )
 
     def load(self, registry: Registry, name: str, mesh: Mesh) -> LoadedModel:
         """A model with every weight where it will stay: no device, and of an imported model no

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import jax
 
 Remat = Literal["none", "dots", "layer"]
+Attention = Literal["blocks", "kernel"]
 PROJECTION = "projection"  # the name of what "dots" keeps
 
 
@@ -19,10 +20,11 @@ class Execution:
 
     `remat` says what the backward pass finds of an encoder or decoder layer: "none", everything the
     forward pass computed; "dots", the outputs of projections, so that only cheap work is repeated;
-    "layer", the layer's input alone. More than `attention_block` queries attend that many at a
-    time, so that no [queries, keys] matrix is whole. `vocabulary_block` positions at a time are
-    projected on the vocabulary, real ones only; None projects all at once, padding too.
-    `chunk_positions` bounds the positions (prompt and input, of all rows of a chunk) that a
+    "layer", the layer's input alone. With `attention` "kernel" the encoder attends in a TPU kernel
+    where it can (`ptsys.models.attention_kernel`). Else more than `attention_block` queries attend
+    that many at a time, so that no [queries, keys] matrix is whole. `vocabulary_block` positions
+    at a time are projected on the vocabulary, real ones only; None projects all at once, padding
+    too. `chunk_positions` bounds the positions (prompt and input, of all rows of a chunk) that a
     gradient pass holds at a time on one data shard.
     """
 
@@ -30,6 +32,7 @@ class Execution:
     attention_block: int = 512
     vocabulary_block: int | None = 512
     chunk_positions: int = 512
+    attention: Attention = "blocks"
 
     def layer(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function`, a layer of its arguments, computed again in the backward pass as `remat`

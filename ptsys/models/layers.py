@@ -7,9 +7,7 @@ Axis names are T5X's: vocab, embed, joined_kv, mlp, heads, relpos_buckets.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,13 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
-from jaxtyping import Array, Bool, Float, Int
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
 
+from ptsys.models.attention import Bias, attend_by
+from ptsys.models.attention_kernel import diagonals_width
 from ptsys.models.config import T5Config
 from ptsys.models.execution import PROJECTION
 from ptsys.models.packing import Packing
+from ptsys.sharding.mesh import whole_over_model
 
-MASKED = -1e9  # finite, so that a fully masked row stays finite; exp() of it is exactly 0
+_MARGIN = 1.25  # by which reading the memory must be less work: its products are smaller
 
 
 def parameter(
@@ -83,6 +85,11 @@ class Dense(nnx.Module):
         if self.scale is None:
             return y
         return y * self.scale[...].astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
+
+    def matrix(self, dtype: DTypeLike) -> Float[Array, "I O"]:
+        """The map itself."""
+        kernel = self.kernel[...].astype(dtype)
+        return kernel if self.scale is None else kernel * self.scale[...].astype(dtype)[None, :]
 
 
 class RMSNorm(nnx.Module):
@@ -152,65 +159,20 @@ class RelativeBias(nnx.Module):
         )
         return self.rel_embedding[...][:, index][None]
 
-
-@dataclasses.dataclass(frozen=True)
-class BlockBias:
-    """The bias of queries that attend `block` at a time: `of` gives it for those at some
-    positions, [q] -> [#B, #H, q, S]."""
-
-    of: Callable[[Int[Array, "q"]], Float[Array, "#B #H q S"]]
-    block: int
+    def diagonals(self, count: int) -> Float[Array, "H W"]:
+        """The bias by distance for as many queries as keys: that of a query on the key `d`
+        positions after it stands at `count - 1 + d`; then padding."""
+        place = jnp.arange(2 * count - 1)
+        [row] = self(jnp.array([count - 1]), place)[:, :, 0].astype(jnp.float32)
+        return jnp.pad(row, ((0, 0), (0, diagonals_width(count) - len(place))))
 
 
-Bias = Float[Array, "#B #H #Q S"] | BlockBias
-
-
-def attend(
-    query: Float[Array, "B Q H K"],
-    key: Float[Array, "B S H K"],
-    value: Float[Array, "B S H K"],
-    bias: Float[Array, "#B #H #Q S"],
-) -> Float[Array, "B Q H K"]:
-    """Softmax of scores and bias in float32, not divided by sqrt(K)."""
-    scores = jnp.einsum("bqhk,bshk->bhqs", query, key)
-    weights = jax.nn.softmax(scores.astype(jnp.float32) + bias, axis=-1).astype(query.dtype)
-    return jnp.einsum("bhqs,bshk->bqhk", weights, value)
-
-
-def attend_in_halves(
-    query: Float[Array, "B Q H K"],
-    key: Float[Array, "B S H K"],
-    value: Float[Array, "B S H K"],
-    bias: Float[Array, "#B #H #Q S"],
-    second: Bool[Array, ""],
-) -> Float[Array, "B Q H K"]:
-    """`attend`, the second half of the rows only if there are any (`second`), else zeros."""
-    half = len(key) // 2
-    first = attend(query[:half], key[:half], value[:half], bias[:half])
-    rest = query[half:], key[half:], value[half:], bias[half:]
-    later = jax.lax.cond(second, attend, lambda query, *_: jnp.zeros_like(query), *rest)
-    return jnp.concatenate([first, later])
-
-
-def attend_in_blocks(
-    query: Float[Array, "B Q H K"],
-    key: Float[Array, "B S H K"],
-    value: Float[Array, "B S H K"],
-    bias: BlockBias,
-) -> Float[Array, "B Q H K"]:
-    """`attend`, a block of queries at a time, whose scores are computed again in the backward
-    pass: memory grows with Q and S, not with their product (Rabe & Staats 2021, section 3)."""
-    count, size = query.shape[1], bias.block
-    blocks = -(-count // size)
-    padded = jnp.pad(query, ((0, 0), (0, blocks * size - count), (0, 0), (0, 0)))
-
-    @jax.checkpoint
-    def attended(start: Int[Array, ""], key: jax.Array, value: jax.Array) -> jax.Array:
-        part = jax.lax.dynamic_slice_in_dim(padded, start, size, axis=1)
-        return attend(part, key, value, bias.of(start + jnp.arange(size)))
-
-    out = jax.lax.map(lambda start: attended(start, key, value), jnp.arange(blocks) * size)
-    return jnp.moveaxis(out, 0, 1).reshape(padded.shape)[:, :count]
+def reads_memory(config: T5Config, queries: int, keys: int) -> bool:
+    """Whether so few queries are to attend by `Attention.attend_memory`: whether that is less
+    work."""
+    width, inner = config.d_model, config.inner_dim
+    by_memory = queries * width * (inner + config.num_heads * keys)
+    return by_memory * _MARGIN < (queries + width) * inner * keys
 
 
 class Attention(nnx.Module):
@@ -249,14 +211,32 @@ class Attention(nnx.Module):
         query = kept(self.query(x))
         if packing is not None:
             query = packing.unpack(query)
-        if isinstance(bias, BlockBias):
-            joined = attend_in_blocks(self.heads(query), key, value, bias)
-        elif packing is not None and len(key) > 1:
-            joined = attend_in_halves(self.heads(query), key, value, bias, packing.second)
-        else:
-            joined = attend(self.heads(query), key, value, bias)
+        second = None if packing is None else packing.second
+        joined = attend_by(self.heads(query), key, value, bias, second)
         joined = joined.reshape(*joined.shape[:-2], -1)
-        return kept(self.out(joined if packing is None else packing.pack(joined)))
+        out = self.out(joined if packing is None else packing.pack(joined))
+        return kept(whole_over_model(out))
+
+    def attend_memory(
+        self,
+        x: Float[Array, "B Q D"],
+        memory: Float[Array, "B S D"],
+        bias: Float[Array, "#B #H #Q S"],
+    ) -> Float[Array, "B Q D"]:
+        """`attend` to `memory` without its keys and values: queries go through the keys' map
+        instead, and the weighted memory through the values'. With Q queries of H heads that costs
+        2QHSD where keys and values cost 2SDHK (the absorption of DeepSeek-V2's attention,
+        DeepSeek-AI 2024, section 2.1.2)."""
+        query = self.heads(kept(self.query(x)))
+        by_head = (x.shape[-1], self.num_heads, query.shape[-1])
+        keys = self.key.matrix(x.dtype).reshape(by_head)
+        values = self.value.matrix(x.dtype).reshape(by_head)
+        query = jnp.einsum("bqhk,dhk->bqhd", query, keys)
+        scores = jnp.einsum("bqhd,bsd->bhqs", query, memory).astype(jnp.float32)
+        weights = jax.nn.softmax(scores + bias, axis=-1).astype(x.dtype)
+        read = jnp.einsum("bhqs,bsd->bqhd", weights, memory)
+        joined = jnp.einsum("bqhd,dhk->bqhk", read, values).reshape(*x.shape[:-1], -1)
+        return kept(whole_over_model(self.out(joined)))
 
     def __call__(
         self, x: Float[Array, "*S D"], bias: Bias, packing: Packing | None = None
@@ -286,10 +266,7 @@ class FeedForward(nnx.Module):
     def __call__(self, x: Float[Array, "*lead D"]) -> Float[Array, "*lead D"]:
         """Apply to the last axis."""
         if self.gated:
-            return self.wo(self.activate(kept(self.wi_0(x))) * kept(self.wi_1(x)))
-        return self.wo(self.activate(kept(self.wi(x))))
-
-
-def mask_bias(mask: Bool[Array, "*lead S"]) -> Float[Array, "*lead S"]:
-    """0 where attention is allowed, a large negative number elsewhere."""
-    return jnp.where(mask, 0.0, MASKED)
+            inner = self.activate(kept(self.wi_0(x))) * kept(self.wi_1(x))
+        else:
+            inner = self.activate(kept(self.wi(x)))
+        return whole_over_model(self.wo(inner))

@@ -14,22 +14,35 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from ptsys.models import layers
+from ptsys.models.attention import Bias, BlockBias, KernelBias, mask_bias
+from ptsys.models.attention_kernel import supports
 from ptsys.models.config import T5Config
 from ptsys.models.execution import Execution
 from ptsys.models.layers import (
     Attention,
-    Bias,
-    BlockBias,
     Dense,
     FeedForward,
     RelativeBias,
     RMSNorm,
-    mask_bias,
     parameter,
 )
 from ptsys.models.packing import Packing, packing
+from ptsys.sharding.mesh import whole_over_model
 
 KeysValues = tuple[Float[Array, "B S H K"], Float[Array, "B S H K"]]
+
+
+class Memory(NamedTuple):
+    """What a few queries attend to without keys and values, and its mask as a bias: see
+    `Attention.attend_memory`."""
+
+    values: Float[Array, "B S D"]
+    bias: Float[Array, "B 1 1 S"]
+
+
+Cross = KeysValues | Memory
+"""What a decoder layer reads of the encoded input."""
 
 
 class Encoded(NamedTuple):
@@ -49,7 +62,7 @@ class Embedding(nnx.Module):
 
     def __call__(self, tokens: Int[Array, "*lead"]) -> Float[Array, "*lead D"]:
         """Embed token ids."""
-        return jnp.take(self.embedding[...], tokens, axis=0)
+        return whole_over_model(jnp.take(self.embedding[...], tokens, axis=0))
 
 
 class EncoderLayer(nnx.Module):
@@ -75,6 +88,7 @@ class Encoder(nnx.Module):
     def __init__(self, rngs: nnx.Rngs, config: T5Config) -> None:
         self.relpos_bias = RelativeBias(rngs, config, bidirectional=True)
         self.num_layers = config.encoder_layers
+        self.head_dim = config.head_dim
         for i in range(config.encoder_layers):
             setattr(self, f"layers_{i}", EncoderLayer(rngs, config))
         self.encoder_norm = RMSNorm(config)
@@ -91,18 +105,26 @@ class Encoder(nnx.Module):
         packing: Packing | None = None,
     ) -> Float[Array, "*S D"]:
         """Encode embedded positions where `mask` is true; packed ones are given back packed."""
-        positions = jnp.arange(x.shape[1])
-        masked = mask_bias(mask)[:, None, None, :]
-
-        def of(queries: Int[Array, "q"]) -> Float[Array, "B H q S"]:
-            return self.relpos_bias(queries, positions) + masked
-
-        bias = _bias(of, x.shape[1], execution)
+        bias = self._bias(mask, execution)
         if packing is not None:
             x = packing.pack(x)
         for layer in self.layers():
             x = execution.layer(lambda x, layer=layer: layer(x, bias, packing))(x)
         return self.encoder_norm(x)
+
+    def _bias(self, mask: Bool[Array, "B S"], execution: Execution) -> Bias:
+        """Of every position on those where `mask` is true."""
+        count = mask.shape[1]
+        masked = mask_bias(mask)
+        heads = len(self.relpos_bias.rel_embedding[...])
+        if execution.attention == "kernel" and supports(heads, self.head_dim, count):
+            return KernelBias(self.relpos_bias.diagonals(count), masked)
+        positions = jnp.arange(count)
+
+        def of(queries: Int[Array, "q"]) -> Float[Array, "B H q S"]:
+            return self.relpos_bias(queries, positions) + masked[:, None, None, :]
+
+        return _bias(of, count, execution)
 
 
 class DecoderLayer(nnx.Module):
@@ -119,12 +141,15 @@ class DecoderLayer(nnx.Module):
     def after_self_attention(
         self,
         x: Float[Array, "B T D"],
-        cross: KeysValues,
+        cross: Cross,
         cross_bias: Bias,
     ) -> Float[Array, "B T D"]:
         """Cross-attention and feed-forward on the self-attended `x`."""
-        normed = self.pre_cross_attention_layer_norm(x)
-        x = x + self.encoder_decoder_attention.attend(normed, *cross, cross_bias)
+        normed, attention = self.pre_cross_attention_layer_norm(x), self.encoder_decoder_attention
+        if isinstance(cross, Memory):
+            x = x + attention.attend_memory(normed, *cross)
+        else:
+            x = x + attention.attend(normed, *cross, cross_bias)
         return x + self.mlp(self.pre_mlp_layer_norm(x))
 
 
@@ -133,6 +158,7 @@ class Decoder(nnx.Module):
 
     def __init__(self, rngs: nnx.Rngs, config: T5Config) -> None:
         self.relpos_bias = RelativeBias(rngs, config, bidirectional=False)
+        self.config = config
         self.num_layers = config.decoder_layers
         for i in range(config.decoder_layers):
             setattr(self, f"layers_{i}", DecoderLayer(rngs, config))
@@ -146,10 +172,15 @@ class Decoder(nnx.Module):
         """The layers in order."""
         return [getattr(self, f"layers_{i}") for i in range(self.num_layers)]
 
-    def cross_keys_values(self, encoded: Encoded) -> list[KeysValues]:
-        """Every layer's keys and values of the encoded input, computed once a request."""
-        memory, _, packing = encoded
-        return [x.encoder_decoder_attention.keys_values(memory, packing) for x in self.layers()]
+    def cross(self, encoded: Encoded, queries: int) -> list[Cross]:
+        """What every layer reads of the encoded input, computed once a request: keys and values,
+        or where so few `queries` come in all that these cost more, the memory itself."""
+        memory, mask, packing = encoded
+        attentions = [layer.encoder_decoder_attention for layer in self.layers()]
+        if layers.reads_memory(self.config, queries, mask.shape[1]):
+            rows = memory if packing is None else packing.unpack(memory)
+            return [Memory(rows, mask_bias(mask)[:, None, None, :]) for _ in attentions]
+        return [x.keys_values(memory, packing) for x in attentions]
 
     def __call__(
         self, x: Float[Array, "B T D"], encoded: Encoded, execution: Execution
@@ -167,15 +198,15 @@ class Decoder(nnx.Module):
         cross_bias = _bias(lambda queries: masked, count, execution)
 
         def decoded(
-            layer: DecoderLayer, x: Float[Array, "B T D"], keys_values: KeysValues
+            layer: DecoderLayer, x: Float[Array, "B T D"], source: Cross
         ) -> Float[Array, "B T D"]:
             x = x + layer.self_attention(layer.pre_self_attention_layer_norm(x), bias)
-            return layer.after_self_attention(x, keys_values, cross_bias)
+            return layer.after_self_attention(x, source, cross_bias)
 
         # Outside of what is computed again, so that the memory has one gradient, not one a layer.
-        cross = self.cross_keys_values(encoded)
-        for layer, keys_values in zip(self.layers(), cross, strict=True):
-            x = execution.layer(functools.partial(decoded, layer))(x, keys_values)
+        cross = self.cross(encoded, count)
+        for layer, source in zip(self.layers(), cross, strict=True):
+            x = execution.layer(functools.partial(decoded, layer))(x, source)
         return self.decoder_norm(x)
 
     def step(
@@ -183,7 +214,7 @@ class Decoder(nnx.Module):
         x: Float[Array, "B 1 D"],
         position: Int[Array, ""],
         cache: list[KeysValues],
-        cross: list[KeysValues],
+        cross: list[Cross],
         mask: Bool[Array, "B S"],
     ) -> tuple[Float[Array, "B 1 D"], list[KeysValues]]:
         """One position: reads and extends `cache`, whose arrays are [B, T, H, K]."""
@@ -192,13 +223,13 @@ class Decoder(nnx.Module):
         bias = self.relpos_bias(position[None], steps) + seen
         cross_bias = mask_bias(mask)[:, None, None, :]
         grown = []
-        for layer, (keys, values), keys_values in zip(self.layers(), cache, cross, strict=True):
+        for layer, (keys, values), source in zip(self.layers(), cache, cross, strict=True):
             normed = layer.pre_self_attention_layer_norm(x)
             key, value = layer.self_attention.keys_values(normed)
             keys = jax.lax.dynamic_update_slice_in_dim(keys, key, position, axis=1)
             values = jax.lax.dynamic_update_slice_in_dim(values, value, position, axis=1)
             x = x + layer.self_attention.attend(normed, keys, values, bias)
-            x = layer.after_self_attention(x, keys_values, cross_bias)
+            x = layer.after_self_attention(x, source, cross_bias)
             grown.append((keys, values))
         return self.decoder_norm(x), grown
 
@@ -259,6 +290,19 @@ class T5(nnx.Module):
             scaled = x.astype(jnp.float32) * self.config.d_model**-0.5
             return jnp.einsum("...d,vd->...v", scaled, table)
         return self.decoder.logits_dense(x.astype(jnp.float32))
+
+    def head(self, tokens: Int[Array, "*lead"]) -> Float[Array, "*lead D"]:
+        """What `logits` multiplies a position with for each of these tokens, in float32."""
+        if self.config.tie_embeddings:
+            rows = jnp.take(self.token_embedder.embedding[...], tokens, axis=0)
+            scaled: jax.Array = rows.astype(jnp.float32) * self.config.d_model**-0.5
+            return scaled
+        dense = self.decoder.logits_dense
+        columns: jax.Array = jnp.moveaxis(jnp.take(dense.kernel[...], tokens, axis=1), 0, -1)
+        columns = columns.astype(jnp.float32)
+        if dense.scale is not None:
+            columns *= jnp.take(dense.scale[...], tokens)[..., None]
+        return columns
 
 
 def create(config: T5Config, seed: int = 0) -> T5:

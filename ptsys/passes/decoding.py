@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from ptsys.models.t5 import T5, KeysValues
+from ptsys.models.t5 import T5, Cross, KeysValues
 from ptsys.passes.batch import Prompts, gather_prompts
 
 Method = Literal["greedy", "sample", "beam"]
@@ -50,7 +50,7 @@ class Generated(NamedTuple):
 class Context(NamedTuple):
     """What decoding reads and never changes."""
 
-    cross: list[KeysValues]
+    cross: list[Cross]
     mask: Bool[Array, "B S"]
 
 
@@ -91,11 +91,17 @@ def nothing(rows: int, max_tokens: int) -> Generated:
 
 
 def encode(
-    model: T5, prompts: Prompts, inputs: Int[Array, "B L"], slot: Int[Array, "B"], copies: int = 1
+    model: T5,
+    prompts: Prompts,
+    inputs: Int[Array, "B L"],
+    slot: Int[Array, "B"],
+    max_tokens: int,
+    copies: int = 1,
 ) -> Context:
-    """Encode every row once; `copies` repeats it for the beams of a row (row-major)."""
+    """Encode every row once, for answers of so many tokens; `copies` repeats it for the beams of a
+    row (row-major)."""
     encoded = model.encode(inputs, *gather_prompts(prompts, slot))
-    cross = model.decoder.cross_keys_values(encoded)
+    cross = model.decoder.cross(encoded, max_tokens * copies)
     if copies > 1:
         cross = jax.tree.map(lambda x: jnp.repeat(x, copies, axis=0), cross)
     return Context(cross, jnp.repeat(encoded.mask, copies, axis=0))

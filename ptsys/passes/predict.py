@@ -75,7 +75,7 @@ def _answer(
     beams: int,
 ) -> Generated:
     model = frozen.model()
-    context = encode(model, prompts, inputs, slot, copies=beams)
+    context = encode(model, prompts, inputs, slot, max_tokens, copies=beams)
     if method == "beam":
         return decode_with_beams(model, context, real, choices, beams, max_tokens)
     return decode_sequentially(model, context, real, choices, method, max_tokens)

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ptsys.errors import InvalidInput
 
@@ -82,7 +82,7 @@ def placed(mesh: Mesh | None, spec: PartitionSpec) -> NamedSharding | None:
 def each_shard(mesh: Mesh | None, function: Function, inputs: Any, outputs: Any) -> Function:
     """`function` run once on every data shard, each with its part of the arguments. `inputs` and
     `outputs` are pytree prefixes of `ROWS` and `WHOLE`."""
-    if shards_of(mesh) == 1:
+    if mesh is None or mesh.size == 1:
         return function
     spread: Any = jax.shard_map(
         function,
@@ -93,6 +93,17 @@ def each_shard(mesh: Mesh | None, function: Function, inputs: Any, outputs: Any)
         check_vma=False,
     )
     return spread  # type: ignore[no-any-return]
+
+
+def whole_over_model(x: Float[Array, "*rest"]) -> Float[Array, "*rest"]:
+    """`x` on every device of the `model` axis, if there is one. Left to itself the partitioner
+    spreads hidden states over it and brings them together again before every product, for more
+    traffic (measured on compiled programs, docs/plan.md)."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.shape.get(MODEL, 1) == 1 or MODEL in mesh.manual_axes:
+        return x
+    whole: jax.Array = jax.lax.with_sharding_constraint(x, WHOLE)
+    return whole
 
 
 def agreed(steps: Int[Array, ""]) -> Int[Array, ""]:

@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
+from ptsys.models import layers
 from ptsys.models.config import T5Config
 from ptsys.models.t5 import T5, Encoded, abstract
 
@@ -13,11 +15,15 @@ def tokens(seed: int, rows: int, length: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(2, 90, (rows, length))
 
 
-def test_decoding_step_by_step_equals_teacher_forcing(model: T5, config: T5Config) -> None:
+@pytest.mark.parametrize("reads", [True, False])
+def test_decoding_step_by_step_equals_teacher_forcing(
+    model: T5, config: T5Config, reads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layers, "reads_memory", lambda *_: reads)
     encoded = model.encode(tokens(0, 3, 6))
     targets = tokens(1, 3, 5)
     expected = model.decode(encoded, targets)
-    cross = model.decoder.cross_keys_values(encoded)
+    cross = model.decoder.cross(encoded, 5)
     empty = jnp.zeros((3, 5, config.num_heads, config.head_dim))
     cache = [(empty, empty)] * config.decoder_layers
     step = jax.jit(model.decoder.step)

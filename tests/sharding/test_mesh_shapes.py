@@ -9,6 +9,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from ptsys.errors import InvalidInput
+from ptsys.models.attention_kernel import attend_in_kernel
 from ptsys.models.config import T5Config
 from ptsys.models.execution import Execution
 from ptsys.models.parameters import flat_parameters
@@ -144,6 +145,35 @@ def test_how_it_is_executed_changes_nothing(
     frozen = on_mesh(model, *mesh, execution=execution)
     there = gradients(frozen, prompts, local(rows, mesh[0]), z_loss)
     assert_close(here, there)
+
+
+@pytest.mark.parametrize("mesh", [(1, 1), (2, 2), (1, 4), (8, 1)])
+def test_attention_by_the_kernel_changes_nothing(
+    mesh: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = create(
+        T5Config(
+            vocab_size=72,
+            d_model=32,
+            num_heads=8,
+            head_dim=64,
+            d_ff=64,
+            encoder_layers=2,
+            decoder_layers=1,
+        )
+    )
+    prompts, rows = batch()
+    here = gradients(freeze(wide), prompts, rows)
+    frozen = on_mesh(wide, *mesh, execution=Execution(attention="kernel"))
+    used = []
+
+    def counted(*arrays: jax.Array) -> jax.Array:
+        used.append(arrays)
+        return attend_in_kernel(*arrays)
+
+    monkeypatch.setattr("ptsys.models.attention.attend_in_kernel", counted)
+    assert_close(here, gradients(frozen, prompts, local(rows, mesh[0])))
+    assert used
 
 
 def test_every_weight_lies_as_its_rule_says(model: T5) -> None:

@@ -2,18 +2,19 @@
 
 With a block size the logits of that many positions are all that is ever held, and positions of
 padding are not projected at all: they come last in the order that blocks are taken in, and blocks
-without a real position are skipped. The backward pass projects again. The head is frozen there:
-it gets no gradient.
+without a real position are skipped. Where a gradient is wanted, what it takes of the vocabulary is
+computed beside the logits, so that the backward pass projects nothing again. The head is frozen
+there: it gets no gradient.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from ptsys.models.t5 import T5
 from ptsys.sharding.mesh import agreed
@@ -34,7 +35,7 @@ def token_scores(model: T5, x: Float[Array, "B T D"], targets: Int[Array, "B T"]
     block = model.execution.vocabulary_block
     if block is None:
         return _scores(model.logits(x), targets)
-    return _in_blocks(model.logits, x, targets, block)
+    return _in_blocks(model, x, targets, block)
 
 
 def _scores(logits: Float[Array, "*lead V"], targets: Int[Array, "*lead"]) -> TokenScores:
@@ -45,63 +46,69 @@ def _scores(logits: Float[Array, "*lead V"], targets: Int[Array, "*lead"]) -> To
     )
 
 
+class _Slopes(NamedTuple):
+    """The gradients of a position's `log_z` and `chosen`."""
+
+    log_z: Float[Array, "N D"]
+    chosen: Float[Array, "N D"]
+
+
 def _in_blocks(
-    project: Callable[[jax.Array], jax.Array],
-    x: Float[Array, "B T D"],
-    targets: Int[Array, "B T"],
-    block: int,
+    model: T5, x: Float[Array, "B T D"], targets: Int[Array, "B T"], block: int
 ) -> TokenScores:
-    count = targets.size
-    size = min(block, count)
     flat = jnp.asarray(targets).reshape(-1)
-    order = jnp.argsort(flat == 0, stable=True)  # real positions first
-    order = jnp.pad(order, (0, -count % size), constant_values=count)  # out of range: dropped
-    blocks = agreed((jnp.sum(flat > 0) + size - 1) // size)
+    blocks = _Blocks.of(flat, block)
 
-    def part(i: Int[Array, ""], *arrays: jax.Array) -> tuple[jax.Array, ...]:
-        index = jax.lax.dynamic_slice_in_dim(order, i * size, size)
-        return index, *(y.at[index].get(mode="fill", fill_value=0) for y in arrays)
+    def scores(own: jax.Array, wanted: jax.Array) -> TokenScores:
+        return _scores(model.logits(own), wanted)
 
-    def forward(x: Float[Array, "N D"]) -> TokenScores:
-        def step(i: Int[Array, ""], done: TokenScores) -> TokenScores:
-            index, own, wanted = part(i, x, flat)
-            found = _scores(project(own), wanted)
-            return TokenScores(
-                *(
-                    all_.at[index].set(new, mode="drop")
-                    for all_, new in zip(done, found, strict=True)
-                )
-            )
-
-        zeros = jnp.zeros((count,), jax.eval_shape(project, x).dtype)
-        empty = TokenScores(zeros, zeros, jnp.zeros((count,), jnp.int32))
-        scores: TokenScores = jax.lax.fori_loop(0, blocks, step, empty)
-        return scores
-
-    def backward(saved: tuple[jax.Array, jax.Array], cotangent: TokenScores) -> tuple[jax.Array]:
-        x, log_z = saved
-
-        def step(i: Int[Array, ""], done: Float[Array, "N D"]) -> Float[Array, "N D"]:
-            index, own, wanted, z, of_z, of_chosen = part(
-                i, x, flat, log_z, cotangent.log_z, cotangent.chosen
-            )
-            logits, pull = jax.vjp(project, own)
-            change = jnp.exp(logits - z[:, None]) * of_z[:, None]
-            change = change.at[jnp.arange(size), wanted].add(of_chosen)
-            return done.at[index].set(pull(change)[0], mode="drop")
-
-        return (jax.lax.fori_loop(0, blocks, step, jnp.zeros_like(x)),)
+    def with_slopes(own: jax.Array, wanted: jax.Array) -> tuple[TokenScores, _Slopes]:
+        logits, pull = jax.vjp(model.logits, own)
+        found = _scores(logits, wanted)
+        [of_log_z] = pull(jnp.exp(logits - found.log_z[:, None]))
+        return found, _Slopes(of_log_z, model.head(wanted).astype(own.dtype))
 
     @jax.custom_vjp
     def scored(x: Float[Array, "N D"]) -> TokenScores:
-        return forward(x)
+        found: TokenScores = blocks.each(scores, x, flat)
+        return found
 
-    def scored_forward(
-        x: Float[Array, "N D"],
-    ) -> tuple[TokenScores, tuple[jax.Array, jax.Array]]:
-        found = forward(x)
-        return found, (x, found.log_z)
+    def backward(slopes: _Slopes, cotangent: TokenScores) -> tuple[jax.Array]:
+        of_log_z = slopes.log_z * cotangent.log_z[:, None].astype(slopes.log_z.dtype)
+        return (of_log_z + slopes.chosen * cotangent.chosen[:, None].astype(of_log_z.dtype),)
 
-    scored.defvjp(scored_forward, backward)
-    found = scored(x.reshape(count, -1))
+    scored.defvjp(lambda x: blocks.each(with_slopes, x, flat), backward)
+    found = scored(x.reshape(flat.size, -1))
     return TokenScores(*(y.reshape(targets.shape) for y in found))
+
+
+class _Blocks(NamedTuple):
+    """An order of positions with real ones first, to be taken `size` at a time, `times` times."""
+
+    order: Int[Array, "M"]
+    times: Int[Array, ""]
+    size: int
+
+    @classmethod
+    def of(cls, targets: Int[Array, "N"], block: int) -> _Blocks:
+        size = min(block, targets.size)
+        order = jnp.argsort(targets == 0, stable=True)
+        padded = jnp.pad(order, (0, -targets.size % size), constant_values=targets.size)
+        return cls(padded, agreed((jnp.sum(targets > 0) + size - 1) // size), size)
+
+    def each(self, function: Callable[..., Any], *arrays: Shaped[Array, "N *rest"]) -> Any:
+        """What `function` gives of each block's positions, at their places; zeros elsewhere."""
+
+        def step(i: Int[Array, ""], done: Any) -> Any:
+            index = jax.lax.dynamic_slice_in_dim(self.order, i * self.size, self.size)
+            own = [x.at[index].get(mode="fill", fill_value=0) for x in arrays]
+            return jax.tree.map(
+                lambda all_, new: all_.at[index].set(new, mode="drop"), done, function(*own)
+            )
+
+        some = [jax.ShapeDtypeStruct((self.size, *x.shape[1:]), x.dtype) for x in arrays]
+        empty = jax.tree.map(
+            lambda x: jnp.zeros((arrays[0].shape[0], *x.shape[1:]), x.dtype),
+            jax.eval_shape(function, *some),
+        )
+        return jax.lax.fori_loop(0, self.times, step, empty)

@@ -162,7 +162,7 @@ def _straight(served: ServedModel, prompt: np.ndarray, count: int) -> float:
     import jax
 
     from ptsys.data.features import encode_inputs, encode_targets
-    from ptsys.engine.buckets import INPUT_LENGTHS, PROMPT_LENGTHS, ROWS, TARGET_LENGTHS, fit
+    from ptsys.engine.buckets import FINE_INPUT_LENGTHS, PROMPT_LENGTHS, ROWS, TARGET_LENGTHS, fit
     from ptsys.engine.calls import Call, lay_apart, prompts_of, rows_of
     from ptsys.engine.groups import Group, Shape
     from ptsys.passes.gradients import gradients
@@ -175,11 +175,11 @@ def _straight(served: ServedModel, prompt: np.ndarray, count: int) -> float:
     group = Group(
         "gradients",
         fit(len(prompt), PROMPT_LENGTHS, "prompt"),
-        fit(len(inputs[0]), INPUT_LENGTHS, "input"),
+        fit(len(inputs[0]), FINE_INPUT_LENGTHS, "input"),
         fit(len(targets[0]), TARGET_LENGTHS, "target"),
     )
     calls = [
-        Call(key, "bench", group, prompt, key, inputs, targets, Decoding(), 0, Future())
+        Call(key, "bench", group, prompt, key, inputs, targets, Decoding(), (0,), Future())
         for key in range(count)
     ]
     layout = lay_apart(calls, shards)

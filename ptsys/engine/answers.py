@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from ptsys.engine.calls import Placement
 from ptsys.engine.groups import Group
 from ptsys.engine.joining import joined
 from ptsys.types.requests import Prediction
+
+Row = TypeVar("Row")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,16 +79,51 @@ def _score(placement: Placement, result: Any, vocabulary: Vocabulary) -> list[fl
 _ANSWERS = {"gradients": _gradients, "generate": _generate, "score": _score}
 
 
+class Asked(NamedTuple):
+    """A part of a request on its way: the numbers of its rows there, and the answer to come."""
+
+    rows: Sequence[int]
+    future: concurrent.futures.Future[Any]
+
+
 def join_predictions(
-    parts: Sequence[concurrent.futures.Future[Any]], labels: Sequence[str] = ()
+    parts: Sequence[Asked], labels: Sequence[str] = ()
 ) -> concurrent.futures.Future[list[Prediction]]:
     """One future for a request that was split; with labels, scores become answers."""
 
     def whole(found: list[Any]) -> list[Prediction]:
-        rows = [row for part in found for row in part]
+        rows = _in_order(parts, found)
         return _choose(rows, labels) if labels else rows
 
-    return joined(parts, whole)
+    return joined([part.future for part in parts], whole)
+
+
+def join_gradients(parts: Sequence[Asked]) -> concurrent.futures.Future[GradientsResult]:
+    """One future for a request that was split: every part counts by its tokens."""
+
+    def whole(found: list[GradientsResult]) -> GradientsResult:
+        tokens = sum(part.tokens for part in found)
+        return GradientsResult(
+            loss=sum(part.loss * part.tokens for part in found) / tokens,
+            tokens=tokens,
+            gradient=np.sum([part.gradient * (part.tokens / tokens) for part in found], axis=0),
+            row_losses=_in_order(parts, [part.row_losses for part in found]),
+            predictions=_in_order(parts, [part.predictions for part in found]),
+        )
+
+    if len(parts) == 1:
+        return parts[0].future
+    return joined([part.future for part in parts], whole)
+
+
+def _in_order(parts: Sequence[Asked], found: Sequence[Sequence[Row]]) -> list[Row]:
+    """The rows of all parts as the request has them."""
+    numbered = (
+        numbered
+        for part, own in zip(parts, found, strict=True)
+        for numbered in zip(part.rows, own, strict=True)
+    )
+    return [row for _, row in sorted(numbered, key=operator.itemgetter(0))]
 
 
 def _choose(scores: Sequence[float], labels: Sequence[str]) -> list[Prediction]:

@@ -21,7 +21,8 @@ from ptsys.types.requests import Decoding
 @dataclasses.dataclass(frozen=True)
 class Call:
     """Rows that travel together under one prompt (None: no prompt at all). Calls with the same
-    `share` key may use one prompt slot; gradient calls never share."""
+    `share` key may use one prompt slot; gradient calls never share. `numbers` are the rows' own in
+    their request."""
 
     key: int
     user: str
@@ -31,7 +32,7 @@ class Call:
     inputs: Sequence[list[int]]
     targets: Sequence[list[int]] | None
     decoding: Decoding
-    first_row: int
+    numbers: Sequence[int]
     future: concurrent.futures.Future[Any]
 
     @property
@@ -162,7 +163,7 @@ def choices_of(placements: Sequence[Placement], shape: Shape, shards: int) -> Ch
         chosen.temperature[rows] = decoding.temperature
         chosen.top_p[rows] = decoding.top_p
         chosen.length_penalty[rows] = decoding.length_penalty
-        numbers = np.arange(placement.call.rows, dtype=np.uint64) + placement.call.first_row
+        numbers = np.asarray(placement.call.numbers, np.uint64)
         mixed = np.uint64(decoding.seed) * np.uint64(0x9E3779B9) + numbers * np.uint64(0x85EBCA6B)
         chosen.seed[rows] = (mixed & np.uint64(0xFFFFFFFF)).astype(np.uint32)
     return chosen

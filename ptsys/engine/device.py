@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from ptsys.engine.compilation import Build, Compiled, CompiledShapes
 from ptsys.engine.groups import Shape, lowered
+from ptsys.engine.parts import Costs
 from ptsys.engine.slot_memory import Memory, SlotMemory
+from ptsys.models.parameters import parameter_count
 from ptsys.passes.batch import Prompts, Rows
 from ptsys.passes.decoding import Choices
 from ptsys.passes.frozen import Frozen
@@ -26,6 +28,10 @@ from ptsys.sharding.group import spread
 from ptsys.sharding.mesh import ROWS, WHOLE, placed, shards_of
 
 Tree = TypeVar("Tree")
+
+_START_CPU, _START = 1e8, 1e10  # FLOPs that a device could do while a program starts
+_READ = 256  # positions whose FLOPs take as long as reading their weights, on an accelerator
+_READ_CPU = 16  # on a CPU, whose memory is nearer to its FLOPs (measured, docs/devices.md)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +54,19 @@ class Device:
         whole = placed(frozen.mesh, WHOLE)
         self._apart = whole is not None and not whole.is_fully_addressable
         self._memories: dict[int, SlotMemory] = {}
+
+    @property
+    def costs(self) -> Costs:
+        """What programs of gradients cost besides their rows."""
+        config, mesh = self.frozen.config, self.frozen.mesh
+        inner, gates = config.inner_dim, 3 if config.gated else 2
+        layer = 4 * config.d_model * inner + gates * config.d_model * config.d_ff
+        encoder = layer * config.encoder_layers
+        flops = 4 * encoder  # of a position, forward and as much back
+        if mesh is not None and mesh.devices.flat[0].platform != "cpu":
+            return Costs(_START / flops, _READ)
+        read = _READ_CPU * parameter_count(config) / encoder
+        return Costs(_START_CPU / flops, read, self.frozen.execution.chunk_positions)
 
     @property
     def lost(self) -> bool:

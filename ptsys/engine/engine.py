@@ -20,8 +20,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.data.features import EncodedExamples, encode_examples, encode_inputs, encode_targets
-from ptsys.engine.answers import GradientsResult, answer_calls, join_predictions
-from ptsys.engine.buckets import INPUT_LENGTHS, PROMPT_LENGTHS, TARGET_LENGTHS, fit
+from ptsys.engine.answers import (
+    Asked,
+    GradientsResult,
+    answer_calls,
+    join_gradients,
+    join_predictions,
+)
+from ptsys.engine.buckets import (
+    FINE_INPUT_LENGTHS,
+    INPUT_LENGTHS,
+    PROMPT_LENGTHS,
+    TARGET_LENGTHS,
+    fit,
+)
 from ptsys.engine.calls import (
     Call,
     choices_of,
@@ -33,6 +45,7 @@ from ptsys.engine.calls import (
 from ptsys.engine.device import Device
 from ptsys.engine.groups import Group, Shape
 from ptsys.engine.model import ServedModel
+from ptsys.engine.parts import Cutting, Part, cut
 from ptsys.engine.residents import Failed, Training, TrainingTask
 from ptsys.engine.scheduler import Item, Limits, Scheduler, Step
 from ptsys.engine.shapes import Shapes
@@ -297,8 +310,10 @@ class Engine:
     ) -> concurrent.futures.Future[GradientsResult]:
         """`gradients` of rows that are token ids already, as `encode` gives them.
 
-        `longest` are the tokens of the longest input and target that such calls will have: calls
-        that agree on them share compiled shapes whatever rows they bring.
+        Rows of very different lengths are differentiated apart, and those of a large request on
+        several data shards. `longest` are the tokens of the longest input and target that such
+        calls will have: calls that agree on them are not cut and share compiled shapes whatever
+        rows they bring.
         """
         prompt_checked = self._checked(prompt, inputs)
         if len(inputs) > self.options.max_rows:
@@ -313,13 +328,13 @@ class Engine:
         group = Group(
             "gradients",
             self._prompt_bucket(prompt_checked),
-            fit(longest_input, INPUT_LENGTHS, "inputs"),
+            fit(longest_input, FINE_INPUT_LENGTHS, "inputs"),
             fit(longest_target, TARGET_LENGTHS, "targets"),
         )
-        [part] = self._submit(
-            group, user, prompt_checked, object(), inputs, targets, Decoding(), split=len(inputs)
+        asked = self._submit(
+            group, user, prompt_checked, object(), inputs, targets, Decoding(), whole=bool(longest)
         )
-        return part
+        return join_gradients(asked)
 
     def _checked(
         self, prompt: NDArray[np.float32] | None, inputs: Sequence[Any]
@@ -350,30 +365,43 @@ class Engine:
         inputs: Sequence[list[int]],
         targets: Sequence[list[int]] | None,
         decoding: Decoding,
-        split: int = CALL_ROWS,
-    ) -> list[concurrent.futures.Future[Any]]:
-        split = min(split, self.options.max_rows)
+        whole: bool = False,
+    ) -> list[Asked]:
+        parts = [Part(tuple(range(len(inputs))), group.inputs)]
+        if not whole:
+            parts = cut([len(row) for row in inputs], self._cutting(group))
         calls = [
             Call(
                 key=next(self._numbers),
                 user=user,
-                group=group,
+                group=group._replace(inputs=part.inputs),
                 prompt=prompt,
                 share=share,
-                inputs=inputs[start : start + split],
-                targets=None if targets is None else targets[start : start + split],
+                inputs=[inputs[row] for row in part.rows],
+                targets=None if targets is None else [targets[row] for row in part.rows],
                 decoding=decoding,
-                first_row=start,
+                numbers=part.rows,
                 future=concurrent.futures.Future(),
             )
-            for start in range(0, len(inputs), split)
+            for part in parts
         ]
         self._calls.update({call.key: call for call in calls})
         if self._broken is not None:
             for call in calls:
                 refuse(call.future, self._broken)
         self._commands.put(lambda: self._enqueue(calls))
-        return [call.future for call in calls]
+        return [Asked(call.numbers, call.future) for call in calls]
+
+    def _cutting(self, group: Group) -> Cutting:
+        """How requests of a group are cut. Gradients lie on one shard whole; rows of other kinds
+        are dealt to all shards anyway."""
+        costs = self.device.costs
+        if group.kind == "gradients":
+            most = self.options.max_rows
+            return Cutting(FINE_INPUT_LENGTHS, group.prompt, costs, most, self._shards)
+        most = min(CALL_ROWS, self.options.max_rows)
+        whole = dataclasses.replace(costs, full=None)
+        return Cutting(INPUT_LENGTHS, group.prompt, whole, most)
 
     def _enqueue(self, calls: Sequence[Call]) -> None:
         for call in calls:

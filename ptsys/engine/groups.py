@@ -22,7 +22,8 @@ Kind = Literal["train", "gradients", "score", "generate"]
 
 
 class Group(NamedTuple):
-    """Kind and padded lengths; `method` and `beams` are of `generate` alone."""
+    """Kind and padded lengths; `method` and `beams` are of `generate` alone, `packed` of `train`:
+    whether rows are much shorter than the longest."""
 
     kind: Kind
     prompt: int
@@ -30,6 +31,7 @@ class Group(NamedTuple):
     targets: int
     method: Method = "greedy"
     beams: int = 1
+    packed: bool = False
 
 
 class Shape(NamedTuple):
@@ -77,7 +79,7 @@ def lowered(frozen: Frozen, shape: Shape, memory: SlotMemory | None) -> Any:
         assert memory is not None
         residents = rows.ints(shape.slots)
         state, hyper = jax.tree.map(_like, (memory.state, memory.hyper))
-        return train_step.lower(frozen, state, hyper, residents, texts())
+        return train_step.lower(frozen, state, hyper, residents, texts(), packed=group.packed)
     where = rows if group.kind == "gradients" else whole
     prompts = Prompts(
         where.floats(shape.slots, group.prompt, frozen.config.d_model),

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ptsys.data.features import EncodedExamples
 from ptsys.data.metrics import Scorer, summarize
 from ptsys.data.task_mixing import TaskMix, task_shares
-from ptsys.engine.answers import GradientsResult
+from ptsys.engine.answers import Asked, GradientsResult, join_gradients
 from ptsys.engine.engine import Engine
 from ptsys.errors import InvalidInput
 from ptsys.passes.parts import Parts
@@ -144,7 +144,7 @@ class MultiTaskTraining:
         weighs as much as its tokens. Tasks that are not in the batch keep their bits. Raises
         InvalidInput when the loss or a part is no longer finite.
         """
-        found = {task: _joined([wait(x) for x in parts]) for task, parts in self._ask().items()}
+        found = {task: wait(future) for task, future in self._ask().items()}
         tokens = sum(result.tokens for result in found.values())
         loss = sum(result.loss * result.tokens for result in found.values()) / tokens
         gradients = self._split(found, tokens)
@@ -162,9 +162,9 @@ class MultiTaskTraining:
         self.step += 1
         self._check_finite(list(found))
 
-    def _ask(self) -> dict[int, list[concurrent.futures.Future[GradientsResult]]]:
+    def _ask(self) -> dict[int, concurrent.futures.Future[GradientsResult]]:
         """Every task's gradient, on its way; more rows than a call may hold go in several."""
-        asked: dict[int, list[concurrent.futures.Future[GradientsResult]]] = defaultdict(list)
+        asked: dict[int, list[Asked]] = defaultdict(list)
         most = self._engine.options.max_rows
         for task, rows in self._mix.rows(self.step).items():
             examples, prompt = self._tasks[task].examples, self.combined(task)
@@ -177,8 +177,8 @@ class MultiTaskTraining:
                     user=self._user,
                     longest=(examples.max_input, examples.max_target),
                 )
-                asked[task].append(future)
-        return asked
+                asked[task].append(Asked(range(start, start + len(part)), future))
+        return {task: join_gradients(parts) for task, parts in asked.items()}
 
     def _split(
         self, found: Mapping[int, GradientsResult], tokens: int
@@ -238,20 +238,6 @@ class MultiTaskTraining:
             )
             for number, future in asked.items()
         }
-
-
-def _joined(parts: Sequence[GradientsResult]) -> GradientsResult:
-    """One result of several calls' rows: each counts by its tokens."""
-    if len(parts) == 1:
-        return parts[0]
-    tokens = sum(part.tokens for part in parts)
-    return GradientsResult(
-        loss=sum(part.loss * part.tokens for part in parts) / tokens,
-        tokens=tokens,
-        gradient=np.sum([part.gradient * (part.tokens / tokens) for part in parts], axis=0),
-        row_losses=[loss for part in parts for loss in part.row_losses],
-        predictions=[text for part in parts for text in part.predictions],
-    )
 
 
 def _stacked(arrays: Sequence[NDArray[Any] | None]) -> Array:

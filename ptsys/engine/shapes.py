@@ -19,6 +19,7 @@ class Shapes:
     def __init__(self, device: Device, max_rows: int, wake: Callable[[], None]) -> None:
         self._device = device
         self._shards = device.shards
+        self._costs = device.costs
         self._max_rows = max_rows
         self._wake = wake
         self._compiled = device.compiled
@@ -70,7 +71,8 @@ class Shapes:
         if group.kind != "train":
             rows = -(-rows // self._shards)
         if group.kind == "gradients":
-            items = -(-items // self._shards)
+            rows = self._costs.at_once(rows, group.prompt + group.inputs)
+            items = min(-(-items // self._shards), rows)
         return _smallest(group, items, rows)
 
     def _room(self, shape: Shape) -> Limits:

@@ -35,11 +35,14 @@ from ptsys.engine.scheduler import Item, Step
 from ptsys.engine.slots import PendingSnapshot, Slots
 from ptsys.errors import Unavailable
 from ptsys.passes.batch import Rows
+from ptsys.passes.gradients import PACKED_INPUTS
 from ptsys.passes.train import TrainMetrics
 from ptsys.types.requests import Decoding
 
 if TYPE_CHECKING:
     from ptsys.engine.engine import Engine
+
+SPARSE = 0.75  # of the padded positions: residents whose rows fill less have them packed
 
 
 @dataclasses.dataclass
@@ -116,13 +119,17 @@ class Residents:
 
     def _admit(self, training: Training) -> Resident:
         task, data = training.task, training.task.examples
+        prompt = fit(task.spec.length, PROMPT_LENGTHS, "length")
+        inputs = fit(data.max_input, INPUT_LENGTHS, "input")
+        rows = len(data.inputs)
+        positions = task.spec.length + sum(map(len, data.inputs)) / rows
         group = Group(
             "train",
-            fit(task.spec.length, PROMPT_LENGTHS, "length"),
-            fit(data.max_input, INPUT_LENGTHS, "input"),
+            prompt,
+            inputs,
             fit(data.max_target, TARGET_LENGTHS, "target"),
+            packed=inputs >= PACKED_INPUTS and positions < SPARSE * (prompt + inputs),
         )
-        rows = len(data.inputs)
         return Resident(
             training=training,
             group=group,

@@ -7,6 +7,7 @@ are all that is held.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -57,8 +58,11 @@ def slot_gradients(
     prompts: Prompts,
     rows: Rows,
     z_loss: Float[Array, "U"] | None = None,
+    *,
+    packed: bool = False,
 ) -> Gradients:
-    """Gradient of each slot's mean token loss. Traceable; `gradients` is its jitted form.
+    """Gradient of each slot's mean token loss. Traceable; `gradients` is its jitted form. `packed`
+    is for rows of very different lengths: see `chunk_size`.
 
     Every row's gradient is taken for its own copy of its slot's prompt and added to that slot
     alone, so no user's numbers can reach another's.
@@ -69,7 +73,7 @@ def slot_gradients(
     values = jnp.where(mask[:, :, None], prompts.values, 0)
     total = _tokens(rows, slots)
     count, inputs = rows.inputs.shape
-    size = chunk_size(width, inputs, count, frozen.execution)
+    size = chunk_size(width, inputs, count, frozen.execution, packed=packed)
 
     def chunk(part: Rows) -> _Chunk:
         weight = 1 / jnp.maximum(take_slots(total, part.slot, 1), 1)
@@ -96,17 +100,20 @@ class ChunkSize(NamedTuple):
     positions: int | None
 
 
-def chunk_size(prompt: int, inputs: int, rows: int, execution: Execution) -> ChunkSize:
+def chunk_size(
+    prompt: int, inputs: int, rows: int, execution: Execution, *, packed: bool = False
+) -> ChunkSize:
     """The size of chunks of rows padded to so many prompt and input positions.
 
     Rows are a power of two, as many as `execution.chunk_positions` hold but `LEAST_ROWS` at
-    least. Where inputs are long enough to be worth it they are packed: twice as many rows then
-    share these positions, if they fill but half of theirs.
+    least. With `packed`, where inputs are long enough to be worth it, twice as many rows share
+    these positions, if they fill but half of theirs; full rows then cost about a fifth more than
+    unpacked, as the decoder computes the room of those that are not there.
     """
     positions = prompt + inputs
     fitting = max(execution.chunk_positions // max(positions, LEAST_POSITIONS), 1)
     full = max(1 << (fitting.bit_length() - 1), LEAST_ROWS)
-    if inputs < PACKED_INPUTS or rows <= full:
+    if not packed or inputs < PACKED_INPUTS or rows <= full:
         return ChunkSize(min(full, rows), None)
     return ChunkSize(2 * full, full * positions)
 
@@ -194,13 +201,19 @@ def _add(
     return sums.at[slot].add(rows, mode="drop", wrap_negative_indices=False)
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames=("packed",))
 def gradients(
-    frozen: Frozen, prompts: Prompts, rows: Rows, z_loss: Float[Array, "U"] | None = None
+    frozen: Frozen,
+    prompts: Prompts,
+    rows: Rows,
+    z_loss: Float[Array, "U"] | None = None,
+    *,
+    packed: bool = False,
 ) -> Gradients:
     """`slot_gradients` on every data shard, each with its own slots and its own rows; the
     arguments are the shards' one after another, and `rows.slot` counts within a shard."""
-    spread = each_shard(frozen.mesh, slot_gradients, (WHOLE, ROWS, ROWS, ROWS), ROWS)
+    own = functools.partial(slot_gradients, packed=packed)
+    spread = each_shard(frozen.mesh, own, (WHOLE, ROWS, ROWS, ROWS), ROWS)
     return spread(frozen, prompts, rows, z_loss)
 
 

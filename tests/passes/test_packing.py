@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,10 +62,12 @@ def test_packed_rows_give_the_losses_and_gradients_of_padded_ones() -> None:
 
 
 def test_a_chunk_packs_twice_the_rows_into_the_positions_of_full_ones() -> None:
-    assert chunk_size(16, 32, 64, Execution()) == (8, None)  # too short to be worth it
-    assert chunk_size(16, 64, 8, Execution()) == (8, None)  # one chunk anyway
-    assert chunk_size(16, 64, 64, Execution()) == (16, 8 * 80)
-    assert chunk_size(100, 256, 256, Execution(chunk_positions=356 * 64)) == (128, 64 * 356)
+    size = functools.partial(chunk_size, packed=True)
+    assert size(16, 32, 64, Execution()) == (8, None)  # too short to be worth it
+    assert size(16, 64, 8, Execution()) == (8, None)  # one chunk anyway
+    assert size(16, 64, 64, Execution()) == (16, 8 * 80)
+    assert size(100, 256, 256, Execution(chunk_positions=356 * 64)) == (128, 64 * 356)
+    assert chunk_size(16, 64, 64, Execution()) == (8, None)
 
 
 def test_ragged_and_full_rows_packed_give_what_padded_chunks_give() -> None:
@@ -76,7 +80,7 @@ def test_ragged_and_full_rows_packed_give_what_padded_chunks_give() -> None:
         targets = random.integers(2, 64, (48, 3))
         slot = np.arange(48) % 4
         rows = Rows(*(jnp.asarray(x, jnp.int32) for x in (inputs, targets, slot)))
-        packed = gradients(frozen, prompts, rows)
+        packed = gradients(frozen, prompts, rows, packed=True)
         alone = [
             gradients(frozen, prompts, Rows(*(x[i : i + 8] for x in rows))).row_loss
             for i in range(0, 48, 8)
@@ -85,7 +89,7 @@ def test_ragged_and_full_rows_packed_give_what_padded_chunks_give() -> None:
         one = Rows(*(x[:8] for x in rows))
         few = rows._replace(slot=jnp.where(jnp.arange(48) < 8, rows.slot, 4))
         np.testing.assert_allclose(
-            gradients(frozen, prompts, few).values,
+            gradients(frozen, prompts, few, packed=True).values,
             gradients(frozen, prompts, one).values,
             rtol=1e-3,
             atol=1e-5,

@@ -71,8 +71,12 @@ def plan(
             "for the most that fit.",
         ),
     ] = "8",
+    attention: Annotated[
+        Literal["kernel", "blocks"],
+        typer.Option(help="Attend in a kernel that keeps scores out of HBM, or in XLA."),
+    ] = "kernel",
     attention_block: Annotated[
-        int, typer.Option(min=1, help="Queries that attend at a time.")
+        int, typer.Option(min=1, help="Queries that attend at a time with --attention blocks.")
     ] = 512,
     dtype: Annotated[
         Literal["bfloat16", "float32"], typer.Option(help="Of the frozen weights.")
@@ -117,6 +121,7 @@ def plan(
         targets=target,
         execution=Execution(
             remat=remat,
+            attention=attention,
             attention_block=attention_block,
             chunk_positions=(at_a_time or 1) * (prompt + inputs),
         ),

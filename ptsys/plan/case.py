@@ -7,9 +7,10 @@ import math
 from typing import Any, Literal, get_args
 
 from ptsys.errors import InvalidInput
+from ptsys.models.attention_kernel import supports
 from ptsys.models.config import T5Config
 from ptsys.models.execution import Execution, Remat
-from ptsys.passes.gradients import ChunkSize, chunk_size
+from ptsys.passes.gradients import chunk_size
 from ptsys.plan.topologies import Topology, topology
 
 Step = Literal["gradients", "train", "predict", "score"]
@@ -67,24 +68,22 @@ class Case:
 
     @property
     def chunk(self) -> int:
-        """Rows that one data shard's passes are compiled to take through the model at a time."""
-        return self._size.rows if self.learns else self.shard_rows
-
-    @property
-    def full_rows(self) -> int:
-        """As many of them as may come without padding: a chunk of short rows holds more."""
-        if not self.learns or self._size.positions is None:
-            return self.chunk
-        return self._size.positions // self.positions
-
-    @property
-    def _size(self) -> ChunkSize:
-        return chunk_size(self.prompt, self.inputs, self.shard_rows, self.execution)
+        """Rows that one data shard's passes take through the model at a time."""
+        if not self.learns:
+            return self.shard_rows
+        return chunk_size(self.prompt, self.inputs, self.shard_rows, self.execution).rows
 
     @property
     def chunks(self) -> int:
-        """How many times that is done, where no row has padding."""
-        return math.ceil(self.shard_rows / self.full_rows)
+        """How many times that is done."""
+        return math.ceil(self.shard_rows / self.chunk)
+
+    @property
+    def kernel_attends(self) -> bool:
+        """Whether the encoder's scores stay within a core: see `ptsys.models.attention_kernel`."""
+        return self.execution.attention == "kernel" and supports(
+            self.config.num_heads, self.config.head_dim, self.positions, self.model
+        )
 
     @property
     def learns(self) -> bool:

@@ -37,6 +37,7 @@ ENVIRONMENT = {
 }
 _DROPPED = ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR", "JAX_NUM_CPU_DEVICES", "LIBTPU_INIT_ARGS")
 _POLL = 0.2  # seconds
+_JAX_REMARK = "For simplicity, JAX has removed its internal frames"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +132,9 @@ def _talk(process: subprocess.Popen[str], question: str, timeout: float | None) 
 
 
 def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    """The error itself: JAX writes a line and its own remark on tracebacks below it."""
+    told = text.partition(_JAX_REMARK)[0].rstrip().rstrip("-")
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
     return lines[-1][:500] if lines else "it said nothing"
 
 

@@ -51,7 +51,7 @@ def _activations(case: Case) -> float:
     config, size = case.config, NUMBER_BYTES[case.dtype]
     s, hidden = case.positions, case.positions * config.d_model * size
     queries = min(s, case.execution.attention_block)
-    scores = queries * s * config.num_heads / case.model * 4
+    scores = 0 if case.kernel_attends else queries * s * config.num_heads / case.model * 4
     gates = 2 if config.gated else 1
     split = s * (3 * config.inner_dim + gates * config.d_ff) / case.model * size
     if not case.learns:
@@ -61,7 +61,4 @@ def _activations(case: Case) -> float:
     one = 2 * hidden + scores + split  # the layer that is being gone back through
     each = saved[case.execution.remat] * config.encoder_layers
     each += hidden * config.decoder_layers  # the memory's gradients wait for one another
-    padding = (case.chunk - case.full_rows) * scores  # of attention's room for shorter rows
-    if case.execution.remat == "none":
-        padding *= config.encoder_layers
-    return case.full_rows * (each + one + _WHOLE_AT_ONCE * hidden) + padding
+    return case.chunk * (each + one + _WHOLE_AT_ONCE * hidden)

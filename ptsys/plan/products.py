@@ -1,27 +1,18 @@
 """Every matrix product of a step, from the model's shapes: what its FLOPs and bytes follow from.
 
-Counted on rows without padding. A chunk of the gradient pass packs the encoder's positions, but has
-room for more, shorter rows in its attention and its decoder, which compute that room too.
-Elementwise work (norms, softmax, the gelu) is left out: it is under two percent at the published
-sizes. Shape letters: see `ptsys.models.layers`; S prompt and input positions together.
+Counted on rows without padding. Elementwise work (norms, softmax, the gelu) is left out: it is
+under two percent at the published sizes. Shape letters: see `ptsys.models.layers`; S prompt and
+input positions together.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator
 
 from ptsys.models.config import T5Config
+from ptsys.models.layers import reads_memory
 from ptsys.plan.case import Case
-
-_PACKED = (  # parts that compute real positions alone
-    "encoder attention",  # without its second half where rows are full
-    "encoder projections",
-    "encoder feed-forward",
-    "cross keys and values",
-    "vocabulary",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +21,7 @@ class Product:
 
     `weight` says that the right side is a frozen weight, which is read once for all rows;
     `gradients` how many of the two sides have a gradient; `last` that it ends a layer, and nothing
-    asks for its result when the layer is computed again.
+    asks for its result when the layer is computed again; `scores` that a softmax follows.
     """
 
     part: str
@@ -41,6 +32,7 @@ class Product:
     weight: bool = True
     gradients: int = 1
     last: bool = False
+    scores: bool = False
 
     @property
     def flops(self) -> int:
@@ -72,24 +64,19 @@ def flops(case: Case) -> dict[str, int]:
     )
 
 
-def computed_flops(case: Case) -> dict[str, int]:
-    """The same with the room for shorter rows, which the device computes as well."""
-    full = math.ceil(case.shard_rows / case.chunks)
-    return {
-        part: count if part in _PACKED else count * case.chunk // full
-        for part, count in flops(case).items()
-    }
-
-
 def times_again(case: Case, part: Product) -> int:
     """How often the backward pass computes a product of the forward pass again: see
     `ptsys.models.execution.Execution`."""
     execution = case.execution
-    if part.part == "vocabulary":
-        return int(execution.vocabulary_block is not None)
+    if part.part == "vocabulary":  # in no layer
+        return 0
     if part.weight:
         return int(execution.remat == "layer" and not part.last)
-    queries = case.positions if part.part == "encoder attention" else case.targets
+    queries = case.targets
+    if part.part == "encoder attention":
+        queries = case.positions
+        if case.kernel_attends:
+            return int(part.scores) + int(execution.remat == "layer")
     return int(execution.remat != "none") + int(queries > execution.attention_block)
 
 
@@ -130,8 +117,7 @@ def _taught(config: T5Config, s: int, t: int) -> list[Product]:
             *_scores("decoder attention", config, t, t, queries, queries),
             Product("decoder projections", t, inner, d, gradients=queries),
             Product("decoder projections", t, d, inner, gradients=queries),
-            Product("cross keys and values", s, d, inner, times=2),
-            *_scores("cross-attention", config, t, s, queries, 1),
+            *_cross(config, t, s, queries),
             Product("decoder projections", t, inner, d),
             *_feed_forward("decoder feed-forward", config, t),
         ]
@@ -142,17 +128,38 @@ def _taught(config: T5Config, s: int, t: int) -> list[Product]:
 def _generated(config: T5Config, s: int, t: int) -> list[Product]:
     """The decoder a token at a time, each of the `t` steps over a cache as long as the answer."""
     d, inner = config.d_model, config.inner_dim
+    keys, *cross = _cross(config, 1, s, 1, all_queries=t)
     one = [
         Product("decoder projections", 1, d, inner, times=6),
         *_scores("decoder attention", config, 1, t),
-        *_scores("cross-attention", config, 1, s),
         *_feed_forward("decoder feed-forward", config, 1),
+        *cross,
     ]
-    steps = [
-        dataclasses.replace(part, times=part.times * t * config.decoder_layers) for part in one
+    once = keys.part == "cross keys and values"
+    if not once:
+        one.append(keys)
+    layers = config.decoder_layers
+    made = [dataclasses.replace(part, times=part.times * t * layers) for part in one]
+    if once:
+        made.append(dataclasses.replace(keys, times=keys.times * layers))
+    return [*made, Product("vocabulary", 1, d, config.vocab_size, times=t)]
+
+
+def _cross(
+    config: T5Config, t: int, s: int, queries: int, all_queries: int | None = None
+) -> list[Product]:
+    """Cross-attention without the projections of queries and results; few queries (in all) read
+    the memory itself: `ptsys.models.layers.Attention.attend_memory`."""
+    d, h, k = config.d_model, config.num_heads, config.head_dim
+    if not reads_memory(config, all_queries or t, s):
+        keys = Product("cross keys and values", s, d, config.inner_dim, times=2)
+        return [keys, *_scores("cross-attention", config, t, s, queries, 1)]
+    return [
+        Product("cross-attention", t, k, d, times=h, gradients=queries),
+        Product("cross-attention", t, d, s, h, weight=False, gradients=queries + 1, scores=True),
+        Product("cross-attention", t, s, d, times=h, weight=False, gradients=2),
+        Product("cross-attention", t, d, k, times=h),
     ]
-    keys = Product("cross keys and values", s, d, inner, times=2 * config.decoder_layers)
-    return [keys, *steps, Product("vocabulary", 1, d, config.vocab_size, times=t)]
 
 
 def _scores(
@@ -162,7 +169,7 @@ def _scores(
     gradient."""
     h, k = config.num_heads, config.head_dim
     weights = min(queries + keys, 1)
-    yield Product(part, q, k, s, times=h, weight=False, gradients=queries + keys)
+    yield Product(part, q, k, s, times=h, weight=False, gradients=queries + keys, scores=True)
     yield Product(part, q, s, k, times=h, weight=False, gradients=weights + keys)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ptsys.plan.chips import GIB
 from ptsys.plan.compiling import Compiled
-from ptsys.plan.products import computed_flops
+from ptsys.plan.products import flops
 from ptsys.plan.roofline import Roofline, roofline
 
 MIB = 1 << 20
@@ -62,7 +62,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "held_at_peak": [dataclasses.asdict(x) for x in plan.found.held],
         "held_share": plan.found.share,
         "flops_a_row": {"all": roof.flops_a_row, "useful": roof.useful_flops_a_row}
-        | {"parts": computed_flops(case)},
+        | {"parts": flops(case)},
         "collectives": [
             dataclasses.asdict(x) | {"sent_bytes": x.sent_bytes} for x in plan.found.collectives
         ],

@@ -11,7 +11,7 @@ import math
 from typing import Literal
 
 from ptsys.plan.case import Case
-from ptsys.plan.products import computed_flops, forward_flops, products, times_again
+from ptsys.plan.products import flops, forward_flops, products, times_again
 
 Limit = Literal["compute", "memory", "network"]
 NUMBER_BYTES = {"bfloat16": 2, "float32": 4}
@@ -54,7 +54,7 @@ class Roofline:
 def roofline(case: Case, sent_bytes: float) -> Roofline:
     """Of the rows of the case, none of them padding; `sent_bytes` is what one chip sends."""
     place = case.place
-    a_row = sum(computed_flops(case).values())
+    a_row = sum(flops(case).values())
     useful = sum(forward_flops(case).values())
     if case.learns:
         useful += sum(part.backward_flops for part in products(case))

@@ -75,6 +75,18 @@ def test_the_built_in_models_shape_is_planned_for_eight_chips(tmp_path: Path) ->
 
 
 @needs_libtpu
+def test_the_kernel_keeps_scores_out_of_memory(tmp_path: Path) -> None:
+    options = ("--model", "tiny", "--topology", "v5e:2x4", "--mesh", "data=8,model=1", "--json")
+    sizes = ("--input", "180", "--prompt", "20", "--target", "4", "--rows", "32")
+    held = {}
+    for attention in ("kernel", "blocks"):
+        ended = run(tmp_path, *options, *sizes, "--attention", attention)
+        assert ended.returncode == 0, ended.stderr
+        held[attention] = json.loads(ended.stdout)["hbm"]["activations"]
+    assert held["kernel"] < held["blocks"]
+
+
+@needs_libtpu
 def test_a_compilation_that_takes_too_long_leaves_no_process(tmp_path: Path) -> None:
     ended = run(tmp_path, "--model", "tiny", "--topology", "v5e:2x4", "--timeout", "1", *SMALL[:6])
     assert ended.returncode == 1

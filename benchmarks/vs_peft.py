@@ -13,12 +13,13 @@ losses and gradients of both are compared first: a benchmark of two things that 
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import dataclasses
 import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -29,7 +30,19 @@ import transformers
 
 from ptsys.data.examples import read_examples
 from ptsys.data.vocabulary import load_vocabulary
-from ptsys.engine.buckets import INPUT_LENGTHS, PROMPT_LENGTHS, ROWS, SLOTS, TARGET_LENGTHS, fit
+from ptsys.engine.buckets import (
+    FINE_INPUT_LENGTHS,
+    PROMPT_LENGTHS,
+    ROWS,
+    SLOTS,
+    TARGET_LENGTHS,
+    fit,
+)
+from ptsys.engine.calls import Call, Placement, lay_apart, prompts_of, rows_of
+from ptsys.engine.device import Device
+from ptsys.engine.groups import Group, Shape
+from ptsys.engine.parts import Cutting, cut
+from ptsys.engine.serving import Serving
 from ptsys.models.hugging_face import import_hugging_face
 from ptsys.models.registry import load_builtin
 from ptsys.passes.batch import Prompts, Rows
@@ -37,6 +50,7 @@ from ptsys.passes.frozen import freeze
 from ptsys.passes.gradients import gradients
 from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.sharding.mesh import local_mesh, shards_of, use_every_core
+from ptsys.types.requests import Decoding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +97,15 @@ def real(folder: Path) -> tuple[list, list]:
     return inputs, [[*vocabulary.encode(examples[i].target or ""), 1] for i in chosen]
 
 
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Rows of one padded length, and where each call's lie."""
+
+    placements: list[Placement]
+    prompts: Prompts
+    rows: Rows
+
+
 class Theirs:
     """PEFT: one prompt at a time, rows padded to the longest of the batch."""
 
@@ -115,49 +138,84 @@ def padded(rows: list[list[int]]) -> np.ndarray:
 
 
 class Ours:
-    """The gradient pass, its rows dealt to the data shards, in the buckets of the engine."""
+    """The gradient pass as the engine calls it: rows cut by length, parts laid on the data shards,
+    in the engine's compiled lengths. What the engine does besides (queue, threads) is left out."""
 
     def __init__(self, folder: Path) -> None:
-        self.frozen = freeze(import_hugging_face(folder), local_mesh())
-        self.shards = shards_of(self.frozen.mesh)
-
-    def batch(self, case: Case, prompt: np.ndarray) -> tuple[Prompts, Rows]:
-        """Users are dealt to the shards; a lone user's rows are, each shard with the prompt."""
-        shards, count = self.shards, len(case.inputs)
-        order = np.argsort([-len(row) for row in case.inputs], kind="stable")
-        per = fit(-(-count // shards), ROWS, "rows")
-        own = fit(-(-case.users // shards), SLOTS, "users")
-        width, longest = fit(case.prompt, PROMPT_LENGTHS, "prompt"), max(map(len, case.inputs))
-        inputs = np.zeros((shards, per, fit(longest, INPUT_LENGTHS, "inputs")), np.int32)
-        targets = np.zeros(
-            (shards, per, fit(max(map(len, case.targets)), TARGET_LENGTHS, "")), np.int32
+        self.frozen = freeze(
+            import_hugging_face(folder), local_mesh(), execution=Serving().execution(local_mesh())
         )
-        slot = np.full((shards, per), own, np.int32)
-        for place, number in enumerate(order):
-            shard, turn = place % shards, place // shards
-            inputs[shard, turn, : len(case.inputs[number])] = case.inputs[number]
-            targets[shard, turn, : len(case.targets[number])] = case.targets[number]
-            slot[shard, turn] = 0 if case.users == 1 else turn
-        values = np.zeros((shards * own, width, prompt.shape[1]), np.float32)
-        values[:, width - case.prompt :] = prompt
-        length = np.full((shards * own,), case.prompt, np.int32)
-        flat = [x.reshape(-1, *x.shape[2:]) for x in (inputs, targets, slot)]
-        return Prompts(values, length), Rows(*flat)
+        self.shards = shards_of(self.frozen.mesh)
+        self.costs = Device(self.frozen, 1).costs
 
-    def __call__(self, case: Case, batch: tuple[Prompts, Rows]) -> tuple[float, np.ndarray]:
-        """Loss and gradient, averaged over users and shards by their target tokens."""
-        found = gradients(self.frozen, *batch)
-        loss, tokens, values = (np.asarray(x) for x in (found.loss, found.tokens, found.values))
-        share = tokens / tokens.sum()
-        summed = np.einsum("u,upd->pd", share, values)
-        return float(share @ loss), summed[-case.prompt :]
+    def batches(self, case: Case, prompt: np.ndarray) -> list[Batch]:
+        """A batch for each padded length."""
+        each = len(case.inputs) // case.users
+        calls: dict[Group, list[Call]] = {}
+        for user in range(case.users):
+            rows = range(user * each, (user + 1) * each)
+            for call in self.calls(
+                [case.inputs[i] for i in rows], [case.targets[i] for i in rows], prompt
+            ):
+                calls.setdefault(call.group, []).append(call)
+        found = []
+        for group, own in self.steps(calls):
+            layout = lay_apart(own, self.shards)
+            shape = Shape(group, fit(layout.slots, SLOTS, "users"), fit(layout.rows, ROWS, "rows"))
+            placements = layout.placed(shape)
+            prompts = prompts_of(placements, layout, shape, prompt.shape[1])
+            found.append(Batch(placements, prompts, rows_of(placements, shape, self.shards)))
+        return found
+
+    def steps(self, calls: dict[Group, list[Call]]) -> Iterator[tuple[Group, list[Call]]]:
+        """Calls that share a program, as the engine lets them: no more rows than a shard takes at a
+        time."""
+        for group, waiting in calls.items():
+            while waiting:
+                rows = -(-sum(call.rows for call in waiting) // self.shards)
+                room = self.costs.at_once(rows, group.prompt + group.inputs) * self.shards
+                own: list[Call] = []
+                while waiting and sum(call.rows for call in own) + waiting[0].rows <= room:
+                    own.append(waiting.pop(0))
+                yield group, own
+
+    def calls(self, inputs: list, targets: list, prompt: np.ndarray) -> list[Call]:
+        """One user's rows, cut as the engine cuts them."""
+        width = fit(len(prompt), PROMPT_LENGTHS, "prompt")
+        by = Cutting(FINE_INPUT_LENGTHS, width, self.costs, 512, self.shards)
+        depth = fit(max(map(len, targets)), TARGET_LENGTHS, "targets")
+        return [
+            Call(
+                0, "user", Group("gradients", width, part.inputs, depth), prompt, object(),
+                [inputs[i] for i in part.rows], [targets[i] for i in part.rows], Decoding(),
+                part.rows, concurrent.futures.Future(),
+            )
+            for part in cut([len(x) for x in inputs], by)
+        ]  # fmt: skip
+
+    def __call__(self, batches: list[Batch]) -> tuple[float, np.ndarray]:
+        """Loss and gradient, averaged over all users by their target tokens."""
+        results = [gradients(self.frozen, batch.prompts, batch.rows) for batch in batches]
+        parts = []
+        for batch, result in zip(batches, results, strict=True):
+            loss, tokens, values = (
+                np.asarray(x) for x in (result.loss, result.tokens, result.values)
+            )
+            for placement in batch.placements:
+                at, length = placement.prompt, len(placement.call.prompt)
+                parts.append((tokens[at], loss[at], values[at][-length:]))
+        total = sum(tokens for tokens, *_ in parts)
+        return (
+            float(sum(tokens * loss for tokens, loss, _ in parts) / total),
+            sum(gradient * (tokens / total) for tokens, _, gradient in parts),
+        )
 
 
 def compare(case: Case, folder: Path, ours: Ours, turns: int) -> dict[str, float | str]:
     random = np.random.default_rng(7)
     prompt = random.normal(size=(case.prompt, ours.frozen.config.d_model)).astype(np.float32)
     theirs = Theirs(folder, prompt)
-    batch = ours.batch(case, prompt)
+    batches = ours.batches(case, prompt)
     each = [(case.inputs, case.targets)]
     if case.users > 1:
         each = [([x], [y]) for x, y in zip(case.inputs, case.targets, strict=True)]
@@ -166,7 +224,7 @@ def compare(case: Case, folder: Path, ours: Ours, turns: int) -> dict[str, float
         return [theirs(*rows) for rows in each]
 
     def run_ours() -> tuple[float, np.ndarray]:
-        return ours(case, batch)
+        return ours(batches)
 
     check(run_theirs(), run_ours(), case)
     times: dict[str, list[float]] = {"peft": [], "ptsys": []}

@@ -52,6 +52,7 @@ from ptsys.library.augmentation import hold_out
 from ptsys.library.neighbours import Neighbour
 from ptsys.library.vectors import prompt_vector
 from ptsys.models.registry import load_builtin
+from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.sharding.mesh import use_every_core
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
@@ -394,6 +395,7 @@ def main() -> None:
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
     keep_compilations(options.cache / "compilations")
+    keep_freed_memory()
     use_every_core()
     engine = Engine(serve(load_builtin("tiny")), EngineOptions(max_residents=64)).start()
     bench = Bench(engine, options)

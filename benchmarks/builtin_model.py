@@ -41,6 +41,7 @@ from ptsys.models.registry import load_builtin
 from ptsys.passes.batch import Prompts, Rows
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.loss import row_losses
+from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.sharding.mesh import use_every_core
 from ptsys.types.example import Example
 from ptsys.types.requests import Decoding
@@ -136,6 +137,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=0.3)
     parser.add_argument("--no-ceiling", action="store_true", help="leave full fine-tuning out")
     options = parser.parse_args()
+    keep_freed_memory()
     use_every_core()
     keep_compilations(Path(tempfile.mkdtemp()))  # engines of the same shapes compile once
     described = {

@@ -42,6 +42,7 @@ from ptsys.engine.engine import Engine
 from ptsys.engine.model import serve
 from ptsys.library.vectors import prompt_vector
 from ptsys.models.registry import load_builtin
+from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.sharding.mesh import use_every_core
 
 KINDS = ("mean", "token", "projection", "flat")
@@ -107,6 +108,7 @@ def main() -> None:
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
     keep_compilations(options.cache / "compilations")
+    keep_freed_memory()
     use_every_core()
     engine = Engine(serve(load_builtin("tiny"))).start()
     tasks, cache = read_tasks(options.tasks), options.cache

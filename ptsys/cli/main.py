@@ -31,6 +31,7 @@ from ptsys.cli import (
 )
 from ptsys.cli.deployment import Deployment
 from ptsys.errors import PtsysError
+from ptsys.sharding.host_memory import keep_freed_memory
 
 app = typer.Typer(
     name="ptsys",
@@ -106,7 +107,8 @@ def call(arguments: Sequence[str] | None = None) -> int:
 
 
 def main() -> None:
-    """The `ptsys` command."""
+    """The `ptsys` command, a process of its own."""
+    keep_freed_memory()  # before JAX's first computation; the runs and benchmarks of this process
     sys.exit(call())
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Iterator, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,9 @@ from ptsys.data.generated import GeneratedTask
 from ptsys.data.span_corruption import corrupt
 from ptsys.data.vocabulary import EOS, Vocabulary
 
-SHARED = (
-    0  # the slot of the shared prompt; then those of the families, then those of the bank's tasks
-)
+Kind = Literal["shared", "bank", "promptless"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""Which prompt a row has: the shared one, one that tells its task, or none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +48,8 @@ class MixtureConfig:
     """Shares of the kinds of rows; what is left is span corruption. `copy_share` rows ask for a
     short piece of text again, word for word: dense supervision of copying.
 
-    `bank_share` rows carry a learned prompt and no instruction: most their task's own,
-    `family_share` of them the one that all tasks of its family share;
+    `bank_share` rows carry a learned prompt and no instruction: the sum of what is learned of all
+    their task's traits, or for `family_share` of them of its family alone;
     `instruction_share` rows carry the instruction in text, most of them behind the shared prompt.
     """
 
@@ -63,11 +64,13 @@ class MixtureConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """One batch: right-padded ids, and the prompt slot of each row."""
+    """One batch: right-padded ids, each row's kind (its place in `KINDS`), and the numbers of the
+    traits in its prompt, padded with numbers that are out of range."""
 
     inputs: NDArray[np.int32]
     targets: NDArray[np.int32]
-    slot: NDArray[np.int32]
+    kind: NDArray[np.int32]
+    traits: NDArray[np.int32]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +79,8 @@ class Row:
 
     inputs: list[int]
     targets: list[int]
-    slot: int
+    kind: Kind
+    traits: Sequence[int] = ()
 
 
 class Mixture:
@@ -95,9 +99,9 @@ class Mixture:
         self._bank = bank
         self._instructed = instructed
         self._text = text
-        self.families = tuple(sorted({task.family for task in bank}))
-        self.family = np.array([self.families.index(task.family) for task in bank], np.int32)
-        self._promptless = 1 + len(self.families) + len(bank)  # out of range: no prompt at all
+        self._traits = _numbered([task.traits for task in bank])
+        self.traits = 1 + max(max(numbers) for numbers in self._traits)
+        self._most = max(map(len, self._traits))
 
     def batches(self, seed: int, chunk: int) -> Iterator[Batch]:
         """The batches of one chunk, in their order."""
@@ -109,26 +113,40 @@ class Mixture:
             if fitting:
                 groups[fitting[0]].append(row)
         batches = [
-            pad(rows[i : i + shape.rows], shape)
+            self._padded(rows[i : i + shape.rows], shape)
             for shape, rows in groups.items()
             for i in range(0, len(rows) - shape.rows + 1, shape.rows)
         ]
         rng.shuffle(batches)
         return iter(batches)
 
+    def _padded(self, rows: Sequence[Row], shape: Shape) -> Batch:
+        """Right-pad rows to their shape."""
+        inputs = np.zeros((shape.rows, shape.inputs), np.int32)
+        targets = np.zeros((shape.rows, shape.targets), np.int32)
+        traits = np.full((shape.rows, self._most), self.traits, np.int32)
+        for i, row in enumerate(rows):
+            inputs[i, : len(row.inputs)] = row.inputs
+            targets[i, : len(row.targets)] = row.targets
+            traits[i, : len(row.traits)] = row.traits
+        kinds = np.array([KINDS.index(row.kind) for row in rows], np.int32)
+        return Batch(inputs, targets, kinds, traits)
+
     def _row(self, rng: random.Random) -> Row:
-        kind = rng.random()
-        if kind < self._config.bank_share:
+        place = rng.random()
+        if place < self._config.bank_share:
             index = rng.randrange(len(self._bank))
             source, target = self._bank[index].draw(rng)
-            general = rng.random() < self._config.family_share
-            slot = self.family[index] if general else len(self.families) + index
-            return self._encoded(source, target, 1 + int(slot))
-        if kind < self._config.bank_share + self._config.instruction_share:
+            traits = self._traits[index]
+            if rng.random() < self._config.family_share:
+                traits = traits[:1]
+            return self._encoded(source, target, "bank", traits)
+        if place < self._config.bank_share + self._config.instruction_share:
             task = rng.choice(self._instructed)
             source, target = task.draw(rng)
-            slot = self._promptless if rng.random() < self._config.promptless_share else SHARED
-            return self._encoded(f"{rng.choice(task.instructions)} {source}", target, slot)
+            chance = rng.random()
+            kind: Kind = "promptless" if chance < self._config.promptless_share else "shared"
+            return self._encoded(f"{rng.choice(task.instructions)} {source}", target, kind)
         if rng.random() < self._copy_of_rest:
             return self._copy(rng)
         return self._span(rng)
@@ -142,11 +160,11 @@ class Mixture:
         start = rng.randrange(max(1, len(self._text) - 7))
         piece = self._text[start : start + rng.randint(2, 6)].tolist()
         head = self._vocabulary.encode(rng.choice(("copy", "repeat", "say again", "copy this:")))
-        return Row([*head, *piece, EOS], [*piece, EOS], self._promptless)
+        return Row([*head, *piece, EOS], [*piece, EOS], "promptless")
 
-    def _encoded(self, source: str, target: str, slot: int) -> Row:
+    def _encoded(self, source: str, target: str, kind: Kind, traits: Sequence[int] = ()) -> Row:
         encode = self._vocabulary.encode
-        return Row([*encode(source), EOS], [*encode(target), EOS], slot)
+        return Row([*encode(source), EOS], [*encode(target), EOS], kind, traits)
 
     def _span(self, rng: random.Random) -> Row:
         width = self._config.span_tokens
@@ -157,7 +175,7 @@ class Mixture:
             np.random.default_rng(rng.getrandbits(63)),
             sentinel_ids=self._vocabulary.sentinels(),
         )
-        return Row([*inputs, EOS], [*targets, EOS], SHARED)
+        return Row([*inputs, EOS], [*targets, EOS], "shared")
 
 
 def fits(row: Row, shape: Shape) -> bool:
@@ -165,11 +183,16 @@ def fits(row: Row, shape: Shape) -> bool:
     return len(row.inputs) <= shape.inputs and len(row.targets) <= shape.targets
 
 
-def pad(rows: Sequence[Row], shape: Shape) -> Batch:
-    """Right-pad rows to their shape."""
-    inputs = np.zeros((shape.rows, shape.inputs), np.int32)
-    targets = np.zeros((shape.rows, shape.targets), np.int32)
-    for i, row in enumerate(rows):
-        inputs[i, : len(row.inputs)] = row.inputs
-        targets[i, : len(row.targets)] = row.targets
-    return Batch(inputs, targets, np.array([row.slot for row in rows], np.int32))
+def _numbered(traits: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
+    """The traits of every task as numbers, its first first; those of one task alone are one, and
+    those of the same tasks too."""
+    holders: dict[str, list[int]] = {}
+    for number, names in enumerate(traits):
+        for name in names:
+            holders.setdefault(name, []).append(number)
+    numbers: dict[tuple[int, ...], int] = {}
+    for tasks in holders.values():
+        numbers.setdefault(tuple(tasks), len(numbers))
+    return [
+        tuple(dict.fromkeys(numbers[tuple(holders[name])] for name in names)) for names in traits
+    ]

@@ -1,7 +1,7 @@
-"""The pretraining step: model weights, one shared prompt and a bank of task prompts together.
+"""The pretraining step: model weights, one shared prompt and the changes that tell tasks, together.
 
-Every bank prompt is the shared prompt plus a change learned by all tasks of its family plus a
-change of its own, so the frozen model learns to be steered by changes of its shared
+A task's prompt is the shared prompt plus a change for each trait that the task has, and traits are
+what tasks have in common. So the frozen model learns to be steered by changes of its shared
 initialization, which is where users' prompts start, and related tasks to be steered alike.
 """
 
@@ -17,11 +17,14 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from ptsys.data.mixture import KINDS
 from ptsys.models.parameters import flat_parameters, load_flat
 from ptsys.models.t5 import T5
 from ptsys.passes.batch import Prompts, Rows
 from ptsys.passes.frozen import Frozen, Structure, freeze
 from ptsys.passes.loss import row_losses
+
+PROMPTLESS = KINDS.index("promptless")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +46,17 @@ class Trained(NamedTuple):
 
     leaves: tuple[jax.Array, ...]
     shared: Float[Array, "P D"]
-    families: Float[Array, "F P D"]
-    changes: Float[Array, "N P D"]
+    traits: Float[Array, "F P D"]
 
-    def bank(self, family: Int[Array, " N"]) -> Float[Array, "S P D"]:
-        """The prompt of every slot: the shared one, one for each family, one for each task."""
-        families = self.shared + self.families
-        return jnp.concatenate([self.shared[None], families, families[family] + self.changes])
+
+class TaskRows(NamedTuple):
+    """Rows with the kind of their prompt (a place in `ptsys.data.mixture.KINDS`) and the numbers
+    of the traits in it; numbers out of range stand for none."""
+
+    inputs: Int[Array, "B L"]
+    targets: Int[Array, "B T"]
+    kind: Int[Array, "B"]
+    traits: Int[Array, "B M"]
 
 
 class PretrainState(NamedTuple):
@@ -67,9 +74,6 @@ class PretrainMetrics(NamedTuple):
     tokens: Float[Array, 3]
     rows: Float[Array, 3]
     exact: Float[Array, 3]
-
-
-KINDS = ("shared", "bank", "promptless")
 
 
 def optimizer(
@@ -90,7 +94,7 @@ def optimizer(
         "table": optax.adam(schedule(config.table_learning_rate), b2=0.98),
         "prompt": optax.adam(schedule(config.prompt_learning_rate), b2=0.98),
     }
-    labels = Trained(kinds, "prompt", "prompt", "prompt")  # type: ignore[arg-type]
+    labels = Trained(kinds, "prompt", "prompt")  # type: ignore[arg-type]
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.multi_transform(transforms, labels),
@@ -99,8 +103,7 @@ def optimizer(
 
 def initial_state(
     model: T5,
-    families: int,
-    tasks: int,
+    traits: int,
     length: int,
     transform: optax.GradientTransformation,
     seed: int,
@@ -110,12 +113,7 @@ def initial_state(
     frozen = freeze(model)
     width = model.config.d_model
     shared = 0.5 * jax.random.normal(jax.random.key(seed), (length, width))
-    trained = Trained(
-        frozen.leaves,
-        shared,
-        jnp.zeros((families, length, width)),
-        jnp.zeros((tasks, length, width)),
-    )
+    trained = Trained(frozen.leaves, shared, jnp.zeros((traits, length, width)))
     return PretrainState(trained, transform.init(trained), jnp.zeros((), jnp.int32))
 
 
@@ -158,25 +156,28 @@ def pretrain_step(
     length: int,
     noise: float,
     state: PretrainState,
-    family: Int[Array, " N"],
-    rows: Rows,
+    rows: TaskRows,
 ) -> tuple[PretrainState, PretrainMetrics]:
     """One update on one batch, seeing the last `length` positions of every prompt.
 
-    `family` numbers each task's family. `noise` is the standard deviation of what is added to every
-    number of a prompt, so that prompts near one another steer alike.
+    `noise` is the standard deviation of what is added to every number of a row's prompt, so that
+    prompts near one another steer alike.
     """
+    count = len(rows.kind)
 
     def loss(trained: Trained) -> tuple[jax.Array, PretrainMetrics]:
-        bank = trained.bank(family)
-        bank += noise * jax.random.normal(jax.random.key(state.step), bank.shape)
-        prompts = Prompts(bank[:, -length:], jnp.full((bank.shape[0],), length))
-        losses = row_losses(Frozen(trained.leaves, structure).model(), prompts, rows)
-        kind = jnp.where(rows.slot == 0, 0, jnp.where(rows.slot < bank.shape[0], 1, 2))
+        prompts = _prompts(trained, rows.traits, length)
+        prompts += noise * jax.random.normal(jax.random.key(state.step), prompts.shape)
+        slot = jnp.where(rows.kind == PROMPTLESS, count, jnp.arange(count))
+        losses = row_losses(
+            Frozen(trained.leaves, structure).model(),
+            Prompts(prompts, jnp.full((count,), length)),
+            Rows(rows.inputs, rows.targets, slot),
+        )
         exact = jnp.all(losses.predicted == rows.targets, axis=1).astype(jnp.float32)
 
         def sums(x: jax.Array) -> jax.Array:
-            return jnp.zeros((3,)).at[kind].add(x)
+            return jnp.zeros((len(KINDS),)).at[rows.kind].add(x)
 
         metrics = PretrainMetrics(
             sums(losses.loss), sums(losses.tokens), sums(jnp.ones_like(exact)), sums(exact)
@@ -187,3 +188,11 @@ def pretrain_step(
     updates, opt = transform.update(gradients, state.optimizer, state.trained)
     trained = optax.apply_updates(state.trained, updates)
     return PretrainState(trained, opt, state.step + 1), metrics
+
+
+def _prompts(
+    trained: Trained, traits: Int[Array, "B M"], length: int
+) -> Float[Array, "B {length} D"]:
+    """The last positions of every row's prompt."""
+    changes = trained.traits[:, -length:].at[traits].get(mode="fill", fill_value=0)
+    return trained.shared[None, -length:] + jnp.sum(changes, axis=1)

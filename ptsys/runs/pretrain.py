@@ -22,7 +22,7 @@ from rich.progress import Progress
 
 from ptsys.config import Settings
 from ptsys.data.generated import GeneratedTask, sample_tasks
-from ptsys.data.mixture import Mixture, MixtureConfig
+from ptsys.data.mixture import KINDS, Mixture, MixtureConfig
 from ptsys.data.vocabulary import SentencePieceVocabulary
 from ptsys.data.vocabulary_training import train_vocabulary
 from ptsys.errors import InvalidInput
@@ -30,13 +30,12 @@ from ptsys.models.builtin_format import write_builtin
 from ptsys.models.config import T5Config
 from ptsys.models.execution import Execution
 from ptsys.models.t5 import create
-from ptsys.passes.batch import Rows
 from ptsys.passes.frozen import Frozen, Structure, freeze
 from ptsys.passes.pretrain import (
-    KINDS,
     PretrainMetrics,
     PretrainOptimizer,
     PretrainState,
+    TaskRows,
     initial_state,
     optimizer,
     pretrain_step,
@@ -119,8 +118,7 @@ class Pretraining:
         config = self.config
         state = initial_state(
             self.model,
-            len(self.mixture.families),
-            len(self.bank),
+            self.mixture.traits,
             config.prompt_length,
             self.transform,
             config.seed,
@@ -133,7 +131,6 @@ class Pretraining:
             task = progress.add_task("pretraining", total=config.steps, completed=int(state.step))
             log = Log(self.output / "metrics.jsonl", progress)
             step = int(state.step)
-            family = jnp.asarray(self.mixture.family)
             for chunk, batch, rows, length in self._batches(position):
                 if step >= config.steps:
                     break
@@ -143,7 +140,6 @@ class Pretraining:
                     length,
                     config.prompt_noise,
                     state,
-                    family,
                     rows,
                 )
                 step += 1
@@ -157,7 +153,7 @@ class Pretraining:
         self._export(state, summary)
         return {"output": str(self.output), "steps": step, **log.last}
 
-    def _batches(self, position: tuple[int, int]) -> Iterator[tuple[int, int, Rows, int]]:
+    def _batches(self, position: tuple[int, int]) -> Iterator[tuple[int, int, TaskRows, int]]:
         config = self.config
         chunk, skip = position
         while True:
@@ -165,10 +161,11 @@ class Pretraining:
             for number, batch in enumerate(self.mixture.batches(config.seed, chunk)):
                 short = lengths.random() < config.short_prompt_share
                 if number >= skip:
-                    rows = Rows(
-                        jnp.asarray(batch.inputs),
-                        jnp.asarray(batch.targets),
-                        jnp.asarray(batch.slot),
+                    rows = TaskRows(
+                        *(
+                            jnp.asarray(x)
+                            for x in (batch.inputs, batch.targets, batch.kind, batch.traits)
+                        )
                     )
                     length = config.short_prompt_length if short else config.prompt_length
                     yield chunk, number, rows, length

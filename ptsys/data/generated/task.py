@@ -19,6 +19,14 @@ class GeneratedTask:
     instructions: tuple[str, ...]
     draw: Draw
 
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """What it has in common with others, the most general first: its family, each part of its
+        variant wherever that stands, each at its place in the family, and itself."""
+        family, *variant = self.name.split("/")
+        placed = (f"{family}/{place}/{part}" for place, part in enumerate(variant))
+        return tuple(dict.fromkeys((family, *(f"*/{x}" for x in variant), *placed, self.name)))
+
 
 Sampler = Callable[[random.Random], GeneratedTask]
 

@@ -81,10 +81,22 @@ class Dense(nnx.Module):
 
     def __call__(self, x: Float[Array, "*lead I"]) -> Float[Array, "*lead O"]:
         """Apply the map to the last axis."""
-        y = project(x, self.kernel[...].astype(x.dtype))
+        return self._scaled(project(x, self.kernel[...].astype(x.dtype)))
+
+    def of_copies(self, x: Float[Array, "G *lead I"]) -> Float[Array, "*lead O"]:
+        """Apply the map to copies of one array, each G-th of its outputs to one of them: see
+        `ptsys.sharding.mesh.copied_over_model`."""
+        copies = len(x)
+        if copies == 1:
+            return self(x[0])
+        kernel = self.kernel[...].astype(x.dtype)
+        y = jnp.einsum("g...i,igo->...go", x, kernel.reshape(len(kernel), copies, -1))
+        return self._scaled(y.reshape(*y.shape[:-2], -1))
+
+    def _scaled(self, y: Float[Array, "*lead O"]) -> Float[Array, "*lead O"]:
         if self.scale is None:
             return y
-        return y * self.scale[...].astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
+        return y * self.scale[...].astype(y.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
 
     def matrix(self, dtype: DTypeLike) -> Float[Array, "I O"]:
         """The map itself."""
@@ -194,7 +206,13 @@ class Attention(nnx.Module):
         self, x: Float[Array, "*S D"], packing: Packing | None = None
     ) -> tuple[Float[Array, "B S H K"], Float[Array, "B S H K"]]:
         """Projected keys and values of `x`, of padded rows [B, S, D] or packed positions [N, D]."""
-        key, value = kept(self.key(x)), kept(self.value(x))
+        return self.copies_keys_values(x[None], packing)
+
+    def copies_keys_values(
+        self, x: Float[Array, "G *S D"], packing: Packing | None = None
+    ) -> tuple[Float[Array, "B S H K"], Float[Array, "B S H K"]]:
+        """The same of copies of `x`, each for its share of the heads."""
+        key, value = kept(self.key.of_copies(x)), kept(self.value.of_copies(x))
         if packing is not None:
             key, value = packing.unpack(key), packing.unpack(value)
         return self.heads(key), self.heads(value)
@@ -220,21 +238,26 @@ class Attention(nnx.Module):
     def attend_memory(
         self,
         x: Float[Array, "B Q D"],
-        memory: Float[Array, "B S D"],
+        memory: Float[Array, "G B S D"],
         bias: Float[Array, "#B #H #Q S"],
     ) -> Float[Array, "B Q D"]:
         """`attend` to `memory` without its keys and values: queries go through the keys' map
         instead, and the weighted memory through the values'. With Q queries of H heads that costs
         2QHSD where keys and values cost 2SDHK (the absorption of DeepSeek-V2's attention,
-        DeepSeek-AI 2024, section 2.1.2)."""
+        DeepSeek-AI 2024, section 2.1.2). `memory` are copies, each for its share of the heads."""
+        copies = (len(memory), self.num_heads // len(memory))
         query = self.heads(kept(self.query(x)))
         by_head = (x.shape[-1], self.num_heads, query.shape[-1])
         keys = self.key.matrix(x.dtype).reshape(by_head)
         values = self.value.matrix(x.dtype).reshape(by_head)
         query = jnp.einsum("bqhk,dhk->bqhd", query, keys)
-        scores = jnp.einsum("bqhd,bsd->bhqs", query, memory).astype(jnp.float32)
+        query = query.reshape(*query.shape[:2], *copies, -1)
+        scores = jnp.einsum("bqghd,gbsd->bghqs", query, memory).astype(jnp.float32)
+        scores = scores.reshape(len(scores), self.num_heads, *scores.shape[3:])
         weights = jax.nn.softmax(scores + bias, axis=-1).astype(x.dtype)
-        read = jnp.einsum("bhqs,bsd->bqhd", weights, memory)
+        weights = weights.reshape(len(weights), *copies, *weights.shape[2:])
+        read = jnp.einsum("bghqs,gbsd->bqghd", weights, memory)
+        read = read.reshape(*read.shape[:2], self.num_heads, -1)
         joined = jnp.einsum("bqhd,dhk->bqhk", read, values).reshape(*x.shape[:-1], -1)
         return kept(whole_over_model(self.out(joined)))
 

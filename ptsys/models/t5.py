@@ -28,21 +28,30 @@ from ptsys.models.layers import (
     parameter,
 )
 from ptsys.models.packing import Packing, packing
-from ptsys.sharding.mesh import whole_over_model
+from ptsys.sharding.mesh import copied_over_model, whole_over_model
 
 KeysValues = tuple[Float[Array, "B S H K"], Float[Array, "B S H K"]]
 
 
 class Memory(NamedTuple):
-    """What a few queries attend to without keys and values, and its mask as a bias: see
-    `Attention.attend_memory`."""
+    """What a few queries attend to without keys and values, in copies for shares of the heads, and
+    its mask as a bias: see `Attention.attend_memory`."""
 
-    values: Float[Array, "B S D"]
+    values: Float[Array, "G B S D"]
     bias: Float[Array, "B 1 1 S"]
 
 
 Cross = KeysValues | Memory
 """What a decoder layer reads of the encoded input."""
+
+
+def repeat_rows(cross: Cross, times: int) -> Cross:
+    """Every row as often, one after another."""
+    if isinstance(cross, Memory):
+        values, bias = cross
+        return Memory(jnp.repeat(values, times, axis=1), jnp.repeat(bias, times, axis=0))
+    key, value = cross
+    return jnp.repeat(key, times, axis=0), jnp.repeat(value, times, axis=0)
 
 
 class Encoded(NamedTuple):
@@ -177,10 +186,13 @@ class Decoder(nnx.Module):
         or where so few `queries` come in all that these cost more, the memory itself."""
         memory, mask, packing = encoded
         attentions = [layer.encoder_decoder_attention for layer in self.layers()]
+        heads = self.config.num_heads
         if layers.reads_memory(self.config, queries, mask.shape[1]):
             rows = memory if packing is None else packing.unpack(memory)
-            return [Memory(rows, mask_bias(mask)[:, None, None, :]) for _ in attentions]
-        return [x.keys_values(memory, packing) for x in attentions]
+            copies = copied_over_model(rows, heads)
+            return [Memory(copies, mask_bias(mask)[:, None, None, :]) for _ in attentions]
+        copies = copied_over_model(memory, heads)
+        return [x.copies_keys_values(copies, packing) for x in attentions]
 
     def __call__(
         self, x: Float[Array, "B T D"], encoded: Encoded, execution: Execution

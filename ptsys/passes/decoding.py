@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from ptsys.models.t5 import T5, Cross, KeysValues
+from ptsys.models.t5 import T5, Cross, KeysValues, repeat_rows
 from ptsys.passes.batch import Prompts, gather_prompts
 
 Method = Literal["greedy", "sample", "beam"]
@@ -103,7 +103,7 @@ def encode(
     encoded = model.encode(inputs, *gather_prompts(prompts, slot))
     cross = model.decoder.cross(encoded, max_tokens * copies)
     if copies > 1:
-        cross = jax.tree.map(lambda x: jnp.repeat(x, copies, axis=0), cross)
+        cross = [repeat_rows(x, copies) for x in cross]
     return Context(cross, jnp.repeat(encoded.mask, copies, axis=0))
 
 

@@ -99,11 +99,32 @@ def whole_over_model(x: Float[Array, "*rest"]) -> Float[Array, "*rest"]:
     """`x` on every device of the `model` axis, if there is one. Left to itself the partitioner
     spreads hidden states over it and brings them together again before every product, for more
     traffic (measured on compiled programs, docs/plan.md)."""
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.shape.get(MODEL, 1) == 1 or MODEL in mesh.manual_axes:
+    if spread_over_model() == 1:
         return x
     whole: jax.Array = jax.lax.with_sharding_constraint(x, WHOLE)
     return whole
+
+
+def copied_over_model(x: Float[Array, "*rest"], parts: int) -> Float[Array, "G *rest"]:
+    """A copy of `x` for each device of the `model` axis, if there is one and `parts` of something
+    divide among them, else one. Where every device uses its own copy for its own parts, their
+    gradients are added up on each device, and over the axis but once, for all uses together."""
+    copies = spread_over_model()
+    if parts % copies:
+        copies = 1
+    if copies == 1:
+        return x[None]
+    copied: jax.Array = jax.lax.with_sharding_constraint(
+        jnp.broadcast_to(x[None], (copies, *x.shape)), PartitionSpec(MODEL)
+    )
+    return copied
+
+
+def spread_over_model() -> int:
+    """Over how many devices the partitioner spreads what has no place of its own: those of the
+    `model` axis of the mesh in force."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return 1 if MODEL in mesh.manual_axes else int(mesh.shape.get(MODEL, 1))
 
 
 def agreed(steps: Int[Array, ""]) -> Int[Array, ""]:

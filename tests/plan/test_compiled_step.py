@@ -51,6 +51,23 @@ def test_twice_the_rows_send_twice_the_bytes_and_hold_as_many() -> None:
     assert twice.memory.activations < 1.2 * once.memory.activations
 
 
+@pytest.mark.parametrize("targets", [4, 96], ids=["memory", "keys and values"])
+def test_the_gradient_of_the_encoded_input_is_summed_once_for_all_decoder_layers(
+    targets: int,
+) -> None:
+    few = case(inputs=120, targets=targets, data=2, execution=at_a_time(16 * 4))
+    two, four = (
+        compiled(
+            dataclasses.replace(few, config=dataclasses.replace(CONFIG, decoder_layers=layers))
+        )
+        for layers in (2, 4)
+    )
+    position = 4 * CONFIG.d_model * few.shard_rows
+    each = (sum(x.bytes for x in four.collectives) - sum(x.bytes for x in two.collectives)) / 2
+    of_targets = 9 * targets  # three sums a layer, forward and back, and for queries and keys
+    assert each / position < of_targets + few.positions  # twice the encoded input more, else
+
+
 @pytest.mark.slow
 def test_rematerialization_holds_less_and_sends_more() -> None:
     deep = dataclasses.replace(CONFIG, d_model=64, encoder_layers=6, decoder_layers=1)

@@ -34,6 +34,19 @@ class Limits:
     rows: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Waiting:
+    """What waits of a group: items, their rows, and the rows of the largest of them."""
+
+    items: int = 0
+    rows: int = 0
+    largest: int = 0
+
+    def plus(self, rows: int) -> Waiting:
+        """With an item more, of so many rows."""
+        return Waiting(self.items + 1, self.rows + rows, max(self.largest, rows))
+
+
 LimitsOf = Callable[[Group], Limits | None]  # None: this group cannot run now
 
 
@@ -70,12 +83,11 @@ class FairQueue(Generic[Key]):
         for items in self._users.values():
             yield from items
 
-    def groups(self) -> dict[Group, Limits]:
-        """Items and rows that wait, by group."""
-        found: dict[Group, Limits] = {}
+    def groups(self) -> dict[Group, Waiting]:
+        """What waits, by group."""
+        found: dict[Group, Waiting] = {}
         for item in self.items():
-            so_far = found.get(item.group, Limits(0, 0))
-            found[item.group] = Limits(so_far.items + 1, so_far.rows + item.rows)
+            found[item.group] = found.get(item.group, Waiting()).plus(item.rows)
         return found
 
     def pick(self, limits_of: LimitsOf) -> list[Item[Key]]:

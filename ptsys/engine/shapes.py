@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ptsys.engine.buckets import ROWS, SLOTS, fit
 from ptsys.engine.device import Device
 from ptsys.engine.groups import Group, Shape
-from ptsys.engine.scheduler import Limits
+from ptsys.engine.scheduler import Limits, Waiting
 
 
 class Shapes:
@@ -24,9 +24,9 @@ class Shapes:
         self._wake = wake
         self._compiled = device.compiled
 
-    def limits(self, group: Group, waiting: Limits) -> Limits | None:
+    def limits(self, group: Group, waiting: Waiting) -> Limits | None:
         """What a step of `group` can take now, of what waits: None while nothing is compiled."""
-        wanted = self._wanted(group, waiting.items, waiting.rows)
+        wanted = self._wanted(group, waiting)
         if self._compiled.ready(wanted):
             return self._room(wanted)
         self.ahead([wanted])
@@ -63,15 +63,16 @@ class Shapes:
         """How many shapes are being compiled, or wait for it; from any thread."""
         return self._compiled.under_way
 
-    def _wanted(self, group: Group, items: int, rows: int) -> Shape:
-        """The shape for what waits. Requests spread evenly over the shards; residents lie where
-        their slots do, at worst all on one."""
-        rows = min(rows, self._max_rows // group.beams)
-        items = min(items, rows, SLOTS[-1])  # an item has a row at least
+    def _wanted(self, group: Group, waiting: Waiting) -> Shape:
+        """The shape for what waits. Requests spread evenly over the shards, but one of gradients
+        lies on one of them whole; residents lie where their slots do, at worst all on one."""
+        rows = min(waiting.rows, self._max_rows // group.beams)
+        items = min(waiting.items, rows, SLOTS[-1])  # an item has a row at least
         if group.kind != "train":
             rows = -(-rows // self._shards)
         if group.kind == "gradients":
             rows = self._costs.at_once(rows, group.prompt + group.inputs)
+            rows = max(rows, waiting.largest)
             items = min(-(-items // self._shards), rows)
         return _smallest(group, items, rows)
 

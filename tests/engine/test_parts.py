@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ptsys.engine.buckets import FINE_INPUT_LENGTHS, fit
 from ptsys.engine.device import Device
-from ptsys.engine.engine import Engine
+from ptsys.engine.engine import Engine, EngineOptions
+from ptsys.engine.model import ServedModel
 from ptsys.engine.parts import Costs, Cutting, cut
 from ptsys.errors import InvalidInput
 from ptsys.passes.batch import Prompts, Rows
@@ -100,3 +101,22 @@ def test_ragged_rows_give_what_one_padded_pass_gives(
     assert found.loss == pytest.approx(float(direct.loss[0]), rel=1e-5)
     np.testing.assert_allclose(found.row_losses, direct.row_loss, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found.gradient, direct.values[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_request_that_is_not_cut_runs_however_many_rows_a_program_takes(
+    served: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Device, "costs", CPU)
+    prompt = np.asarray(served.initialization[:5])
+    inputs, targets = [[5, 6, 1]] * 24, [[7, 1]] * 24
+    assert CPU.at_once(24, 16 + 64) < 24
+    engine = Engine(served, EngineOptions()).start()
+    try:
+        asked = [
+            engine.encoded_gradients(inputs[:rows], targets[:rows], prompt, longest=(64, 4))
+            for rows in (24, 3, 16)
+        ]
+        losses = [future.result(timeout=120).loss for future in asked]
+    finally:
+        engine.close()
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)

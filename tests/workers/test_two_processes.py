@@ -54,7 +54,7 @@ def test_jobs_of_several_users_end_as_with_one_process(group: WorkerGroup, alone
         ended = group.deployment.wait(job)
         assert ended.attempts == 0
         found = group.deployment.tensor(job)
-        assert np.abs(found - alone.prompt(job)).max() < 1e-4
+        np.testing.assert_allclose(found, alone.prompt(job), rtol=1e-4, atol=5e-4)
         assert np.abs(found - alone.bench.start(len(found))).max() > 1e-2
 
 
@@ -124,7 +124,7 @@ def test_a_killed_follower_ends_the_group_and_a_new_one_goes_on(
     [resumed] = [event.data["message"] for event in deployment.events(job, "log")]
     assert (resumed, ended.attempts) == (f"resumed from step {saved}", 0)
     alone = Alone(deployment)
-    assert np.abs(deployment.tensor(job) - alone.prompt(job)).max() < 1e-4
+    np.testing.assert_allclose(deployment.tensor(job), alone.prompt(job), rtol=1e-4, atol=5e-4)
     alone.close()
 
     group.leader.kill()
@@ -140,7 +140,7 @@ def test_a_model_spread_over_two_processes_trains_as_a_whole_one(
     job = deployment.submit("spread")
     deployment.wait(job)
     alone = Alone(deployment)
-    assert np.abs(deployment.tensor(job) - alone.prompt(job)).max() < 1e-4
+    np.testing.assert_allclose(deployment.tensor(job), alone.prompt(job), rtol=1e-4, atol=5e-4)
     alone.close()
     assert group.leader.terminate()[0] == 0
     assert group.exit_codes() == [0, 0]

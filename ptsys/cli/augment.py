@@ -138,7 +138,7 @@ def augment(
 
     initialization: on yours, from the most similar prompt, or several combined.
 
-    auto: all three, and the best on rows to score on is kept.
+    auto: all three, and the best on rows to score on is kept, or a prompt found as it is.
 
     Only what you may see is used, and `ptsys prompts show NAME` tells what was.
     """

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.engine.residents import Snapshot
-from ptsys.library.augmentation import MOST_TRAINED, Chain, Origin, Plan, Stage
+from ptsys.library.augmentation import MOST_CHAINS, Chain, Origin, Plan, Stage
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.model import Value
 from ptsys.types.records import Parent
@@ -88,7 +88,7 @@ class State:
         like = self.ways[0].snapshot.prompt
         arrays = blank(spec, like.shape[1])
         arrays["query"] = like if self.query is None else self.query
-        for place, way in enumerate(way for way in self.ways if way.chain.stages):
+        for place, way in enumerate(way for way in self.ways if way.chain.own):
             for name in _ARRAYS:
                 arrays[name][place] = getattr(way.snapshot, name)
         return arrays
@@ -113,9 +113,10 @@ class State:
 
 
 def blank(spec: AugmentSpec, width: int) -> dict[str, NDArray[np.float32]]:
-    """The arrays of a saved state, [P, D] and of every chain that trains [K, P, D], all zero."""
+    """The arrays of a saved state, [P, D] and of every chain with a prompt of its own [K, P, D],
+    all zero."""
     shape = (spec.length, width)
-    chains = MOST_TRAINED if spec.strategy == "auto" else 1
+    chains = MOST_CHAINS if spec.strategy == "auto" else 1
     stacks = {name: np.zeros((chains, *shape), np.float32) for name in _ARRAYS}
     return {"query": np.zeros(shape, np.float32), **stacks}
 
@@ -125,7 +126,7 @@ def restored(arrays: Mapping[str, NDArray[np.float32]], notes: Mapping[str, Any]
     saved = _Notes.model_validate(notes)
     ways, place = [], 0
     for chain, told in zip(saved.plan.chains, saved.ways, strict=True):
-        if chain.stages:
+        if chain.own:
             snapshot = Snapshot(told.step, *(np.array(arrays[name][place]) for name in _ARRAYS))
             place += 1
         else:

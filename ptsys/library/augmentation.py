@@ -25,7 +25,9 @@ QUERY = "query"
 """The name of the chain that makes the query, and of the query as a candidate of `auto`."""
 PLAIN = "plain"
 """The name of the chain that trains on the user's rows alone, where nothing alike is found."""
-MOST_TRAINED = 3  # chains of a round that train: those of `auto`
+SECOND = "second"
+"""The name of the best second prompt as it is, as a candidate of `auto`."""
+MOST_CHAINS = 4  # of a round, beside the query as it is: those of `auto`
 
 HELD_OUT_SHARE = 0.25
 """What `auto` holds out of the user's rows to choose by, if it is given none for that."""
@@ -81,6 +83,11 @@ class Chain(Value):
         return sum(stage.steps for stage in self.stages)
 
     @property
+    def own(self) -> bool:
+        """Whether its prompt is its own, and not the query as it is."""
+        return bool(self.stages) or self.origin == "seconds"
+
+    @property
     def used(self) -> tuple[str, ...]:
         """The datasets of others that it draws from, each once."""
         names = [part.dataset for stage in self.stages for part in stage.data]
@@ -115,7 +122,8 @@ def round_plan(spec: AugmentSpec, found: Sequence[Neighbour], left: int | None =
     - multitask: all mixed, the user's rows with `own_share`, the others by weight; then
       `polish_steps` on the user's rows alone;
     - initialization: from one second prompt, or all combined, on the user's rows;
-    - auto: these three, and the query as it is.
+    - auto: these three, the query as it is, and the best second prompt as it is: what a few rows
+      teach it may be less than what they make it forget.
 
     Without anything to use it is plain training from the query. `left` are the updates that the
     budget leaves to this round: if the stages need more, each is shortened by the same factor,
@@ -127,6 +135,8 @@ def round_plan(spec: AugmentSpec, found: Sequence[Neighbour], left: int | None =
     else:
         chains = [_chain(name, spec, seconds) for name in _strategies(spec, seconds)]
     if spec.strategy == "auto":
+        if seconds:
+            chains.append(Chain(name=SECOND, origin="seconds", start=_alone(seconds, "best")))
         chains.append(Chain(name=QUERY, origin="query"))
     plan = Plan(seconds=seconds, chains=tuple(chains))
     if left is None or plan.steps <= left:
@@ -223,13 +233,15 @@ def _chain(name: str, spec: AugmentSpec, seconds: Sequence[Second]) -> Chain:
         return Chain(name=name, origin=spec.begin, stages=_curriculum(spec, seconds))
     if name == "multitask":
         return Chain(name=name, origin=spec.begin, stages=_mixture(spec, seconds))
-    if spec.start == "combination":
-        start = tuple(seconds)
-    else:
-        first = seconds[0] if spec.start == "nearest" else min(seconds, key=_loss)
-        start = (first.model_copy(update={"weight": 1.0}),)
+    start = tuple(seconds) if spec.start == "combination" else _alone(seconds, spec.start)
     own = _own(spec.steps, spec.gentle_rate)
     return Chain(name=name, origin="seconds", stages=(own,), start=start)
+
+
+def _alone(seconds: Sequence[Second], which: Literal["best", "nearest"]) -> tuple[Second]:
+    """One second prompt with all the weight."""
+    first = seconds[0] if which == "nearest" else min(seconds, key=_loss)
+    return (first.model_copy(update={"weight": 1.0}),)
 
 
 def _curriculum(spec: AugmentSpec, seconds: Sequence[Second]) -> tuple[Stage, ...]:

@@ -15,7 +15,7 @@ from ptsys.types.training import JobSpec
 
 Strategy = Literal["curriculum", "multitask", "initialization", "auto"]
 """How second prompts help: their datasets in turn, all datasets mixed, or their tensors as the
-start; `auto` tries the three and keeps the best."""
+start; `auto` tries the three, and the best second prompt as it is, and keeps the best."""
 
 LEAST_HELD_OUT = 4
 _MOST_STAGES = 6  # of a round of `auto`, beside a stage for each neighbour

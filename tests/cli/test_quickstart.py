@@ -88,7 +88,7 @@ def test_the_whole_story_leaves_nothing(imported: Path, tmp_path: Path) -> None:
     library = told["library"]
     assert (library["user"], library["examples"]) == ("dan", FEW)
     assert all(0 <= library[key] <= 1 for key in ("plain", "lifted"))
-    assert library["candidate"] in ("curriculum", "multitask", "initialization", "query")
+    assert library["candidate"] in ("curriculum", "multitask", "initialization", "second", "query")
     theirs = {"ann/desks-2", "bob/places", "eve/notes"}
     assert {found["prompt"] for found in library["found"]} <= theirs
     assert "step 4/4" in ended.stderr

@@ -244,7 +244,13 @@ def test_a_curriculum_goes_on_without_what_is_gone(engine: Engine) -> None:
 
 def test_auto_keeps_the_best_of_its_candidates_and_tells_all_scores(engine: Engine) -> None:
     result, notebook = run(engine, spec("auto"))
-    assert set(result.candidates) == {"curriculum", "multitask", "initialization", "query"}
+    assert set(result.candidates) == {
+        "curriculum",
+        "multitask",
+        "initialization",
+        "second",
+        "query",
+    }
     ranks = {
         name: (-scores["accuracy"], scores["validation_loss"])
         for name, scores in result.candidates.items()
@@ -252,6 +258,21 @@ def test_auto_keeps_the_best_of_its_candidates_and_tells_all_scores(engine: Engi
     assert ranks[result.winner] == min(ranks.values())
     told = {data["candidate"] for kind, data in notebook.events if kind == "evaluation"}
     assert told == set(result.candidates)
+
+
+def test_the_best_second_prompt_is_a_candidate_as_it_is_and_is_saved(engine: Engine) -> None:
+    chosen = spec("auto")
+    notebook, library = Notebook(chosen), Library()
+    work = Augmentation(engine, task(engine, chosen), library, notebook)
+    work.run()
+    [second] = [way for way in work.state.ways if way.chain.name == "second"]
+    kept = library.tensor(second.chain.start[0].prompt)
+    assert kept is not None
+    np.testing.assert_allclose(second.snapshot.prompt, kept[-8:], rtol=1e-4, atol=1e-6)
+    states = [restored(arrays, json.loads(notes)) for _, arrays, notes in notebook.saved]
+    ways = [way for state in states for way in state.ways if way.chain.name == "second"]
+    assert ways
+    assert all(np.array_equal(way.snapshot.prompt, second.snapshot.prompt) for way in ways)
 
 
 def test_auto_keeps_to_its_budget(engine: Engine) -> None:
@@ -341,7 +362,7 @@ def test_a_diverging_chain_fails_alone_in_auto_and_the_job_otherwise(
 
     monkeypatch.setattr(engine, "train", broken)
     result, notebook = run(engine, spec("auto"))
-    assert set(result.candidates) == {"curriculum", "multitask", "query"}
+    assert set(result.candidates) == {"curriculum", "multitask", "second", "query"}
     assert any("initialization is left out" in message for message in notebook.messages())
     with pytest.raises(InvalidInput, match="no longer finite"):
         run(engine, spec("initialization"))

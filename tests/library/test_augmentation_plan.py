@@ -1,5 +1,6 @@
 """What an augmentation trains on what: pure planning."""
 
+import dataclasses
 import itertools
 import math
 from typing import Any
@@ -98,9 +99,14 @@ def test_initialization_starts_from_the_nearest_or_from_all_by_weight() -> None:
     assert datasets(combined) == [[None]]
 
 
-def test_auto_tries_the_three_and_keeps_the_query_as_a_candidate() -> None:
-    names = [chain.name for chain in round_plan(spec(), FOUND).chains]
-    assert names == ["curriculum", "multitask", "initialization", "query"]
+def test_auto_tries_the_three_and_keeps_the_best_second_prompt_and_the_query_as_they_are() -> None:
+    found = [FOUND[0], dataclasses.replace(FOUND[1], loss=0.5), FOUND[2]]
+    plan = round_plan(spec(start="combination"), found)
+    names = [chain.name for chain in plan.chains]
+    assert names == ["curriculum", "multitask", "initialization", "second", "query"]
+    second = chain(plan, "second")
+    assert (second.steps, [(one.prompt, one.weight) for one in second.start]) == (0, [("mid", 1.0)])
+    assert [one.own for one in plan.chains] == [True, True, True, True, False]
 
 
 def test_prompts_without_a_dataset_to_be_seen_serve_as_a_start_alone() -> None:
@@ -108,7 +114,11 @@ def test_prompts_without_a_dataset_to_be_seen_serve_as_a_start_alone() -> None:
     assert datasets(chain(round_plan(spec(), bare), "curriculum")) == [["ds-mid"], [None]]
     assert chain(round_plan(spec(), bare), "initialization").start[0].prompt == "near"
     only_bare = [neighbour("near", 0.9, None)]
-    assert [one.name for one in round_plan(spec(), only_bare).chains] == ["initialization", "query"]
+    assert [one.name for one in round_plan(spec(), only_bare).chains] == [
+        "initialization",
+        "second",
+        "query",
+    ]
     [plain] = round_plan(spec("multitask"), only_bare).chains
     assert (plain.name, datasets(plain)) == ("plain", [[None]])
 

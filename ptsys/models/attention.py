@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 
 import jax
@@ -16,11 +17,12 @@ from jaxtyping import Array, Bool, Float, Int
 from ptsys.models.attention_kernel import attend_in_kernel
 
 MASKED = -1e9  # finite, so that a fully masked row stays finite; exp() of it is exactly 0
+_TILE = 16  # blocks of queries are as long as one another and a multiple of so many
 
 
 @dataclasses.dataclass(frozen=True)
 class BlockBias:
-    """The bias of queries that attend `block` at a time: `of` gives it for those at some
+    """The bias of queries that attend at most `block` at a time: `of` gives it for those at some
     positions, [q] -> [#B, #H, q, S]."""
 
     of: Callable[[Int[Array, "q"]], Float[Array, "#B #H q S"]]
@@ -95,8 +97,9 @@ def attend_in_blocks(
 ) -> Float[Array, "B Q H K"]:
     """`attend`, a block of queries at a time, whose scores are computed again in the backward
     pass: memory grows with Q and S, not with their product (Rabe & Staats 2021, section 3)."""
-    count, size = query.shape[1], bias.block
-    blocks = -(-count // size)
+    count = query.shape[1]
+    blocks = math.ceil(count / bias.block)
+    size = min(_TILE * math.ceil(count / blocks / _TILE), bias.block)
     padded = jnp.pad(query, ((0, 0), (0, blocks * size - count), (0, 0), (0, 0)))
 
     @jax.checkpoint

@@ -242,7 +242,8 @@ def test_a_stopped_run_goes_on_to_the_same_prompts(
         process.wait()
     if number == signal.SIGTERM:
         assert process.returncode == 130, process.stderr.read()[-3000:]
-        assert set(checkpoints(root)) | set(tensors(root)) == set(TASKS)  # each kept its state
+        begun = {line["prompt"] for line in metrics(root)}
+        assert begun <= set(checkpoints(root)) | set(tensors(root))  # each kept its state
     left, told = checkpoints(root), len(metrics(root))
     assert left
     ended = build(root, tasks, **LONG)

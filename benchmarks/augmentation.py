@@ -8,7 +8,8 @@ for numbers, in whatever order; it gives 16 examples, and for every arm the test
 
     plain           the few-shot prompt alone, which is the query of all others
     curriculum, multitask, initialization   the strategies, with second prompts that are found
-    auto            the one of these, or plain, that is best on validation rows
+    auto            the one of these, plain, or the best second prompt as it is, that is best on
+                    validation rows
     random ...      the same with second prompts drawn at random, as the control
     full            a prompt tuned on all rows of the task
 

@@ -71,8 +71,8 @@ class Shapes:
         if group.kind != "train":
             rows = -(-rows // self._shards)
         if group.kind == "gradients":
-            rows = self._costs.at_once(rows, group.prompt + group.inputs)
-            rows = max(rows, waiting.largest)
+            at_once = self._costs.at_once(rows, group.prompt + group.inputs)
+            rows = max(at_once, waiting.largest)
             items = min(-(-items // self._shards), rows)
         return _smallest(group, items, rows)
 

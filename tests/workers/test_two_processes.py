@@ -124,7 +124,7 @@ def test_a_killed_follower_ends_the_group_and_a_new_one_goes_on(
     [resumed] = [event.data["message"] for event in deployment.events(job, "log")]
     assert (resumed, ended.attempts) == (f"resumed from step {saved}", 0)
     alone = Alone(deployment)
-    np.testing.assert_allclose(deployment.tensor(job), alone.prompt(job), rtol=1e-4, atol=5e-4)
+    assert np.abs(deployment.tensor(job) - alone.prompt(job)).max() < 1e-4
     alone.close()
 
     group.leader.kill()
@@ -140,7 +140,7 @@ def test_a_model_spread_over_two_processes_trains_as_a_whole_one(
     job = deployment.submit("spread")
     deployment.wait(job)
     alone = Alone(deployment)
-    np.testing.assert_allclose(deployment.tensor(job), alone.prompt(job), rtol=1e-4, atol=5e-4)
+    assert np.abs(deployment.tensor(job) - alone.prompt(job)).max() < 1e-4
     alone.close()
     assert group.leader.terminate()[0] == 0
     assert group.exit_codes() == [0, 0]

@@ -88,13 +88,7 @@ def test_auto_tells_all_scores_and_keeps_the_best(library: Deployment) -> None:
     made, ended = result(library, job), library.job(job)
     assert ended.step <= 200
     [candidates] = logged(library, job, "candidates")
-    assert set(candidates) == {
-        "curriculum",
-        "multitask",
-        "initialization",
-        "second",
-        "query",
-    }
+    assert set(candidates) == {"curriculum", "multitask", "initialization", "second", "query"}
     assert made.scores["accuracy"] == max(x["accuracy"] for x in candidates.values())
     for name, scores in candidates.items():
         assert ended.metrics[f"accuracy/{name}"] == scores["accuracy"]

@@ -8,6 +8,7 @@ for numbers, in whatever order; it gives 16 examples, and for every arm the test
 
     plain           the few-shot prompt alone, which is the query of all others
     curriculum, multitask, initialization   the strategies, with second prompts that are found
+    second          the second prompt that answers the 16 examples best, as it is
     auto            the one of these, plain, or the best second prompt as it is, that is best on
                     validation rows
     random ...      the same with second prompts drawn at random, as the control
@@ -49,7 +50,7 @@ from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.model import serve
 from ptsys.engine.residents import Failed, Finished, Snapshot, Training, TrainingTask
-from ptsys.library.augmentation import hold_out
+from ptsys.library.augmentation import SECOND, hold_out
 from ptsys.library.neighbours import Neighbour
 from ptsys.library.vectors import prompt_vector
 from ptsys.models.registry import load_builtin
@@ -64,6 +65,7 @@ from ptsys.types.training import Optimizer, TrainingSpec
 FEW, LENGTH, TEST_ROWS = 16, 16, 100
 LEARNING_RATE = 0.3
 STRATEGIES = ("curriculum", "multitask", "initialization")
+FOUND = (*STRATEGIES, SECOND)
 DECORATED = ("arrow", "equals", "stop", "input", "brackets", "quoted", "text", "word", "q")
 
 Array = NDArray[np.float32]
@@ -286,7 +288,7 @@ class Bench:
         found, query, plain = self.augmented(name, seed, few, held, near, None)
         control, _, _ = self.augmented(name, seed, few, held, drawn, query)
         scores = {**found, "plain": plain, "full": self.full[name]}
-        return scores | {f"random {arm}": control[arm] for arm in (*STRATEGIES, "auto")}
+        return scores | {f"random {arm}": control[arm] for arm in (*FOUND, "auto")}
 
     def augmented(
         self,
@@ -323,7 +325,7 @@ class Bench:
         asked = {arm: self.answers(test, way.snapshot.prompt) for arm, way in ways.items()}
         scores = {arm: matched(x, test) for arm, x in asked.items()}
         plain = scores.pop("query")
-        arms = {arm: scores.get(arm, plain) for arm in STRATEGIES}
+        arms = {arm: scores.get(arm, plain) for arm in FOUND}
         arms["auto"] = {**scores, "query": plain}[result.winner]
         return arms, ways["query"].snapshot.prompt, plain
 
@@ -347,7 +349,7 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
 def report(scores: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     """Means of all arms and their gains over plain; `scores` by "target/seed"."""
     targets = sorted({key.rpartition("/")[0] for key in scores})
-    arms = ["plain", *STRATEGIES, "auto", *(f"random {x}" for x in (*STRATEGIES, "auto")), "full"]
+    arms = ["plain", *FOUND, "auto", *(f"random {x}" for x in (*FOUND, "auto")), "full"]
 
     def mean(target: str, arm: str) -> float:
         found = [x[arm] for key, x in scores.items() if key.rpartition("/")[0] == target]
@@ -368,7 +370,7 @@ def report(scores: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     console.print(table)
     console.print(f"auto over random auto: {over[0]:+.1f} ({over[1]:+.1f} to {over[2]:+.1f})")
     each = Table(title="each target")
-    shown = ["plain", *STRATEGIES, "auto", "random auto", "full"]
+    shown = ["plain", *FOUND, "auto", "random auto", "full"]
     for heading in ("target", *shown):
         each.add_column(heading, justify="left" if heading == "target" else "right")
     for target in targets:

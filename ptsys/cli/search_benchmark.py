@@ -58,7 +58,7 @@ def _show(found: Sequence[SearchResult]) -> None:
                 f"{one.vectors:,}",
                 one.metric,
                 f"{one.build_seconds:.1f}",
-                f"{one.memory_mb:.0f}",
+                "–" if one.memory_mb is None else f"{one.memory_mb:.0f}",
                 f"{one.upserts_per_second:.0f}",
                 percent(one.changed_recall),
                 f"{one.restricted_qps:.0f}",

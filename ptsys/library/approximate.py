@@ -29,8 +29,8 @@ class Tuning:
     dimensions_per_block: int
 
 
-_LOOKED_INTO: dict[Metric, float] = {"cosine": 1.9, "l2": 1.0, "dot": 1.1}  # by √leaves
-_REORDERED: dict[Metric, int] = {"cosine": 200, "l2": 200, "dot": 150}
+_LOOKED_INTO: dict[Metric, float] = {"cosine": 1.0, "l2": 0.7, "dot": 0.8}  # by √leaves
+_REORDERED: dict[Metric, int] = {"cosine": 350, "l2": 300, "dot": 200}
 _ALONG = 4.0  # how much more a leaf's centre minds error along its vectors than across (AVQ)
 _THRESHOLD = 0.2  # the same for hashes, as ScaNN's paper sets it for inner products
 

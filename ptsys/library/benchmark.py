@@ -10,7 +10,6 @@ import dataclasses
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from ptsys.errors import Unavailable
 from ptsys.library.clustered_vectors import clustered_vectors
 from ptsys.library.index import VectorIndex
 from ptsys.library.ranking import Hit
+from ptsys.sharding.host_memory import allocated
 from ptsys.types.metric import Metric
 
 QUERIES = 1000
@@ -40,8 +40,8 @@ class SearchResult:
     dimension: int
     metric: Metric
     build_seconds: float
-    memory_mb: float
-    """What the process grew by when the searcher was built."""
+    memory_mb: float | None
+    """MiB of the searcher; None where the C library does not tell."""
     exact_qps: float
     approximate_qps: float
     exact_alone_qps: float
@@ -99,12 +99,13 @@ class _Bench:
         """Measure everything. Raises Unavailable where ScaNN cannot be had."""
         self._say("exact search")
         right = self._exactly(self.queries)
-        before, since = _resident(), time.perf_counter()
+        before, since = allocated(), time.perf_counter()
         self._say("building the searcher")
         self.index.exact_below = 0
         if not self.index.prepare(self.metric):
             raise Unavailable("ScaNN does not run here; see the warning above")
-        build, grown = time.perf_counter() - since, _resident() - before
+        build, after = time.perf_counter() - since, allocated()
+        grown = None if before is None or after is None else (after - before) / 2**20
         self._say("searching")
         together, alone = self._speeds()
         recall = _recall(self.index.search(self.queries, COUNT, self.metric), right)
@@ -205,12 +206,3 @@ def _recall(found: Sequence[Sequence[Hit]], right: Sequence[Sequence[Hit]]) -> f
     )
     return sum(shared) / max(sum(map(len, right)), 1)
 
-
-def _resident() -> float:
-    """Megabytes of this process in memory; 0 where Linux's count is not to be had."""
-    try:
-        told = Path("/proc/self/status").read_text()
-    except OSError:
-        return 0.0
-    [line] = [line for line in told.splitlines() if line.startswith("VmRSS:")]
-    return int(line.split()[1]) / 1024

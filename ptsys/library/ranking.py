@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import NamedTuple
 
@@ -78,13 +79,19 @@ def ranked(
     found = scores(rows, queries, which, slots, metric)
     order = np.lexsort((-found, which))
     which, slots, found = which[order], slots[order], found[order]
-    bounds = np.searchsorted(which, np.arange(len(queries) + 1)).tolist()
+    bounds = np.searchsorted(which, np.arange(len(queries) + 1))
+    place = np.arange(len(which)) - bounds[which]
+    tied = (found[1:] == found[:-1]) & (which[1:] == which[:-1]) & (place[:-1] < count)
+    unclear = set(which[1:][tied].tolist())
+    names = [rows.ids[slot] or "" for slot in slots.tolist()]
+    hits = list(map(_hit, zip(names, found.tolist(), strict=True)))
     results = []
-    for start, end in itertools.pairwise(bounds):
-        if end - start > count:  # all that are as good as the last that counts
-            tied = found[start + count : end] == found[start + count - 1]
-            end = start + count + int(np.count_nonzero(tied))
-        best = zip(found[start:end].tolist(), slots[start:end].tolist(), strict=True)
-        named = sorted((-score, rows.ids[slot] or "") for score, slot in best)
-        results.append([Hit(one, -score) for score, one in named[:count]])
+    for query, (start, end) in enumerate(itertools.pairwise(bounds.tolist())):
+        some = hits[start:end]
+        if query in unclear:
+            some.sort(key=lambda hit: (-hit.score, hit.id))
+        results.append(some[:count])
     return results
+
+
+_hit = functools.partial(tuple.__new__, Hit)  # as Hit(*pair), a third faster

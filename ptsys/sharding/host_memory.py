@@ -1,4 +1,4 @@
-"""How the C library gives memory to XLA's CPU programs."""
+"""How the C library gives memory to XLA's CPU programs, and how much it has given out."""
 
 from __future__ import annotations
 
@@ -25,3 +25,32 @@ def keep_freed_memory() -> None:
     mallopt(_MMAP_THRESHOLD, _MOST)
     mallopt(_TRIM_THRESHOLD, _MOST)
     mallopt(_ARENA_MAX, 1)  # a thread's own arena holds no buffer over 64 MiB
+
+
+class _Mallinfo(ctypes.Structure):
+    """glibc's `struct mallinfo2`."""
+
+    _fields_ = (
+        ("arena", ctypes.c_size_t),
+        ("ordblks", ctypes.c_size_t),
+        ("smblks", ctypes.c_size_t),
+        ("hblks", ctypes.c_size_t),
+        ("hblkhd", ctypes.c_size_t),
+        ("usmblks", ctypes.c_size_t),
+        ("fsmblks", ctypes.c_size_t),
+        ("uordblks", ctypes.c_size_t),
+        ("fordblks", ctypes.c_size_t),
+        ("keepcost", ctypes.c_size_t),
+    )
+
+
+def allocated() -> int | None:
+    """Bytes that the C library has given out in this process and not got back: without what is
+    freed but kept, unlike resident memory. None where the C library does not tell."""
+    try:
+        mallinfo2 = ctypes.CDLL(None).mallinfo2  # glibc 2.33
+    except (OSError, AttributeError):
+        return None
+    mallinfo2.restype = _Mallinfo
+    told = mallinfo2()
+    return int(told.uordblks) + int(told.hblkhd)

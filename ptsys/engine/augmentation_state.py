@@ -88,7 +88,7 @@ class State:
         like = self.ways[0].snapshot.prompt
         arrays = blank(spec, like.shape[1])
         arrays["query"] = like if self.query is None else self.query
-        for place, way in enumerate(way for way in self.ways if way.chain.own):
+        for place, way in enumerate(way for way in self.ways if way.chain.makes_prompt):
             for name in _ARRAYS:
                 arrays[name][place] = getattr(way.snapshot, name)
         return arrays
@@ -126,7 +126,7 @@ def restored(arrays: Mapping[str, NDArray[np.float32]], notes: Mapping[str, Any]
     saved = _Notes.model_validate(notes)
     ways, place = [], 0
     for chain, told in zip(saved.plan.chains, saved.ways, strict=True):
-        if chain.own:
+        if chain.makes_prompt:
             snapshot = Snapshot(told.step, *(np.array(arrays[name][place]) for name in _ARRAYS))
             place += 1
         else:

@@ -83,8 +83,8 @@ class Chain(Value):
         return sum(stage.steps for stage in self.stages)
 
     @property
-    def own(self) -> bool:
-        """Whether its prompt is its own, and not the query as it is."""
+    def makes_prompt(self) -> bool:
+        """Whether it brings a prompt, and not the query as it is."""
         return bool(self.stages) or self.origin == "seconds"
 
     @property

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
 
 import jax
@@ -15,9 +14,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ptsys.models.attention_kernel import attend_in_kernel
+from ptsys.models.execution import even_blocks
 
 MASKED = -1e9  # finite, so that a fully masked row stays finite; exp() of it is exactly 0
-_TILE = 16  # blocks of queries are as long as one another and a multiple of so many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,8 +97,7 @@ def attend_in_blocks(
     """`attend`, a block of queries at a time, whose scores are computed again in the backward
     pass: memory grows with Q and S, not with their product (Rabe & Staats 2021, section 3)."""
     count = query.shape[1]
-    blocks = math.ceil(count / bias.block)
-    size = min(_TILE * math.ceil(count / blocks / _TILE), bias.block)
+    blocks, size = even_blocks(count, bias.block)
     padded = jnp.pad(query, ((0, 0), (0, blocks * size - count), (0, 0), (0, 0)))
 
     @jax.checkpoint

@@ -4,6 +4,7 @@ blocks. None of it changes a result by more than rounding."""
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import jax
 Remat = Literal["none", "dots", "layer"]
 Attention = Literal["blocks", "kernel"]
 PROJECTION = "projection"  # the name of what "dots" keeps
+_TILE = 16  # blocks of queries are as long as one another and a multiple of so many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,3 +45,9 @@ class Execution:
         if self.remat == "dots":
             policy = jax.checkpoint_policies.save_only_these_names(PROJECTION)
         return jax.checkpoint(function, policy=policy)
+
+
+def even_blocks(queries: int, most: int) -> tuple[int, int]:
+    """How many blocks so many queries attend in, and how long each is: `most` at the most."""
+    blocks = math.ceil(queries / most)
+    return blocks, min(_TILE * math.ceil(queries / blocks / _TILE), most)

@@ -6,6 +6,7 @@ the compiler's.
 
 from __future__ import annotations
 
+from ptsys.models.execution import even_blocks
 from ptsys.models.parameters import parameter_count
 from ptsys.plan.case import Case
 from ptsys.plan.roofline import NUMBER_BYTES
@@ -50,7 +51,7 @@ def _activations(case: Case) -> float:
     """Of one chunk of rows."""
     config, size = case.config, NUMBER_BYTES[case.dtype]
     s, hidden = case.positions, case.positions * config.d_model * size
-    queries = min(s, case.execution.attention_block)
+    _, queries = even_blocks(s, case.execution.attention_block)
     scores = 0 if case.kernel_attends else queries * s * config.num_heads / case.model * 4
     gates = 2 if config.gated else 1
     split = s * (3 * config.inner_dim + gates * config.d_ff) / case.model * size

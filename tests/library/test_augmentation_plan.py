@@ -106,7 +106,7 @@ def test_auto_tries_the_three_and_keeps_the_best_second_prompt_and_the_query_as_
     assert names == ["curriculum", "multitask", "initialization", "second", "query"]
     second = chain(plan, "second")
     assert (second.steps, [(one.prompt, one.weight) for one in second.start]) == (0, [("mid", 1.0)])
-    assert [one.own for one in plan.chains] == [True, True, True, True, False]
+    assert [one.makes_prompt for one in plan.chains] == [True, True, True, True, False]
 
 
 def test_prompts_without_a_dataset_to_be_seen_serve_as_a_start_alone() -> None:

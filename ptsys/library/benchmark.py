@@ -205,4 +205,3 @@ def _recall(found: Sequence[Sequence[Hit]], right: Sequence[Sequence[Hit]]) -> f
         for some, best in zip(found, right, strict=True)
     )
     return sum(shared) / max(sum(map(len, right)), 1)
-

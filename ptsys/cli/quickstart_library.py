@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 
 _STEPS = 60  # of every stage: few rows are soon learned
+_WAYS = {  # by the names that `auto` gives its candidates
+    "second": "that prompt as it is",
+    "query": "the prompt trained alone",
+    "initialization": "to start from it",
+    "curriculum": "to train on its rows, then on the few",
+    "multitask": "to train on its rows and the few, mixed",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +146,7 @@ def show(lift: Lift) -> None:
     console.print(table)
     for name, similarity in lift.found:
         console.print(
-            f"  the library found [bold]{name}[/] (similarity {similarity:.2f}); best was "
-            f"{lift.candidate}",
+            f"  the library found [bold]{name}[/] (similarity {similarity:.2f}); best of auto's ways "
+            f"was {_WAYS.get(lift.candidate, lift.candidate)}",
             soft_wrap=True,
         )

@@ -146,7 +146,7 @@ def show(lift: Lift) -> None:
     console.print(table)
     for name, similarity in lift.found:
         console.print(
-            f"  the library found [bold]{name}[/] (similarity {similarity:.2f}); best of auto's ways "
-            f"was {_WAYS.get(lift.candidate, lift.candidate)}",
+            f"  the library found [bold]{name}[/] (similarity {similarity:.2f}); best of auto's "
+            f"ways was {_WAYS.get(lift.candidate, lift.candidate)}",
             soft_wrap=True,
         )

@@ -288,7 +288,7 @@ class Bench:
         found, query, plain = self.augmented(name, seed, few, held, near, None)
         control, _, _ = self.augmented(name, seed, few, held, drawn, query)
         scores = {**found, "plain": plain, "full": self.full[name]}
-        return scores | {f"random {arm}": control[arm] for arm in (*FOUND, "auto")}
+        return scores | {f"random {arm}": value for arm, value in control.items()}
 
     def augmented(
         self,
@@ -327,6 +327,8 @@ class Bench:
         plain = scores.pop("query")
         arms = {arm: scores.get(arm, plain) for arm in FOUND}
         arms["auto"] = {**scores, "query": plain}[result.winner]
+        for arm, way in ways.items():  # what auto chose by, kept beside the scores
+            arms |= {f"{told} of {arm}": value for told, value in way.scores.items()}
         return arms, ways["query"].snapshot.prompt, plain
 
 

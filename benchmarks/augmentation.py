@@ -94,7 +94,8 @@ def read_tasks(folder: Path) -> dict[str, TaskRows]:
 
 def generated_tasks(count: int, seed: int = 7) -> dict[str, TaskRows]:
     """Generated tasks without instructions, drawn by the families' shares in pretraining."""
-    draw, found = random.Random(seed), {}
+    draw = random.Random(seed)
+    found: dict[str, TaskRows] = {}
     families = [name for name in FAMILIES if name != "in_context"]
     weights = [WEIGHTS[name] for name in families]
     while len(found) < count:

@@ -45,7 +45,7 @@ class AugmentSpec(JobSpec):
     strategy: Strategy = "auto"
     neighbours: int = Field(default=3, ge=1, le=32, description="Second prompts to use.")
     candidates: int = Field(
-        default=24,
+        default=96,
         ge=1,
         le=256,
         description="Prompts that the search brings. Each is tried on the user's rows, and the "

@@ -48,6 +48,9 @@ class Execution:
 
 
 def even_blocks(queries: int, most: int) -> tuple[int, int]:
-    """How many blocks so many queries attend in, and how long each is: `most` at the most."""
+    """How many blocks so many queries attend in, and how long each is: `most` at the most, and
+    all in one where they fit."""
+    if queries <= most:
+        return 1, queries
     blocks = math.ceil(queries / most)
     return blocks, min(_TILE * math.ceil(queries / blocks / _TILE), most)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 _MOST = 2**31 - 1
@@ -16,11 +17,8 @@ def keep_freed_memory() -> None:
     and unmaps them, and the kernel's clearing of every page took a quarter of a T5 layer's time
     (measured). The process then keeps the most memory that it once needed. Without effect where
     the C library is another one."""
-    if not sys.platform.startswith("linux"):
-        return
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
+    mallopt = _glibc("mallopt")
+    if mallopt is None:
         return
     mallopt(_MMAP_THRESHOLD, _MOST)
     mallopt(_TRIM_THRESHOLD, _MOST)
@@ -47,10 +45,19 @@ class _Mallinfo(ctypes.Structure):
 def allocated() -> int | None:
     """Bytes that the C library has given out in this process and not got back: without what is
     freed but kept, unlike resident memory. None where the C library does not tell."""
-    try:
-        mallinfo2 = ctypes.CDLL(None).mallinfo2  # glibc 2.33
-    except (OSError, AttributeError):
+    mallinfo2 = _glibc("mallinfo2")  # since 2.33
+    if mallinfo2 is None:
         return None
     mallinfo2.restype = _Mallinfo
     told = mallinfo2()
     return int(told.uordblks) + int(told.hblkhd)
+
+
+def _glibc(name: str) -> Any:
+    """A function of the C library; None where that is another one."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        return getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError):
+        return None

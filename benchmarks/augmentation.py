@@ -64,8 +64,7 @@ from ptsys.types.training import Optimizer, TrainingSpec
 
 FEW, LENGTH, TEST_ROWS = 16, 16, 100
 LEARNING_RATE = 0.3
-STRATEGIES = ("curriculum", "multitask", "initialization")
-FOUND = (*STRATEGIES, SECOND)
+FOUND = ("curriculum", "multitask", "initialization", SECOND)
 DECORATED = ("arrow", "equals", "stop", "input", "brackets", "quoted", "text", "word", "q")
 
 Array = NDArray[np.float32]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import CONFIG, MODEL, call, clean_environment, command, running
+from waiting import until
 
 from ptsys.cli.quickstart_tasks import (
     DESKS,
@@ -110,10 +111,7 @@ def test_a_signal_leaves_nothing(imported: Path, tmp_path: Path, number: signal.
         text=True,
         env=clean_environment(),
     )
-    deadline = time.monotonic() + 60
-    while not (root / "logs" / "worker-1.log").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until((root / "logs" / "worker-1.log").exists, 60)
     time.sleep(1)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)

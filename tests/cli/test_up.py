@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import MODEL, Run, clean_environment, command, running
+from waiting import until
 
 from ptsys.config import Settings
 from ptsys.jobs.presence import workers
@@ -31,25 +32,18 @@ def up(imported: Path, tmp_path: Path) -> Iterator[Up]:
         env=clean_environment(),
     )
     try:
-        wait_for(lambda: process.poll() is not None or worker_pids(root), 90)
+        until(lambda: process.poll() is not None or worker_pids(root), 90)
         assert process.poll() is None, process.communicate()
         yield process
     finally:
         process.kill()
         process.communicate()
-        wait_for(lambda: not running(str(root)), 20)
+        until(lambda: not running(str(root)), 20)
 
 
 def worker_pids(root: Path) -> list[int]:
     address = running_address(root)
     return [] if address is None else [p.pid for p in workers(address) if p.ready]
-
-
-def wait_for(condition: Callable[[], object], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -70,14 +64,14 @@ def test_a_signal_ends_everything(up: Up, tmp_path: Path, number: signal.Signals
 def test_a_killed_up_takes_its_children_along(up: Up, tmp_path: Path) -> None:
     up.kill()
     up.communicate(timeout=60)
-    wait_for(lambda: not running(str(tmp_path / "data")), 30)
+    until(lambda: not running(str(tmp_path / "data")), 30)
 
 
 def test_a_dead_worker_is_started_again(up: Up, tmp_path: Path) -> None:
     [first] = worker_pids(tmp_path / "data")
     os.kill(first, signal.SIGKILL)
-    wait_for(lambda: first not in worker_pids(tmp_path / "data"), 30)
-    wait_for(lambda: worker_pids(tmp_path / "data"), 60)
+    until(lambda: first not in worker_pids(tmp_path / "data"), 30)
+    until(lambda: worker_pids(tmp_path / "data"), 60)
     up.send_signal(signal.SIGTERM)
     _, err = up.communicate(timeout=60)
     assert "worker 1 was ended by SIGKILL; it starts again in 1 s" in err
@@ -89,7 +83,7 @@ def test_a_dead_redis_is_started_again(up: Up, tmp_path: Path) -> None:
 
     root = tmp_path / "data"
     os.kill(json.loads((root / "redis.json").read_text())["pid"], signal.SIGKILL)
-    wait_for(lambda: worker_pids(root), 60)
+    until(lambda: worker_pids(root), 60)
     assert up.poll() is None
 
 
@@ -109,7 +103,7 @@ def test_a_worker_alone_works_on_the_redis_there_is(up: Up, tmp_path: Path) -> N
         env=clean_environment(),
     )
     try:
-        wait_for(lambda: alone.pid in worker_pids(root) or alone.poll() is not None, 60)
+        until(lambda: alone.pid in worker_pids(root) or alone.poll() is not None, 60)
         assert alone.poll() is None, alone.communicate()
         alone.send_signal(signal.SIGINT)
         alone.communicate(timeout=60)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import until
 
 from ptsys import errors
 from ptsys.errors import Conflict, InvalidInput, NotFound, PtsysError, Unavailable
@@ -132,10 +133,7 @@ def test_without_a_worker_the_way_out_is_told_and_nothing_remains(
 ) -> None:
     with pytest.raises(Unavailable, match="ptsys worker"):
         asker.call("tiny", "predict", {"inputs": ["secret"]}, timeout=0.3)
-    deadline = time.monotonic() + 20
-    while queue.depth("tiny") != 1:  # one call for help, perhaps still on its way
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: queue.depth("tiny") == 1, 20)  # one call for help, perhaps still on its way
     assert channel.take("tiny", block_seconds=0.1) == []  # nobody waits any longer
     with address.client() as client:
         assert client.keys("ptsys:re*") == []

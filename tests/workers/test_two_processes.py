@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_model
-from worker_deployment import ADAFACTOR, Deployment, until
+from waiting import until
+from worker_deployment import ADAFACTOR, Deployment
 from worker_group import Alone, WorkerGroup
 
 from ptsys.prompts.safetensors_format import decode, encode

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_model
-from worker_deployment import Deployment, until
+from waiting import until
+from worker_deployment import Deployment
 
 from ptsys.prompts.storage import load_tensor, save_tensor
 from ptsys.types.example import Example

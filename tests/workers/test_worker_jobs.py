@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import tiny_model
-from worker_deployment import Deployment, until
+from waiting import until
+from worker_deployment import Deployment
 
 from ptsys.types.example import Example
 from ptsys.types.records import JobState

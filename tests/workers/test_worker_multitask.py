@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_model
-from worker_deployment import Deployment, until
+from waiting import until
+from worker_deployment import Deployment
 
 from ptsys.engine.engine import Engine
 from ptsys.engine.workbench import load_workbench

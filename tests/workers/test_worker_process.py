@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import tiny_model
-from worker_deployment import REPOSITORY, Deployment, alive, processes_of, until
+from waiting import until
+from worker_deployment import REPOSITORY, Deployment, alive, processes_of
 
 from ptsys.jobs.presence import workers
 from ptsys.types.records import JobState

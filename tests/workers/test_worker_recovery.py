@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tiny_model
 from undisturbed import COMPANY, LONG, Undisturbed
-from worker_deployment import Deployment, alive, until
+from waiting import until
+from worker_deployment import Deployment, alive
 
 from ptsys.types.records import Job, JobState
 

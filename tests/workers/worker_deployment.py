@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tiny_model
+from waiting import until
 
 from ptsys.config import Settings
 from ptsys.jobs.asking import BlockingAsker
@@ -214,14 +215,6 @@ class Deployment:
             self.redis.stop()
             self.service.close()
         assert not processes_of(self.root)
-
-
-def until(condition: Callable[[], bool], timeout: float) -> None:
-    """Wait for it; an assertion fails when the time (seconds) is over."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout:g} s"
-        time.sleep(0.02)
 
 
 def alive(pid: int | None) -> bool:

@@ -6,7 +6,8 @@ import socket
 from typing import Any
 
 import tiny_model
-from worker_deployment import Deployment, Worker, until
+from waiting import until
+from worker_deployment import Deployment, Worker
 
 from ptsys.engine.engine import Engine
 from ptsys.engine.residents import Finished, Snapshot, TrainingTask

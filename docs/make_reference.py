@@ -5,6 +5,7 @@ python docs/make_reference.py           # a test asks whether this was done
 
 from __future__ import annotations
 
+import ast
 import html
 import inspect
 import json
@@ -25,7 +26,12 @@ _HIDDEN = ("HTTPValidationError", "ValidationError")
 
 def pages() -> dict[str, str]:
     """Every page's text by its file's name."""
-    return {"http.md": http_api(), "client.md": client(), "cli.md": command_line()}
+    return {
+        "http.md": http_api(),
+        "client.md": client(),
+        "cli.md": command_line(),
+        "settings.md": settings(),
+    }
 
 
 # ---- HTTP ---------------------------------------------------------------------------------------
@@ -229,6 +235,110 @@ def command_line() -> str:
     )
     plain = html.unescape(done.stdout).replace("[bold]", "**").replace("[/bold]", "**")
     return f"{_MADE}\n{plain.strip()}\n"
+
+
+# ---- settings -----------------------------------------------------------------------------------
+
+_UNITS = {
+    "ms": "milliseconds",
+    "seconds": "seconds",
+    "bytes": "bytes",
+    "rows": "rows",
+    "minute": "a minute",
+    "day": "a day",
+    "jobs": "jobs",
+    "residents": "jobs",
+    "shards": "devices",
+    "positions": "tokens",
+    "port": "port",
+}
+_READERS = {
+    "api": "API",
+    "workers": "worker",
+    "engine": "worker",
+    "sharding": "worker",
+    "cli": "command line",
+    "client": "client",
+}
+_THROUGH = {"root": "data_dir", "sqlalchemy_url": "database_url"}  # properties of Settings
+
+
+def settings() -> str:
+    """Every `PTSYS_*` variable, from `ptsys.config` and from where it is read."""
+    from ptsys.config import Settings
+
+    readers, others = _readers()
+    lines = [
+        _MADE,
+        "# Settings\n",
+        "A deployment is set by environment variables, alike for all of its processes: "
+        "`/etc/ptsys/ptsys.env` on one machine, a ConfigMap and a Secret in a cluster "
+        "([deploy.md](../deploy.md)). What an option of the command line names counts more. "
+        "*Everyone* is the API, workers and the commands that open the data directory.\n",
+        "| variable | default | unit | read by | meaning |\n|---|---|---|---|---|",
+    ]
+    schema = Settings.model_json_schema()["properties"]
+    for name, field in Settings.model_fields.items():
+        told = schema[name]
+        default = "unset" if field.default is None else f"`{field.default}`"
+        choices = f" One of {', '.join(f'`{x}`' for x in told['enum'])}." if "enum" in told else ""
+        meaning = _cell((field.description or "") + choices)
+        who = _who(readers.get(name, set()))
+        lines.append(
+            f"| `PTSYS_{name.upper()}` | {default} | {_unit(name, told)} | {who} | {meaning} |"
+        )
+    lines += [
+        "\nRead elsewhere than by a deployment's processes:\n",
+        "| variable | read by |\n|---|---|",
+    ]
+    lines += [f"| `{name}` | {_who(where)} |" for name, where in sorted(others.items())]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _unit(name: str, told: dict[str, Any]) -> str:
+    kinds = {one.get("type") for one in told.get("anyOf", [told])}
+    if not kinds & {"integer", "number"}:
+        return ""
+    last = name.rpartition("_")[2]
+    first = f"{_UNITS[name.partition('_')[0]]} " if last in ("minute", "day") else ""
+    return first + _UNITS.get(last, "count")
+
+
+def _who(readers: set[str]) -> str:
+    return "everyone" if "everyone" in readers else ", ".join(sorted(readers)) or "nobody"
+
+
+def _readers() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """Who reads each field of the settings, and each variable that is none of them."""
+    from ptsys.config import Settings
+
+    code = FOLDER.parent.parent
+    fields: dict[str, set[str]] = {}
+    others: dict[str, set[str]] = {}
+    for path in sorted([*code.glob("ptsys/**/*.py"), *code.glob("workers/**/*.py")]):
+        if path.name == "config.py":
+            continue
+        room = path.relative_to(code).parts
+        who = _READERS.get(room[1] if room[0] == "ptsys" else room[0], "everyone")
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = _setting(node)
+            if name in Settings.model_fields:
+                fields.setdefault(name, set()).add(who)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                variable = node.value
+                known = variable.removeprefix("PTSYS_").lower() in Settings.model_fields
+                if re.fullmatch(r"PTSYS_[A-Z_]+", variable) and not known:
+                    others.setdefault(variable, set()).add(who)
+    return fields, others
+
+
+def _setting(node: ast.AST) -> str:
+    """The field that this expression reads of something called settings; nothing for others."""
+    if not isinstance(node, ast.Attribute):
+        return ""
+    owner = node.value
+    called = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+    return _THROUGH.get(node.attr, node.attr) if called.strip("_") == "settings" else ""
 
 
 if __name__ == "__main__":

@@ -65,7 +65,10 @@ class Settings(BaseSettings):
         default=15.0, gt=0, description="A queued job nobody took for this long is announced anew."
     )
     max_attempts: int = Field(
-        default=3, ge=1, description="Failures by fault of the service before a job fails."
+        default=3,
+        ge=1,
+        description="Failures in a row by fault of the service, with no checkpoint between them, "
+        "before a job fails.",
     )
 
     coordinator: str | None = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 from ptsys.jobs.leases import Claim, Leases
@@ -33,6 +34,8 @@ class Hold:
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
+        self.alone = claim.alone
+        self.on_trust: Callable[[], object] = lambda: None
         self._halt: Halt | None = None
         self.reason = "its worker shut down"
         self._training: Stoppable | None = None
@@ -42,6 +45,12 @@ class Hold:
     def halt(self) -> Halt | None:
         """Why the job is to stop; None while it may go on."""
         return self._halt
+
+    def trust(self) -> None:
+        """The job made progress: it bears company from now on."""
+        if self.alone:
+            self.alone = False
+            self.on_trust()
 
     def stop(self, reason: Halt) -> None:
         """Let the job stop after the step under way, if it trains already."""
@@ -74,8 +83,9 @@ class Holds:
 
     @property
     def full(self) -> bool:
-        """There is no room for another job."""
-        return len(self._holds) >= self._capacity
+        """There is no room for another job: all places are taken, or one runs alone."""
+        holds = self._snapshot()
+        return len(holds) >= self._capacity or any(hold.alone for hold in holds)
 
     def add(self, claim: Claim) -> Hold:
         """A job was claimed."""

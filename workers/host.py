@@ -166,7 +166,7 @@ class ModelHost:
         while not self._draining.is_set():
             try:
                 if job is not None and not self._holds.full:
-                    self._take(self._service.leases.claim(job, self._worker))
+                    self._take(self._service.leases.claim(job, self._worker, empty=not self._holds))
                 elif job is None:
                     self._take_waiting()
             except PtsysError as error:
@@ -179,7 +179,9 @@ class ModelHost:
     def _take_waiting(self) -> None:
         """Claim until nothing waits or there is no more room."""
         while not (self._holds.full or self._draining.is_set()):
-            claim = self._service.leases.claim_next(self._worker, [self.bench.served.name])
+            claim = self._service.leases.claim_next(
+                self._worker, [self.bench.served.name], empty=not self._holds
+            )
             if claim is None:
                 return
             self._take(claim)
@@ -193,6 +195,7 @@ class ModelHost:
             return
         logger.info("job %s begins (hold %d)", claim.job.id, claim.fence)
         hold = self._holds.add(claim)
+        hold.on_trust = lambda: self._looks.put(None)  # others may come
         if self._draining.is_set():
             hold.stop(Halt.DRAIN)
         name = f"job {claim.job.id}"

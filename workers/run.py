@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -160,7 +161,9 @@ class Run(abc.ABC, Generic[Spec]):
             logger.warning("job %s: %s", self._claim.job.id, reason)
             self._event("log", {"message": reason})
         else:
-            self._event("checkpoint", {"step": step})
+            saved = functools.partial(self._leases.checkpoint, self._claim, step)
+            if not outcome.insist(self._service, saved):
+                self._hold.trust()
 
     def _event(self, kind: EventKind, data: Mapping[str, object]) -> None:
         outcome.insist(self._service, lambda: self._leases.event(self._claim, kind, data))

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from ptsys.config import Settings
@@ -21,16 +21,23 @@ from ptsys.store.tables import JobRow
 from ptsys.types.records import Job, JobState, Prompt
 
 _CANDIDATES = 16
-EventKind = Literal["evaluation", "checkpoint", "log"]
+_FAILURES_IN_COMPANY = 2  # after each so many a job runs alone for a while
+_LONGEST_SOLITUDE = 8  # checkpoints
+EventKind = Literal["evaluation", "log"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claim:
-    """One worker's hold on one job. `fence` grows with every claim, so an old hold is known."""
+    """One worker's hold on one job. `fence` grows with every claim, so an old hold is known.
+
+    A job whose attempts failed again and again is to run `alone` for some checkpoints: so it takes
+    nobody with it if it is to blame, and is not blamed for its company if it is not.
+    """
 
     job: Job
     worker: str
     fence: int
+    alone: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,26 +70,23 @@ class Leases:
         self._max_attempts = settings.max_attempts
         self._clock = clock
 
-    def claim(self, job: str, worker: str) -> Claim | None:
-        """Take this job if it waits, or its worker fell silent; None if there is nothing to take.
-
-        Taking it from a silent worker counts an attempt; past the limit it is left to the
-        reconciler, which fails it.
-        """
+    def claim(self, job: str, worker: str, *, empty: bool = True) -> Claim | None:
+        """Take this job if it waits; None if it does not, or is to run alone and the worker is not
+        `empty`. What a silent worker held waits again once the reconciler has seen to it."""
         now = self._clock()
         with self._database.session() as session:
-            return self._take(session, job, worker, now)
+            return self._take(session, job, worker, now, empty)
 
-    def claim_next(self, worker: str, models: Iterable[str]) -> Claim | None:
+    def claim_next(self, worker: str, models: Iterable[str], *, empty: bool = True) -> Claim | None:
         """Take a waiting job for one of these models: of the owner with the fewest running jobs,
-        the oldest. None if none waits."""
+        the oldest; one that is to run alone only if the worker is `empty`. None if none waits."""
         now = self._clock()
-        candidates = self._fair_order(list(models), now)
+        candidates = self._fair_order(list(models), empty)
         with self._database.reading() as session:
             jobs = list(session.scalars(candidates))
         for job in jobs:
             with self._database.session() as session:
-                claim = self._take(session, job, worker, now)
+                claim = self._take(session, job, worker, now, empty)
             if claim is not None:
                 return claim
         return None
@@ -127,6 +131,21 @@ class Leases:
             row = self._write(session, claim, step=step, metrics=dict(metrics))
             record_event(session, row, "progress", {"step": step, **metrics}, now)
 
+    def checkpoint(self, claim: Claim, step: int) -> bool:
+        """Record that the state after `step` updates is stored, with a `checkpoint` event; True if
+        the job is still to run alone.
+
+        Past the furthest one before, it is progress: attempts count from 0 again. Raises LeaseLost.
+        """
+        now = self._clock()
+        with self._database.session() as session:
+            row = self._write(session, claim, fence=claim.fence)
+            if step > row.saved:
+                row.saved, row.attempts = step, 0
+                row.solitude = max(row.solitude - 1, 0)
+            record_event(session, row, "checkpoint", {"step": step}, now)
+            return row.solitude > 0
+
     def event(self, claim: Claim, kind: EventKind, data: Mapping[str, Any]) -> None:
         """Record an event. Raises LeaseLost."""
         now = self._clock()
@@ -139,7 +158,11 @@ class Leases:
 
         A job whose owner asked to cancel it is cancelled instead. Raises LeaseLost.
         """
-        return self._give_back(claim, attempts=0, reason=reason)
+        now = self._clock()
+        with self._database.session() as session:
+            row = self._write(session, claim, fence=claim.fence)
+            self._requeue(session, row, reason, now)
+            return job_value(row)
 
     def succeed(
         self,
@@ -166,19 +189,16 @@ class Leases:
 
     def fail(self, claim: Claim, error: str, traceback: str | None = None, *, retry: bool) -> Job:
         """End an attempt. With `retry` (the service's fault) the job waits for another one until
-        `max_attempts`; without (the user's fault) it fails at once. Raises LeaseLost."""
-        if retry and claim.job.attempts + 1 < self._max_attempts:
-            return self._give_back(claim, attempts=1, reason=error)
+        `max_attempts` failed since its last checkpoint; without (the user's fault) it fails at
+        once. Raises LeaseLost."""
         now = self._clock()
         with self._database.session() as session:
-            row = self._write(
-                session,
-                claim,
-                attempts=JobRow.attempts + 1,
-                error=one_line(error),
-                traceback=bounded_traceback(traceback),
-            )
-            finish(session, row, JobState.FAILED, now, error=row.error)
+            row = self._write(session, claim, fence=claim.fence)
+            if charge(row, self._max_attempts) and retry:
+                self._requeue(session, row, error, now)
+            else:
+                row.error, row.traceback = one_line(error), bounded_traceback(traceback)
+                finish(session, row, JobState.FAILED, now, error=row.error)
             return job_value(row)
 
     def cancelled(self, claim: Claim) -> Job:
@@ -190,15 +210,13 @@ class Leases:
             return job_value(row)
 
     def _take(
-        self, session: Session, job: str, worker: str, now: datetime.datetime
+        self, session: Session, job: str, worker: str, now: datetime.datetime, empty: bool
     ) -> Claim | None:
-        silent = JobRow.state == JobState.RUNNING
         taken = changed(
             session,
             update(JobRow)
-            .where(JobRow.id == job, self._claimable(now))
+            .where(JobRow.id == job, self._claimable(empty))
             .values(
-                attempts=JobRow.attempts + case((silent, 1), else_=0),
                 state=JobState.RUNNING.value,
                 worker=worker,
                 fence=JobRow.fence + 1,
@@ -212,19 +230,13 @@ class Leases:
         record_event(
             session, row, "state", {"state": JobState.RUNNING.value, "worker": worker}, now
         )
-        return Claim(job_value(row), worker, row.fence)
+        return Claim(job_value(row), worker, row.fence, alone=row.solitude > 0)
 
-    def _claimable(self, now: datetime.datetime) -> ColumnElement[bool]:
-        silent = and_(
-            JobRow.state == JobState.RUNNING,
-            JobRow.lease_expires < now,
-            JobRow.attempts + 1 < self._max_attempts,
-        )
-        return and_(
-            JobRow.cancel_requested.is_(False), or_(JobRow.state == JobState.QUEUED, silent)
-        )
+    def _claimable(self, empty: bool) -> ColumnElement[bool]:
+        waits = and_(JobRow.state == JobState.QUEUED, JobRow.cancel_requested.is_(False))
+        return waits if empty else and_(waits, JobRow.solitude == 0)
 
-    def _fair_order(self, models: list[str], now: datetime.datetime) -> Any:
+    def _fair_order(self, models: list[str], empty: bool) -> Any:
         running = (
             select(JobRow.owner, func.count().label("jobs"))
             .where(JobRow.state == JobState.RUNNING, JobRow.model.in_(models))
@@ -234,20 +246,16 @@ class Leases:
         return (
             select(JobRow.id)
             .outerjoin(running, running.c.owner == JobRow.owner)
-            .where(JobRow.model.in_(models), self._claimable(now))
+            .where(JobRow.model.in_(models), self._claimable(empty))
             .order_by(func.coalesce(running.c.jobs, 0), JobRow.created, JobRow.id)
             .limit(_CANDIDATES)
         )
 
-    def _give_back(self, claim: Claim, *, attempts: int, reason: str) -> Job:
-        now = self._clock()
-        with self._database.session() as session:
-            row = self._write(session, claim, attempts=JobRow.attempts + attempts)
-            if row.cancel_requested:
-                finish(session, row, JobState.CANCELLED, now)
-            else:
-                requeue(session, row, one_line(reason), now)
-            return job_value(row)
+    def _requeue(self, session: Session, row: JobRow, reason: str, now: datetime.datetime) -> None:
+        if row.cancel_requested:
+            finish(session, row, JobState.CANCELLED, now)
+        else:
+            requeue(session, row, one_line(reason), now)
 
     def _write(self, session: Session, claim: Claim, **values: Any) -> JobRow:
         """Change the claimed job's row, which locks it, and load it. Raises LeaseLost."""
@@ -265,6 +273,21 @@ class Leases:
         if written != 1:
             raise _lost(claim)
         return session.get_one(JobRow, claim.job.id)
+
+
+def charge(row: JobRow, most: int) -> bool:
+    """Count a failed attempt of a locked job; True if it may be tried again, which it may unless
+    `most` failed since its last checkpoint.
+
+    After every second failure, before its last attempt, and if it was alone when it failed, it
+    is to run alone next: for the more checkpoints the more often it failed.
+    """
+    row.failures += 1
+    row.attempts += 1
+    repeated = row.failures % _FAILURES_IN_COMPANY == 0 or row.attempts == most - 1
+    if repeated or row.solitude > 0:
+        row.solitude = min(row.failures, _LONGEST_SOLITUDE)
+    return row.attempts < most
 
 
 def requeue(session: Session, row: JobRow, reason: str, now: datetime.datetime) -> None:

@@ -6,12 +6,13 @@ import collections
 import dataclasses
 import datetime
 import logging
+import math
 import threading
 
 from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from ptsys.errors import PtsysError, Unavailable
-from ptsys.jobs.leases import finish, requeue
+from ptsys.jobs.leases import charge, finish, requeue
 from ptsys.jobs.service import Service
 from ptsys.store.database import changed
 from ptsys.store.tables import JobRow
@@ -19,6 +20,7 @@ from ptsys.types.records import JobState
 
 _log = logging.getLogger(__name__)
 _KEYS_KEPT = datetime.timedelta(days=7)
+_FUTURE_TERMS = 20  # a lease that ends later than so many terms from now is of another clock
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,36 +37,76 @@ class Report:
     unreachable: str | None = None
 
 
-def reconcile(service: Service) -> Report:
-    """One pass. Can be repeated and run by several processes at once: each job changes once.
+class Reconciler:
+    """Passes again and again, by one process that knows when it looked last.
 
-    Raises Unavailable if the database does not answer; an absent Redis is only reported.
+    Whoever was suspended, or could not reach the database, learns nothing of others from leases
+    that ended meanwhile: their holders may have been suspended with it. After such a pause it takes
+    a job back only when it saw in several looks that nobody renews its lease. A clock that was set
+    anew looks the same.
     """
-    ended: dict[JobState, list[str]] = collections.defaultdict(list)
-    with service.database.reading() as session:
-        astray = session.execute(
-            select(JobRow.id, JobRow.fence).where(_astray(service.clock()))
-        ).all()
-    for row in astray:
-        state = _take_back(service, row.id, row.fence)
-        if state is not None:
-            ended[state].append(row.id)
-    sent, unreachable = _resend(service)
-    service.forget_keys(older_than=service.clock() - _KEYS_KEPT)
-    return Report(
-        sent=tuple(sent),
-        requeued=tuple(ended[JobState.QUEUED]),
-        failed=tuple(ended[JobState.FAILED]),
-        cancelled=tuple(ended[JobState.CANCELLED]),
-        unreachable=unreachable,
-    )
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        term, pause = service.settings.lease_seconds, service.settings.reconcile_seconds
+        self._term = datetime.timedelta(seconds=term)
+        self._longest = datetime.timedelta(seconds=pause + term / 2)
+        self._looks = 1 + math.ceil(term / pause)
+        self._last: datetime.datetime | None = None
+        self._doubting_until: datetime.datetime | None = None
+        self._doubted: dict[tuple[str, int], int] = {}  # id and fence: looks that saw it over
+
+    def look(self) -> Report:
+        """One pass. Can be repeated and run by several processes at once: each job changes once.
+
+        Raises Unavailable if the database does not answer; an absent Redis is only reported.
+        """
+        service, now = self._service, self._service.clock()
+        silent = _silent(now, self._term)
+        with service.database.reading() as session:
+            over = [(row.id, row.fence) for row in session.execute(_KEYS.where(silent))]
+            left = [(row.id, row.fence) for row in session.execute(_KEYS.where(_LEFT))]
+        fates: dict[JobState | None, list[str]] = collections.defaultdict(list)
+        for condition, keys in ((silent, self._beyond_doubt(over, now)), (_LEFT, left)):
+            for job, fence in keys:
+                fates[_take_back(service, job, fence, condition)].append(job)
+        sent, unreachable = _resend(service)
+        service.forget_keys(older_than=service.clock() - _KEYS_KEPT)
+        return Report(
+            sent=tuple(sent),
+            requeued=tuple(fates[JobState.QUEUED]),
+            failed=tuple(fates[JobState.FAILED]),
+            cancelled=tuple(fates[JobState.CANCELLED]),
+            unreachable=unreachable,
+        )
+
+    def _beyond_doubt(
+        self, over: list[tuple[str, int]], now: datetime.datetime
+    ) -> list[tuple[str, int]]:
+        """Those whose lease is over and whose holder had time to renew it."""
+        since = None if self._last is None else now - self._last
+        self._last = now
+        if since is not None and not datetime.timedelta() <= since <= self._longest:
+            self._doubting_until = now + self._term
+            _log.info("no look for %s: silent workers get a new term", since)
+        doubting = self._doubting_until is not None and now < self._doubting_until
+        self._doubted = {
+            key: self._doubted.get(key, 0) + 1 for key in over if doubting or key in self._doubted
+        }
+        return [key for key in over if self._doubted.get(key, self._looks) >= self._looks]
+
+
+def reconcile(service: Service) -> Report:
+    """One pass of one who just came. Raises Unavailable if the database does not answer."""
+    return Reconciler(service).look()
 
 
 def run_reconciler(service: Service, stop: threading.Event) -> None:
     """Reconcile every `reconcile_seconds` until `stop` is set; failures are logged and retried."""
+    reconciler = Reconciler(service)
     while not stop.is_set():
         try:
-            report = reconcile(service)
+            report = reconciler.look()
         except PtsysError as error:
             _log.warning("reconciling failed, next try follows: %s", error)
         else:
@@ -73,15 +115,21 @@ def run_reconciler(service: Service, stop: threading.Event) -> None:
         stop.wait(service.settings.reconcile_seconds)
 
 
-def _astray(now: datetime.datetime) -> ColumnElement[bool]:
-    """Jobs whose lease is over, and waiting ones that were cancelled in the same moment."""
-    return or_(
-        and_(JobRow.state == JobState.RUNNING, JobRow.lease_expires < now),
-        and_(JobRow.state == JobState.QUEUED, JobRow.cancel_requested.is_(True)),
-    )
+_KEYS = select(JobRow.id, JobRow.fence)
+# cancelled in the moment in which it was given back
+_LEFT = and_(JobRow.state == JobState.QUEUED, JobRow.cancel_requested.is_(True))
 
 
-def _take_back(service: Service, job: str, fence: int) -> JobState | None:
+def _silent(now: datetime.datetime, term: datetime.timedelta) -> ColumnElement[bool]:
+    """Jobs whose lease is over. One that ends in a far future was given before a clock was set
+    back, and would never be renewed by a worker that is dead."""
+    over = or_(JobRow.lease_expires < now, JobRow.lease_expires > now + _FUTURE_TERMS * term)
+    return and_(JobRow.state == JobState.RUNNING, over)
+
+
+def _take_back(
+    service: Service, job: str, fence: int, astray: ColumnElement[bool]
+) -> JobState | None:
     """Decide the fate of a job gone astray; None if it no longer is.
 
     The fence grows, so whoever held the job can write no more.
@@ -91,7 +139,7 @@ def _take_back(service: Service, job: str, fence: int) -> JobState | None:
         taken = changed(
             session,
             update(JobRow)
-            .where(JobRow.id == job, JobRow.fence == fence, _astray(now))
+            .where(JobRow.id == job, JobRow.fence == fence, astray)
             .values(fence=JobRow.fence + 1),
         )
         if taken != 1:
@@ -100,14 +148,13 @@ def _take_back(service: Service, job: str, fence: int) -> JobState | None:
         if row.cancel_requested:
             finish(session, row, JobState.CANCELLED, now)
             return JobState.CANCELLED
-        row.attempts += 1
         lost = f"worker {row.worker} fell silent at step {row.step}"
-        if row.attempts < service.settings.max_attempts:
+        if charge(row, service.settings.max_attempts):
             requeue(session, row, lost, now)
             return JobState.QUEUED
         row.error = (
-            f"{lost}, the last of {row.attempts} attempts; see the workers' logs (out of memory?), "
-            "then submit the job again"
+            f"{lost}, the last of {row.attempts} attempts without progress; see the workers' logs "
+            "(out of memory?), then submit the job again"
         )
         finish(session, row, JobState.FAILED, now, error=row.error)
         return JobState.FAILED

@@ -174,6 +174,8 @@ class JobRow(Row):
     `active_name` is the job's name until it ends, then NULL: with it, the database itself refuses
     a second unfinished job of that name. `fence` grows with every claim. `sequence` is the number
     of the job's last event. `sent` is when the queue last heard of the job, NULL if it must.
+    `saved` is the step of its furthest checkpoint, `attempts` those that failed since, `failures`
+    all that ever failed. While `solitude` is not 0 it runs alone: so many checkpoints are to pass.
     """
 
     __tablename__ = "jobs"
@@ -194,6 +196,9 @@ class JobRow(Row):
     state: Mapped[str] = mapped_column(String(16))
     step: Mapped[int] = mapped_column(default=0)
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    saved: Mapped[int] = mapped_column(default=0)
+    failures: Mapped[int] = mapped_column(default=0)
+    solitude: Mapped[int] = mapped_column(default=0)
     attempts: Mapped[int] = mapped_column(default=0)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     error: Mapped[str | None] = mapped_column(Text)

@@ -98,11 +98,14 @@ def test_a_job_whose_workers_keep_dying_fails(
     service: Service, spec: TrainingSpec, clock: Movable
 ) -> None:
     job = service.submit(spec, "ann")
+    failed: tuple[str, ...] = ()
     for worker in ("w1", "w2", "w3"):
+        assert failed == ()
         assert service.leases.claim(job.id, worker) is not None
         clock.move(16)
+        failed = reconcile(service).failed
+    assert failed == (job.id,)
     assert service.leases.claim(job.id, "w4") is None
-    assert reconcile(service).failed == (job.id,)
     ended = service.get(job.id, "ann")
     assert (ended.state, ended.attempts) == (JobState.FAILED, 3)
     assert "w3 fell silent" in (ended.error or "")

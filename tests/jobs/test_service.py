@@ -173,7 +173,7 @@ def test_watching_shows_every_event_once_and_ends(service: Service, spec: Traini
         for step in range(1, 6):
             service.leases.progress(claim, step, {"loss": 1 / step})
             time.sleep(0.02)
-        service.leases.event(claim, "checkpoint", {"step": 5})
+        service.leases.checkpoint(claim, 5)
         service.leases.succeed(claim, _prompt(service, "p"), {"loss": 0.2})
 
     worker = threading.Thread(target=work)

@@ -8,6 +8,7 @@ import pytest
 from ptsys.config import Settings
 from ptsys.engine.residents import Snapshot, Training, TrainingTask
 from ptsys.jobs.leases import Claim
+from ptsys.jobs.reconciler import reconcile
 from ptsys.jobs.service import Service
 from ptsys.store.clock import utc_now
 from ptsys.types.example import Example
@@ -65,7 +66,10 @@ def test_a_beat_tells_who_was_cancelled_and_who_is_lost(
 ) -> None:
     holds = Holds(service.leases, 4)
     kept, cancelled, lost = (holds.add(claimed(service, name)) for name in ("a", "b", "c"))
-    clock.ahead += datetime.timedelta(seconds=60)
+    clock.ahead += datetime.timedelta(seconds=10)
+    service.leases.heartbeat_all([kept.claim, cancelled.claim])
+    clock.ahead += datetime.timedelta(seconds=10)
+    reconcile(service)
     assert service.leases.claim(lost.claim.job.id, "worker-2") is not None
     service.cancel(cancelled.claim.job.id, "ann")
     holds.beat()

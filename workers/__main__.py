@@ -22,6 +22,7 @@ from ptsys.jobs.queue import QUEUE_CPU, device_queue
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.redis_server import locate
 from ptsys.jobs.service import Service
+from ptsys.sharding.absent_tpu import silence_absent_tpu
 from ptsys.sharding.group import GROUP_ENDED, Group, group_of
 from ptsys.store.clock import utc_now
 from workers.app import make_app
@@ -203,6 +204,7 @@ class WorkerProcess:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a worker; the exit code."""
     parsed = _parser().parse_args(arguments)
+    silence_absent_tpu()
     logging.basicConfig(
         level=parsed.loglevel.upper(),
         stream=sys.stderr,

@@ -8,14 +8,13 @@ from typing import Annotated
 from fastapi import Path, Query
 from pydantic import AfterValidator, Field
 
-from ptsys.store.keys import USER
 from ptsys.types.model import Value
+from ptsys.types.names import NAME, Name, User, named
 from ptsys.types.records import ApiKey, Job, JobState, Role, Visibility
 from ptsys.types.specs import JobKind, Spec
-from ptsys.types.training import NAME, Name, Tag, no_nul
+from ptsys.types.training import Tag, no_nul
 
 Text = Annotated[str, AfterValidator(no_nul)]
-User = Annotated[str, Field(pattern=f"^{USER}$")]
 Shares = Annotated[list[User], Field(max_length=1000)]
 Tags = Annotated[list[Tag], Field(max_length=100)]
 Description = Annotated[Text, Field(max_length=2000)]
@@ -23,7 +22,13 @@ Licence = Annotated[Text, Field(max_length=200)]
 Contact = Annotated[Text, Field(max_length=200)]
 
 NameQuery = Annotated[
-    str, Query(pattern=NAME, description="Letters, digits, '.', '_' and '-'.", examples=["reviews"])
+    str,
+    AfterValidator(named),
+    Query(
+        description="Letters, digits, '.', '_' and '-'.",
+        examples=["reviews"],
+        json_schema_extra={"pattern": NAME},
+    ),
 ]
 VisibilityQuery = Annotated[Visibility, Query(description="Who may see it.")]
 SharesQuery = Annotated[

@@ -10,9 +10,9 @@ from ptsys.api.context import Context
 from ptsys.api.forms import Description, Shares, Text
 from ptsys.errors import InvalidInput
 from ptsys.types.model import Value
+from ptsys.types.names import Name
 from ptsys.types.records import Visibility
 from ptsys.types.requests import Decoding
-from ptsys.types.training import Name
 
 MOST_ROWS = 10_000  # of a stored dataset whose inputs are answered
 

@@ -31,12 +31,19 @@ class Deployment:
 
         from ptsys.cli.failures import invalid
         from ptsys.config import Settings
+        from ptsys.errors import InvalidInput
+        from ptsys.types.names import named_user
 
         options: dict[str, Any] = {"data_dir": self.data, "user": self.name}
         try:
-            return Settings(**{key: value for key, value in options.items() if value is not None})
+            found = Settings(**{key: value for key, value in options.items() if value is not None})
         except ValidationError as error:
             raise invalid(error) from None
+        try:
+            named_user(found.user)
+        except ValueError as error:
+            raise InvalidInput(f"{found.user!r}: {error}", field="user") from None
+        return found
 
     @property
     def user(self) -> str:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
 
@@ -58,10 +59,12 @@ def invalid(error: ValidationError) -> InvalidInput:
     """A refused value's first reason, as ours."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"]) or None
-    reason = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    reason = str(first["msg"]).removeprefix("Value error, ")
     given = first.get("input")
-    shown = f"{given!r}: it " if isinstance(given, str | int | float) else ""
-    return InvalidInput(f"{shown}{reason}", field=field)
+    if isinstance(given, str | int | float):
+        reason = re.sub("^(Input|String) ", "it ", reason)
+        reason = f"{given!r}: {reason}"
+    return InvalidInput(reason.removeprefix("Input "), field=field)
 
 
 @contextlib.contextmanager

@@ -213,8 +213,8 @@ def load_model(root: Path, model: Which) -> ServedModel:
         return serve(builtin)
     from ptsys.models.builtin_format import read_builtin, write_builtin
     from ptsys.models.gin_bindings import config_from_gin
+    from ptsys.models.gin_search import REPOSITORY
     from ptsys.models.t5 import create
-    from ptsys.runs.gin_bindings import REPOSITORY
 
     config = config_from_gin([REPOSITORY / "gin/models/small.gin"])
     assert builtin.vocabulary_path is not None

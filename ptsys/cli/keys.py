@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="API keys, for those who keep the s
 )
 def create(
     context: typer.Context,
-    user: Annotated[str, typer.Argument(help="Who will ask with it.")],
+    user: Annotated[str, typer.Argument(metavar="USER", help="Who will ask with it.")],
     role: Annotated[
         Literal["user", "admin"], typer.Option(help="An admin may make keys over HTTP.")
     ] = "user",

@@ -30,8 +30,13 @@ from ptsys.cli import (
     up,
 )
 from ptsys.cli.deployment import Deployment
+from ptsys.cli.option_types import tell_types
+from ptsys.cli.signals import heed_interrupts
 from ptsys.errors import PtsysError
+from ptsys.sharding.absent_tpu import silence_absent_tpu
 from ptsys.sharding.host_memory import keep_freed_memory
+
+_HELP = ["-h", "--help"]
 
 app = typer.Typer(
     name="ptsys",
@@ -39,7 +44,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     add_completion=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": _HELP},
 )
 
 
@@ -87,7 +92,9 @@ app.add_typer(bench.app, name="bench")
 def call(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (see `ptsys.cli.failures`)."""
     try:
-        code = app(
+        command = typer.main.get_command(app)
+        tell_types(command, _HELP)
+        code = command(
             args=None if arguments is None else list(arguments),
             prog_name="ptsys",
             standalone_mode=False,
@@ -108,6 +115,8 @@ def call(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """The `ptsys` command, a process of its own."""
+    heed_interrupts()
+    silence_absent_tpu()
     keep_freed_memory()  # before JAX's first computation; the runs and benchmarks of this process
     sys.exit(call())
 

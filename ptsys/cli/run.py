@@ -44,6 +44,24 @@ def run(
         list[Path] | None,
         typer.Option("--gin_file", "--gin-file", help="A gin file; later ones win. Repeatable."),
     ] = None,
+    gin_bindings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gin_bindings",
+            "--gin-bindings",
+            metavar="NAME=VALUE",
+            help="As --gin.NAME=VALUE, in T5X's other form. Repeatable.",
+        ),
+    ] = None,
+    gin_search_paths: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gin_search_paths",
+            "--gin-search-paths",
+            metavar="FOLDER,…",
+            help="Look for gin files, and for what they include, here too. Repeatable.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Print the configuration and the plan, and do nothing."),
@@ -73,17 +91,18 @@ def run(
     settings = where.settings
     if not gin_file:
         raise InvalidInput("name a file: --gin_file=gin/runs/prompt_tune.gin", field="gin_file")
-    bindings = start.gin_bindings(context.args)
+    bindings = start.gin_bindings(context.args, gin_bindings or ())
+    paths = [one for folders in gin_search_paths or () for one in folders.split(",") if one]
     if wait and not submit:
         raise InvalidInput("it goes with --submit; a run in place waits anyhow", field="wait")
     if dry_run:
         with contextlib.redirect_stdout(sys.stderr):
-            text, plan = start.dry_run(gin_file, bindings, settings)
+            text, plan = start.dry_run(gin_file, bindings, settings, paths)
         _print_plan(text, plan, as_json)
         return
     if submit:
         with contextlib.redirect_stdout(sys.stderr):
-            requests, data, owner = start.job_requests(gin_file, bindings, settings)
+            requests, data, owner = start.job_requests(gin_file, bindings, settings, paths)
         where = deployment.Deployment(
             where.data if data is None else Path(data), owner or where.name
         )
@@ -94,7 +113,7 @@ def run(
         termination_raises(),
         contextlib.redirect_stdout(sys.stderr),  # a run shows its progress; stdout is the result's
     ):
-        summary = start.start(gin_file, bindings, settings)
+        summary = start.start(gin_file, bindings, settings, paths)
     if as_json:
         print_json(summary)
     else:

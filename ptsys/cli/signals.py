@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP as Ctrl-C is: an exception, so that everything is put away."""
+"""Signals that ask a command to end, as exceptions, so that everything is put away."""
 
 from __future__ import annotations
 
@@ -14,17 +14,30 @@ class Terminated(KeyboardInterrupt):
     """The process was asked to end."""
 
 
+def heed_interrupts() -> None:
+    """Let SIGINT raise KeyboardInterrupt even if this process was started with it ignored, as
+    shells do for what a script starts with `&`: whoever sends it by hand means it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextlib.contextmanager
 def termination_raises() -> Iterator[None]:
-    """Raise Terminated in the main thread when one of the signals comes. A second one, or a
-    second Ctrl-C, while things are put away, ends that too."""
+    """Raise Terminated in the main thread when SIGTERM or SIGHUP comes. A second one, or a
+    second Ctrl-C, while things are put away, ends that too. A SIGHUP that is ignored, by `nohup`,
+    stays so."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         raise Terminated
 
-    before = [(number, signal.signal(number, terminate)) for number in _SIGNALS]
+    heeded = [number for number in _SIGNALS if not _nohup(number)]
+    before = [(number, signal.signal(number, terminate)) for number in heeded]
     try:
         yield
     finally:
         for number, handler in before:
             signal.signal(number, handler)
+
+
+def _nohup(number: signal.Signals) -> bool:
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN

@@ -18,7 +18,7 @@ from ptsys.data.unsupervised import check_row
 from ptsys.data.vocabulary import Vocabulary, load_vocabulary
 from ptsys.errors import InvalidInput
 from ptsys.types.example import Example
-from ptsys.types.training import NAME
+from ptsys.types.names import NAME
 
 _CONFIG, _VOCABULARY = "config.json", "vocabulary.model"
 

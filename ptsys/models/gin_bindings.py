@@ -9,6 +9,7 @@ import gin
 
 from ptsys.errors import InvalidInput
 from ptsys.models.config import T5Config
+from ptsys.models.gin_search import gin_search
 
 configurable_t5 = gin.external_configurable(T5Config, name="T5Config", module="ptsys.models")
 
@@ -22,9 +23,10 @@ def config_from_gin(files: Sequence[str | Path], bindings: Sequence[str] = ()) -
     """
     gin.clear_config()
     try:
-        gin.parse_config_files_and_bindings(
-            [str(file) for file in files], list(bindings), finalize_config=False
-        )
+        with gin_search():
+            gin.parse_config_files_and_bindings(
+                [str(file) for file in files], list(bindings), finalize_config=False
+            )
         config = configurable_t5()
     except InvalidInput:
         raise

@@ -21,8 +21,8 @@ from ptsys.models.sentencepiece_file import count_sentinels
 from ptsys.models.t5 import T5
 from ptsys.models.t5x import import_t5x
 from ptsys.models.t5x_files import is_t5x
+from ptsys.types.names import NAME, named
 from ptsys.types.records import Model
-from ptsys.types.training import NAME
 
 BUILTIN = Path(__file__).parent / "builtin"
 logger = logging.getLogger(__name__)
@@ -142,12 +142,10 @@ class Registry:
         )
 
     def _check_free(self, name: str) -> None:
-        if not re.fullmatch(NAME, name):
-            raise InvalidInput(
-                f"{name!r} is no name for a model: up to 100 letters, digits, '.', '_' and '-', "
-                "a letter or digit first",
-                field="name",
-            )
+        try:
+            named(name)
+        except ValueError as error:
+            raise InvalidInput(f"{name[:120]!r}: {error}", field="name") from None
         if is_model_folder(BUILTIN / name):
             raise Conflict(f"the model {name!r} is built in; choose another name")
         if (self._folder / name).exists():

@@ -19,9 +19,11 @@ from ptsys.data.mixture import MixtureConfig
 from ptsys.engine.serving import Serving
 from ptsys.errors import InvalidInput
 from ptsys.models.gin_bindings import configurable_t5
+from ptsys.models.gin_search import check_gin_file, gin_search
 from ptsys.passes.pretrain import PretrainOptimizer
 from ptsys.runs.build_library import BuildLibrary
 from ptsys.runs.evaluate import Evaluate
+from ptsys.runs.gin_errors import gin_error
 from ptsys.runs.infer import Infer
 from ptsys.runs.multitask import MultiTask
 from ptsys.runs.pretrain import PretrainRun
@@ -33,9 +35,6 @@ from ptsys.sharding.rules import LogicalRules
 
 Run = Callable[[Settings], dict[str, Any]]
 """Given the settings of the deployment, a run returns its summary."""
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-gin.add_config_file_search_path(str(REPOSITORY))  # after the working directory
 
 CONFIGURABLES = (
     configurable_t5,
@@ -69,14 +68,18 @@ def _chosen(run: Run = gin.REQUIRED) -> Run:
     return run
 
 
-def run_from_gin(files: Sequence[str | Path], bindings: Sequence[str] = ()) -> Run:
+def run_from_gin(
+    files: Sequence[str | Path],
+    bindings: Sequence[str] = (),
+    search_paths: Sequence[str | Path] = (),
+) -> Run:
     """The run that gin files and bindings such as `PretrainRun.steps = 10` describe.
 
-    Files, and what they include, are looked for from the working directory and from the
-    repository's root. gin's state is global: it is emptied before and after. Raises InvalidInput
-    in one line for absent files, unknown names and what was left unset.
+    Files, and what they include, are looked for from the working directory, in `search_paths`
+    and from the repository's root. gin's state is global: it is emptied before and after. Raises
+    InvalidInput in one line for absent files, unknown names and what was left unset.
     """
-    return configured(files, bindings).run
+    return configured(files, bindings, search_paths).run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,30 +91,27 @@ class Configured:
     text: str
 
 
-def configured(files: Sequence[str | Path], bindings: Sequence[str] = ()) -> Configured:
+def configured(
+    files: Sequence[str | Path],
+    bindings: Sequence[str] = (),
+    search_paths: Sequence[str | Path] = (),
+) -> Configured:
     """As `run_from_gin`, with the configuration's text."""
-    for file in files:
-        _check_file(Path(file))
     gin.clear_config()
     try:
-        gin.parse_config_files_and_bindings(
-            [str(file) for file in files], list(bindings), finalize_config=False
-        )
+        with gin_search(search_paths):
+            for file in files:
+                check_gin_file(Path(file), search_paths)
+            gin.parse_config_files_and_bindings(
+                [str(file) for file in files], list(bindings), finalize_config=False
+            )
         _check_macros(bindings)
         found = Configured(_chosen(), gin.operative_config_str())
-    except InvalidInput as error:
-        raise InvalidInput(_reason(error), field=error.field) from None
-    except _GIN_ERRORS as error:
-        raise InvalidInput(_reason(error), field="gin") from None
+    except (InvalidInput, *_GIN_ERRORS) as error:
+        raise gin_error(error, bindings) from None
     finally:
         gin.clear_config()
     return found
-
-
-def _check_file(file: Path) -> None:
-    """Before gin, which would say so in two lines and a log message."""
-    if not (file.is_file() or (REPOSITORY / file).is_file()):
-        raise InvalidInput(f"there is no file {file}; check the path", field="gin_file")
 
 
 def _check_macros(bindings: Sequence[str]) -> None:
@@ -127,11 +127,9 @@ def _check_macros(bindings: Sequence[str]) -> None:
         raise InvalidInput(
             f"{unset[1]} has no value yet; add --gin.{unset[1]}=VALUE", field=f"gin.{unset[1]}"
         )
-
-
-def _reason(error: Exception) -> str:
-    """gin's message without the trail it leaves on the way, in one line."""
-    if isinstance(error, tokenize.TokenError):
-        return f"a value is cut off ({error.args[0]}); check its quotes and brackets"
-    text = re.split(r"\n\s*In (?:call to configurable|file|bindings)", str(error))[0]
-    return " ".join(text.split())
+    given = set(re.findall(r"^(\w+) = ", text, re.MULTILINE))
+    for name, macro in re.findall(r"^([\w.]+) = %(\w+)$", text, re.MULTILINE):
+        if macro not in given:
+            raise InvalidInput(
+                f"nothing is called %{macro}; add --gin.{macro}=VALUE", field=f"gin.{name}"
+            )

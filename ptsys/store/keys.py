@@ -13,10 +13,10 @@ from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
 from ptsys.store.identifiers import new_id
 from ptsys.store.tables import ApiKeyRow
+from ptsys.types.names import named_user
 from ptsys.types.records import ApiKey, Role
 
 PREFIX = "ptsys_"
-USER = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}"
 _SECRET_BYTES = 32
 _SECRET = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
 _LONGEST_NOTE = 200
@@ -105,12 +105,10 @@ class ApiKeys:
 
 def check_user(user: str, *, field: str = "user") -> None:
     """Raise InvalidInput unless `user` can stand in a reference `user/name`."""
-    if not re.fullmatch(USER, user):
-        raise InvalidInput(
-            f"{user[:120]!r} names no user: use 1 to 100 letters, digits, '.', '_', '@' and '-', "
-            "beginning with a letter or digit",
-            field=field,
-        )
+    try:
+        named_user(user)
+    except ValueError as error:
+        raise InvalidInput(f"{user[:120]!r}: {error}", field=field) from None
 
 
 def hash_secret(secret: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -11,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from ptsys.errors import InvalidInput, NotFound
 from ptsys.store.tables import OwnedRow, ShareRow
+from ptsys.types.names import named
 from ptsys.types.records import Visibility
-from ptsys.types.training import NAME
 
 Owned = TypeVar("Owned", bound=OwnedRow)
 
@@ -115,12 +114,10 @@ def change_shares(
 
 def check_name(name: str) -> None:
     """Raise InvalidInput unless `name` can stand in a path, a URL and a command line."""
-    if not re.fullmatch(NAME, name):
-        raise InvalidInput(
-            f"{name[:120]!r} is no name: use 1 to 100 letters, digits, '.', '_' and '-', "
-            "beginning with a letter or digit",
-            field="name",
-        )
+    try:
+        named(name)
+    except ValueError as error:
+        raise InvalidInput(f"{name[:120]!r}: {error}", field="name") from None
 
 
 def _missing(table: type[OwnedRow], reference: str, whose: str = "") -> NotFound:

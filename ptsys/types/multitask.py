@@ -8,7 +8,8 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from ptsys.types.model import Value
-from ptsys.types.training import JobSpec, Name
+from ptsys.types.names import Name
+from ptsys.types.training import JobSpec
 
 Combination = Literal["add", "concat", "affine"]
 """How a general and a task-specific prompt become the one that the model reads; see

@@ -98,6 +98,19 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], list[str]]] = {
         ["model", "nope", MODEL, "models import"],
     ),
     "name no name": (lambda f: ["train", file(f, GOOD), "--name", "a/b"], ["name", "a/b"]),
+    "name with a space": (
+        lambda f: ["train", file(f, GOOD), "--name", "my prompt"],
+        ["name: 'my prompt'", "letters, digits", "'my-prompt'"],
+    ),
+    "name of nothing but marks": (
+        lambda f: ["prompts", "import", tensor(f, ROW), "--name", "!"],
+        ["name: '!'", "letters, digits"],
+    ),
+    "user with a space": (
+        lambda f: ["--user", "ann b", "jobs", "list"],
+        ["user: 'ann b'", "letters, digits"],
+    ),
+    "user of a key": (lambda f: ["keys", "create", "ann/b"], ["user: 'ann/b'", "letters, digits"]),
     "steps": (lambda f: train(file(f, GOOD), "--steps", 0), ["steps", "greater than"]),
     "steps no number": (lambda f: train(file(f, GOOD), "--steps", "x"), ["--steps", "integer"]),
     "learning rate": (lambda f: train(file(f, GOOD), "--lr", -1), ["learning_rate", "-1"]),

@@ -1,5 +1,6 @@
 """`--help` teaches, is quick, and needs no accelerator stack."""
 
+import re
 import resource
 import subprocess
 import sys
@@ -49,6 +50,21 @@ def test_every_command_shows_an_example(words: list[str]) -> None:
     assert ended.err == ""
     after = ended.out.partition("Examples")[2]
     assert f"ptsys {' '.join(words)}" in after
+
+
+@pytest.mark.parametrize("words", [[], *COMMANDS], ids=" ".join)
+def test_types_are_told_in_words_for_users(words: list[str]) -> None:
+    """TEXT, PATH, choices; not Python's `<list[str]>`, `<int range>`, `{DATA.jsonl}`, or a type
+    where a flag takes no value."""
+    told = call(*words, "--help").out.partition("Examples")[0]
+    assert not re.search(r"<(list|str|int|float|bool|path|file)\b|\{[A-Za-z.|]+\}|\|[^ ]+>", told)
+
+
+def test_choices_and_places_are_named() -> None:
+    told = call("train", "--help").out
+    assert "ptsys train [OPTIONS] DATA.jsonl" in told
+    for words in ("--optimizer +adafactor", "--steps +INTEGER", "--lr +NUMBER", "--name +TEXT"):
+        assert re.search(words, told), words
 
 
 def test_nothing_but_what_works_is_offered() -> None:

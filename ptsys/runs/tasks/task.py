@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from ptsys.engine.residents import RowOrder
 from ptsys.types.example import Example
-from ptsys.types.training import NAME
+from ptsys.types.names import NAME
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")

@@ -1,7 +1,6 @@
 """What every test shares: eight CPU devices, strict broadcasting, the data beside the project."""
 
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 
 import jax
 import pytest
-import sqlalchemy
+from postgres_server import NoPostgres, PostgresServer, fresh_database
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -38,18 +37,27 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL where databases may be made: the one that is named, or our own."""
+    named = os.environ.get("PTSYS_TEST_POSTGRES_URL")
+    if named:
+        yield named
+        return
+    try:
+        server = PostgresServer()
+    except NoPostgres as error:
+        if os.environ.get("PTSYS_TEST_REQUIRES") == "postgres":
+            raise
+        pytest.skip(str(error))
+    try:
+        yield server.start().url()
+    finally:
+        server.remove()
+
+
 @pytest.fixture
-def postgres_url() -> Iterator[str]:
-    """A fresh PostgreSQL database, if there is a server for it."""
-    server = os.environ.get("PTSYS_TEST_POSTGRES_URL")
-    if not server:
-        pytest.skip("set PTSYS_TEST_POSTGRES_URL to a server where databases may be made")
-    name = f"ptsys_test_{uuid.uuid4().hex}"
-    admin = sqlalchemy.make_url(server).set(drivername="postgresql+psycopg")
-    engine = sqlalchemy.create_engine(admin, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
-    yield admin.set(database=name).render_as_string(hide_password=False)
-    with engine.connect() as connection:
-        connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """A fresh PostgreSQL database."""
+    with fresh_database(postgres_server) as url:
+        yield url

@@ -1,5 +1,6 @@
 """The real application in process, on a real database, Redis and, where asked for, worker."""
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,21 +14,53 @@ sys.path.append(str(Path(__file__).parents[1] / "workers"))
 
 import tiny_model
 from http_clients import MODEL, WIDTH, Connect, InProcess
+from postgres_server import fresh_database
 from worker_deployment import Deployment
 
 from ptsys.api.app import create_app
 from ptsys.types.records import Role
 
 
+ON_BOTH_DATABASES = {
+    "test_http_datasets",
+    "test_http_jobs",
+    "test_http_keys",
+    "test_http_library",
+    "test_http_prompts",
+    "test_http_search",
+}
+"""What lives by its records. The others ask workers, or fail before any record is read."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "deployment" in metafunc.fixturenames:
+        both = metafunc.module.__name__ in ON_BOTH_DATABASES
+        names = ["sqlite", "postgres"] if both else ["sqlite"]
+        metafunc.parametrize("deployment", names, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Redis, database and a tiny random model; no worker yet."""
-    template = tmp_path_factory.mktemp("template")
-    tiny_model.write_tiny_model(template)
-    (template / "compilations").mkdir()
-    deployment = Deployment(template, tmp_path_factory.mktemp("api") / "data")
-    yield deployment
-    deployment.close()
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny random model."""
+    folder = tmp_path_factory.mktemp("template")
+    tiny_model.write_tiny_model(folder)
+    (folder / "compilations").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def deployment(
+    request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """Redis, database and the model; no worker yet."""
+    with contextlib.ExitStack() as stack:
+        changes = {}
+        if request.param == "postgres":
+            server = request.getfixturevalue("postgres_server")
+            changes["database_url"] = stack.enter_context(fresh_database(server))
+        deployment = Deployment(template, tmp_path_factory.mktemp("api") / "data", **changes)
+        stack.callback(deployment.close)
+        yield deployment
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
 """A tiny model made once, deployments of it, and the prompts that undisturbed jobs make."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_model
+from postgres_server import fresh_database
 from undisturbed import COMPANY, LONG, Undisturbed
 from worker_deployment import Deployment
 
@@ -34,13 +36,36 @@ def undisturbed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Und
     return Undisturbed(long, company)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The databases a test runs on: those its mark `databases` names, SQLite without one."""
+    if "new_database" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("databases")
+        names = ("sqlite",) if mark is None else mark.args
+        metafunc.parametrize("new_database", names, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def new_database(request: pytest.FixtureRequest) -> Iterator[Callable[[], str | None]]:
+    """Gives the URL of a database that is a deployment's own; None is SQLite under its root."""
+    if request.param == "sqlite":
+        yield lambda: None
+        return
+    server = request.getfixturevalue("postgres_server")
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(fresh_database(server))
+
+
 @pytest.fixture
-def deploy(template: Path, tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
+def deploy(
+    template: Path, tmp_path: Path, new_database: Callable[[], str | None]
+) -> Iterator[Callable[..., Deployment]]:
     """Makes deployments of this test's own."""
     made: list[Deployment] = []
 
     def make(**settings: Any) -> Deployment:
-        made.append(Deployment(template, tmp_path / f"data-{len(made)}", **settings))
+        url = new_database()
+        own = settings if url is None else {"database_url": url, **settings}
+        made.append(Deployment(template, tmp_path / f"data-{len(made)}", **own))
         return made[-1]
 
     yield make
@@ -49,9 +74,15 @@ def deploy(template: Path, tmp_path: Path) -> Iterator[Callable[..., Deployment]
 
 
 @pytest.fixture(scope="module")
-def served(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def served(
+    template: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    new_database: Callable[[], str | None],
+) -> Iterator[Deployment]:
     """A deployment with one ready worker, shared by the tests of a module."""
-    deployment = Deployment(template, tmp_path_factory.mktemp("served") / "data")
+    url = new_database()
+    changes = {} if url is None else {"database_url": url}
+    deployment = Deployment(template, tmp_path_factory.mktemp("served") / "data", **changes)
     try:
         deployment.start_worker().ready()
         yield deployment

@@ -12,7 +12,7 @@ from ptsys.types.example import Example
 from ptsys.types.records import JobState
 from ptsys.types.training import Initialization, Optimizer
 
-pytestmark = pytest.mark.device
+pytestmark = [pytest.mark.device, pytest.mark.databases("sqlite", "postgres")]
 BRIEF = "SHIBBOLETH"  # a word that no log may show
 
 

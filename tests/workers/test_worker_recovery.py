@@ -12,7 +12,7 @@ from worker_deployment import Deployment, alive
 
 from ptsys.types.records import Job, JobState
 
-pytestmark = pytest.mark.device
+pytestmark = [pytest.mark.device, pytest.mark.databases("postgres")]
 
 
 def resumed_from(deployment: Deployment, job: Job) -> int:
@@ -21,6 +21,7 @@ def resumed_from(deployment: Deployment, job: Job) -> int:
     return int(message.removeprefix("resumed from step "))
 
 
+@pytest.mark.databases("sqlite", "postgres")
 def test_a_killed_worker_changes_no_bit(
     deploy: Callable[..., Deployment], undisturbed: Undisturbed
 ) -> None:

@@ -20,7 +20,6 @@ from worker_deployment import Deployment
 from ptsys.api.app import create_app
 from ptsys.types.records import Role
 
-
 ON_BOTH_DATABASES = {
     "test_http_datasets",
     "test_http_jobs",

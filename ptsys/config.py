@@ -104,10 +104,51 @@ class Settings(BaseSettings):
         default=600.0, gt=0, description="Longest that a process of a group may take for a step."
     )
 
+    drain_seconds: float = Field(
+        default=9.0,
+        gt=0,
+        description="Longest that a worker or API that was asked to end takes for what it began; "
+        "give it longer than a step takes, and less than who would kill it gives.",
+    )
+    drained_exit_code: int = Field(
+        default=0,
+        ge=0,
+        le=125,
+        description="Exit code of a worker that SIGTERM ended in order; a controller that restarts "
+        "failures alone wants another than 0, as 75.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How the API and workers log: JSON lines carry ids."
+    )
+    log_requests: bool = Field(
+        default=False,
+        description="Log a line for each HTTP request: method, path without names, status, "
+        "milliseconds.",
+    )
+    worker_host: str = Field(
+        default="127.0.0.1", description="Where a worker's probes and metrics listen."
+    )
+    worker_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of a worker's /healthz, /startupz, /readyz and /metrics; unset is none.",
+    )
+    metrics_users: bool = Field(
+        default=False,
+        description="Let workers' metrics name users: rows and device seconds of each.",
+    )
+
     api_host: str = Field(default="127.0.0.1", description="Where the HTTP API listens.")
     api_port: int = Field(default=8765, ge=0, le=65535, description="The HTTP API's port.")
     api_concurrency: int = Field(
         default=256, ge=1, description="Predictions and gradients under way in one API process."
+    )
+    leave_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="How long an API that was asked to end goes on serving while /readyz tells "
+        "balancers to leave it.",
     )
     request_seconds: float = Field(
         default=180.0, gt=0, description="Longest a prediction or gradient may take over HTTP."

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -22,17 +23,21 @@ from ptsys.jobs.queue import QUEUE_CPU, device_queue
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.redis_server import locate
 from ptsys.jobs.service import Service
+from ptsys.process import logs
+from ptsys.process.supervisor import tell, watchdog_seconds
 from ptsys.sharding.absent_tpu import silence_absent_tpu
 from ptsys.sharding.group import GROUP_ENDED, Group, group_of
 from ptsys.store.clock import utc_now
 from workers.app import make_app
 from workers.consumer import Consumer
+from workers.probes import Probes, open_probes
 from workers.tasks import add_cpu_tasks, add_device_tasks
 from workers.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from ptsys.sharding.leading import Followers, Loss
     from workers.host import ModelHost
+    from workers.measures import Measures
 
 logger = logging.getLogger("workers")
 
@@ -51,6 +56,7 @@ class WorkerProcess:
         self._followers: Followers | None = None
         self._lost = False
         self._asked = False  # a signal came
+        self._signal = 0  # which
         self._address: RedisAddress = locate(self._settings)
         self._service = Service(self._settings)
         self._id = new_worker_id()
@@ -62,6 +68,9 @@ class WorkerProcess:
         self._ready = False
         self._stop = threading.Event()
         self._parent = os.getppid()
+        self._consumer: Consumer | None = None
+        self._pulse = watchdog_seconds()
+        self._probes: Probes | None = None
 
     def run(self) -> int:
         """Work until a signal comes; the exit code."""
@@ -69,8 +78,9 @@ class WorkerProcess:
             signal.signal(number, self._on_signal)
         upkeep = Upkeep(self._service, self._address, self._describe)
         upkeep.start()
+        self._probes = open_probes(self._settings, self._unready, self._unwell)
         try:
-            consumer = self._make_consumer()
+            consumer = self._consumer = self._make_consumer()
         except BaseException:
             upkeep.stop()
             raise
@@ -81,6 +91,7 @@ class WorkerProcess:
             logger.warning("Redis at %s does not answer yet", self._address)
         upkeep.announce_soon()
         logger.info("ready: %s", self._what())
+        tell(ready=1, status=f"serves {self._what()}")
         code = self._wait(consumer)
         self._end(consumer, upkeep)
         if self._followers is not None:
@@ -116,7 +127,44 @@ class WorkerProcess:
             self._id,
             ahead=ahead,
             followers=self._followers,
+            measures=self._make_measures(model),
         )
+
+    def _make_measures(self, model: str) -> Measures:
+        """What this worker counts; shown where its probes are."""
+        from ptsys.jobs.pings import Pings
+        from ptsys.store.statement_times import time_statements
+        from workers.measures import DeviceMemory, LogCounter, Measures, Standing
+
+        measures = Measures(model, users=self._settings.metrics_users)
+        time_statements(self._service.database.engine, measures.statements.observe)
+        logging.getLogger().addHandler(LogCounter(measures.registry))
+        measures.registry.register(DeviceMemory())
+        measures.registry.register(Pings(self._service.database, self._address))
+        measures.registry.register(Standing(self._describe))
+        if self._probes is not None:
+            self._probes.registry = measures.registry
+        return measures
+
+    def _unready(self) -> str | None:
+        if self._stop.is_set():
+            return "is ending"
+        return None if self._ready else "loads its model"
+
+    def _unwell(self) -> str | None:
+        """Why this worker should be started again, if it should."""
+        if not self._ready or self._stop.is_set():
+            return None
+        if self._consumer is not None and not self._consumer.alive:
+            return "the Celery consumer ended"
+        if self._host is None:
+            return None
+        if not self._host.alive:
+            return "the device thread ended"
+        seconds = self._host.step_seconds
+        if seconds > self._settings.step_seconds:
+            return f"a step has been running for {seconds:.0f} s"
+        return None
 
     def _gather(self, group: Group, model: str) -> Followers:
         """Wait for the other processes of the group, and share one mesh with them."""
@@ -148,7 +196,12 @@ class WorkerProcess:
 
     def _wait(self, consumer: Consumer) -> int:
         """Until the end is asked for, or cannot be avoided."""
+        pulsed = 0.0
         while not self._stop.wait(1.0):
+            now = time.monotonic()
+            if self._pulse is not None and now - pulsed >= self._pulse and not self._unwell():
+                pulsed = now
+                tell(watchdog=1)
             if not consumer.alive:
                 logger.error("the Celery consumer ended by itself; this worker ends too")
                 return 1
@@ -160,9 +213,17 @@ class WorkerProcess:
             if self._arguments.with_parent and os.getppid() != self._parent:
                 logger.info("the process that started this worker is gone")
                 return 0
-        return GROUP_ENDED if self._lost or not self._asked else 0
+        if self._lost or not self._asked:
+            return GROUP_ENDED
+        return self._drained
+
+    @property
+    def _drained(self) -> int:
+        """What a worker that a signal ended in order ends with: Ctrl-C asks for no new one."""
+        return self._settings.drained_exit_code if self._signal == signal.SIGTERM else 0
 
     def _end(self, consumer: Consumer, upkeep: Upkeep) -> None:
+        tell(stopping=1, status="gives its jobs back")
         logger.info("ending: jobs stop after the step under way and are given back")
         stopping = threading.Thread(target=consumer.stop, name="celery-stop", daemon=True)
         stopping.start()
@@ -175,8 +236,9 @@ class WorkerProcess:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._asked:
             os._exit(128 + number)  # the second one
+        self._signal = number
         if not self._ready:
-            os._exit(0)  # nothing is held yet
+            os._exit(self._drained)  # nothing is held yet
         self._asked = True
         self._stop.set()
 
@@ -205,17 +267,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a worker; the exit code."""
     parsed = _parser().parse_args(arguments)
     silence_absent_tpu()
-    logging.basicConfig(
-        level=parsed.loglevel.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        force=True,  # absl, which jax's libraries bring, likes to be first
-    )
+    logs.configure(level=parsed.loglevel.upper())
     if parsed.loglevel != "debug":
         for name in ("celery", "kombu", "absl", "orbax", "jax", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
     try:
         settings = Settings()
+        logs.configure(settings.log_format, parsed.loglevel.upper())
         group = None if parsed.cpu_only else group_of(settings)
         if group is not None and not group.leads:
             from workers.follower import Follower  # jax

@@ -20,10 +20,12 @@ from ptsys.engine.model import ServedModel
 from ptsys.engine.serving import Serving
 from ptsys.engine.workbench import load_workbench
 from ptsys.errors import PtsysError
+from ptsys.process.supervisor import tell
 from ptsys.sharding.following import Leader
 from ptsys.sharding.group import GROUP_ENDED, Group, group_mesh, initialize, mesh_told
 from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.sharding.mesh import use_every_core
+from workers.probes import open_probes
 
 logger = logging.getLogger("workers")
 
@@ -37,6 +39,7 @@ class Follower:
         self._settings = settings
         self._leader: Leader | None = None
         self._asked = False
+        self._ready = False
         self._parent = os.getppid() if with_parent else None
 
     def run(self) -> int:
@@ -46,6 +49,7 @@ class Follower:
             signal.signal(number, self._on_signal)
         if self._parent is not None:
             threading.Thread(target=self._watch_parent, name="parent", daemon=True).start()
+        open_probes(self._settings, self._unready, lambda: None)
         use_every_core()
         keep_freed_memory()
         logger.info(
@@ -59,7 +63,9 @@ class Follower:
         self._leader = leader
         try:
             device = self._prepare(leader)
+            self._ready = True
             logger.info("ready: process %d follows", self._group.process)
+            tell(ready=1, status=f"process {self._group.process} follows")
             follow(device, leader)
         except PtsysError as error:
             leader.failed(str(error))
@@ -83,9 +89,15 @@ class Follower:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         """The group ends in order when one of it is asked to."""
         if self._leader is None or self._asked:
-            os._exit(0 if self._leader is None else 128 + number)
+            drained = self._settings.drained_exit_code if number == signal.SIGTERM else 0
+            os._exit(drained if self._leader is None else 128 + number)
         self._asked = True
         threading.Thread(target=self._leader.leaving, daemon=True).start()
+
+    def _unready(self) -> str | None:
+        if self._asked:
+            return "is ending"
+        return None if self._ready else "waits for its group, or loads its model"
 
     def _watch_parent(self) -> None:
         while os.getppid() == self._parent:

@@ -38,6 +38,7 @@ class Hold:
         self.on_trust: Callable[[], object] = lambda: None
         self._halt: Halt | None = None
         self.reason = "its worker shut down"
+        self.outcome = "lost"  # how this run of the job ended, once it has
         self._training: Stoppable | None = None
         self._lock = threading.Lock()
 

@@ -21,12 +21,14 @@ from ptsys.jobs.leases import Claim
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.requests import RequestChannel
 from ptsys.jobs.service import Service
+from ptsys.process.logs import naming
 from ptsys.sharding.group import group_mesh
 from ptsys.sharding.leading import Followers, Loss
 from workers.follower import told
 from workers.holds import Halt, Hold, Holds
 from workers.interactive import Interactive
 from workers.job import run_job
+from workers.measures import Measures
 from workers.serving import ServeLoop
 from workers.shelving import run_shelving
 
@@ -48,9 +50,10 @@ class ModelHost:
         *,
         ahead: Sequence[Shape] = (),
         followers: Followers | None = None,
+        measures: Measures | None = None,
     ) -> None:
         """Load the model; nothing runs yet. `ahead` are shapes to compile before they are needed,
-        `followers` the other processes that serve it together with this one.
+        `followers` the other processes that serve it together with this one, `measures` counts.
 
         Raises NotFound if there is no such model, InvalidInput if it is damaged or the followers
         have another, Unavailable if one of them is lost or late.
@@ -70,6 +73,10 @@ class ModelHost:
             frozen = self.bench.served.frozen
             device = LeadingDevice(frozen, settings.max_residents, followers)
         self._engine = Engine(self.bench.served, options, device)
+        self._measures = measures
+        if measures is not None:
+            self._engine.observe = measures.step
+            self._engine.device.compiled.observe = measures.compiled
         self._lost = False
         self._channel = RequestChannel(address)
         keep_start(settings.root, self.bench)
@@ -98,6 +105,11 @@ class ModelHost:
         """The device thread runs; without it nothing would ever end."""
         return self._engine.alive
 
+    @property
+    def step_seconds(self) -> float:
+        """For how long the oldest step under way runs already."""
+        return self._engine.clock.longest(time.monotonic())
+
     def start(self) -> None:
         """Begin to claim jobs and to take requests."""
         self._engine.start()
@@ -116,10 +128,11 @@ class ModelHost:
         """Interactive requests wait. Returns at once."""
         self._serving.wake()
 
-    def drain(self, timeout: float = 9.0) -> bool:
+    def drain(self) -> bool:
         """Stop every job after its step under way, with a checkpoint, and give it back; answer
-        the requests that were taken. False if something was not done in time (seconds): such a
+        the requests that were taken. False if something was not done in `drain_seconds`: such a
         job is taken back by the reconciler, such a request by its client's next word."""
+        timeout = self._service.settings.drain_seconds
         deadline = time.monotonic() + timeout
 
         def left(most: float = timeout) -> float:
@@ -131,7 +144,7 @@ class ModelHost:
             self._holds.stop_all(Halt.DRAIN)
         self._claims.join(left(2.0))
         self._serving.stop(left(2.0))
-        done = self._serving.wait_idle(left(3.0))
+        done = self._serving.wait_idle(left(timeout / 3))
         done &= self._lost or self._engine.drain(left())
         done &= self._serving.wait_idle(left())
         self._uses.flush(self._service.prompts)
@@ -203,9 +216,12 @@ class ModelHost:
 
     def _run_job(self, hold: Hold) -> None:
         try:
-            run_job(hold, self._service, self._engine, self.bench, self._pause)
+            with naming(job=hold.claim.job.id):
+                run_job(hold, self._service, self._engine, self.bench, self._pause)
         finally:
             self._holds.remove(hold)
+            if self._measures is not None:
+                self._measures.job_ended(hold.outcome)
             self._looks.put(None)  # there is room now
 
     def _pause(self) -> float:
@@ -231,7 +247,10 @@ class ModelHost:
     def _beat(self) -> None:
         try:
             self._holds.beat()
-        except Unavailable as error:
-            logger.warning("leases were not renewed: %s", error)
-        except Exception:
-            logger.exception("leases were not renewed")
+        except Exception as error:
+            if isinstance(error, Unavailable):
+                logger.warning("leases were not renewed: %s", error)
+            else:
+                logger.exception("leases were not renewed")
+            if self._measures is not None:
+                self._measures.not_renewed()

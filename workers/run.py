@@ -199,6 +199,7 @@ class Run(abc.ABC, Generic[Spec]):
         step: int | None = None,
     ) -> None:
         outcome.succeed(self._service, self._claim, made, metrics, step)
+        self._hold.outcome = "succeeded"
         self._forget()
         logger.info("job %s succeeded", self._claim.job.id)
 
@@ -211,6 +212,7 @@ class Run(abc.ABC, Generic[Spec]):
             return
         if halt is Halt.CANCEL:
             outcome.insist(self._service, lambda: self._leases.cancelled(self._claim))
+            self._hold.outcome = "cancelled"
             self._forget()
             logger.info("job %s was cancelled", self._claim.job.id)
             return
@@ -218,6 +220,7 @@ class Run(abc.ABC, Generic[Spec]):
             self._save(step, state, notes)
         reason = self._hold.reason
         outcome.insist(self._service, lambda: self._leases.release(self._claim, reason))
+        self._hold.outcome = "given back"
         logger.info("job %s was given back", self._claim.job.id)
 
     def fail(self, error: Exception) -> None:
@@ -237,6 +240,7 @@ class Run(abc.ABC, Generic[Spec]):
             logger.exception("the failure of job %s could not be recorded", job)
 
     def _ended(self, final: bool) -> None:
+        self._hold.outcome = "failed" if final else "retried"
         logger.info("job %s %s", self._claim.job.id, "failed" if final else "will be tried again")
         if final:
             self._forget()

@@ -84,7 +84,12 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     app.add_middleware(
         BodyLimits, most_bytes=settings.max_body_bytes, patience=settings.body_seconds
     )
-    app.add_middleware(Observing, metrics=context.metrics)
+    app.add_middleware(
+        Observing,
+        metrics=context.metrics,
+        leaving=context.leaving,
+        log_requests=settings.log_requests,
+    )
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -18,6 +18,7 @@ from ptsys.api.recent_keys import RecentKeys
 from ptsys.config import Settings
 from ptsys.errors import Unavailable
 from ptsys.jobs.asking import Asker
+from ptsys.jobs.backlog import Backlog, backlog
 from ptsys.jobs.limits import ModelLimits, read_limits
 from ptsys.jobs.presence import Presence, workers
 from ptsys.jobs.quotas import RowQuota
@@ -25,10 +26,12 @@ from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.redis_server import locate
 from ptsys.jobs.requests import Answer, Kind, RequestChannel
 from ptsys.jobs.service import Service
+from ptsys.store.statement_times import time_statements
 
 T = TypeVar("T")
 
 _PRESENCE_SECONDS = 1.0  # so long is it believed which workers are there
+_BACKLOG_SECONDS = 10.0  # counting all jobs takes the database a moment
 _MODELS = 32
 
 
@@ -61,16 +64,19 @@ class _Link:
 
 class Context:
     """One for each application; safe for use by many threads. Connections open when first
-    wanted, and follow Redis if it comes back elsewhere."""
+    wanted, and follow Redis if it comes back elsewhere. `leaving` is set once this process was
+    asked to end."""
 
     def __init__(self, settings: Settings, service: Service | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.keys = RecentKeys()
+        self.leaving = threading.Event()
         self._given = service
         self._link: _Link | None = None
         self._lock = threading.Lock()
         self._seen: tuple[float, list[Presence]] = (0.0, [])
+        self._counted: tuple[float, Backlog | None] = (0.0, None)
         self._read = functools.lru_cache(maxsize=_MODELS)(
             lambda name, _version: read_limits(settings.root, name)
         )
@@ -78,7 +84,9 @@ class Context:
     @functools.cached_property
     def service(self) -> Service:
         """The records. Raises Unavailable if the database does not answer."""
-        return self._given or Service(self.settings)
+        service = self._given or Service(self.settings)
+        time_statements(service.database.engine, self.metrics.statements.observe)
+        return service
 
     @functools.cached_property
     def _limiter(self) -> anyio.CapacityLimiter:
@@ -119,6 +127,14 @@ class Context:
             return sorted({found.model for found in self.present() if found.ready and found.model})
         except Unavailable:
             return []
+
+    def backlog(self) -> Backlog:
+        """What waits and runs, as of some seconds ago. Raises Unavailable."""
+        since, found = self._counted
+        if found is None or time.monotonic() - since > _BACKLOG_SECONDS:
+            found = backlog(self.service.database)
+            self._counted = (time.monotonic(), found)
+        return found
 
     def link(self) -> _Link:
         """The connections to Redis. Raises Unavailable if none is known."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import logging
+import math
 import os
 import threading
 
 import uvicorn
 
 from ptsys.api.app import create_app
+from ptsys.api.leaving import LeavingServer
 from ptsys.config import Settings
+from ptsys.process import logs
 
-_DRAIN_SECONDS = 5
 _KEEP_ALIVE_SECONDS = 75
 _LOOK_SECONDS = 0.5
 
@@ -19,23 +20,27 @@ _LOOK_SECONDS = 0.5
 def serve(settings: Settings, host: str, port: int, *, with_parent: bool = False) -> None:
     """Serve until SIGTERM or Ctrl-C or, if asked, until the process that started this one ended.
 
-    There is no access log: a path may hold a user's names.
+    There is no access log of uvicorn's: a path may hold a user's names.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    server = uvicorn.Server(
+    logs.configure(settings.log_format, "INFO" if settings.log_requests else "WARNING")
+    app = create_app(settings)
+    server = LeavingServer(
         uvicorn.Config(
-            create_app(settings),
+            app,
             host=host,
             port=port,
             ws="none",
             access_log=False,
+            log_config=None,
             log_level="warning",
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=_DRAIN_SECONDS,
+            timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
             backlog=2048,
-        )
+        ),
+        app.state.context.leaving,
+        settings.leave_seconds,
     )
     if with_parent:
         threading.Thread(target=_follow, args=(server, os.getppid()), daemon=True).start()

@@ -34,6 +34,7 @@ class CompiledShapes:
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="compile")
         self._futures: dict[Hashable, concurrent.futures.Future[Compiled]] = {}
         self._lock = threading.Lock()
+        self.observe: Callable[[Hashable, float], None] = lambda key, seconds: None
 
     def ahead(self, key: Hashable, build: Build) -> concurrent.futures.Future[Compiled]:
         """Start compiling `key` unless it is compiled or under way."""
@@ -74,5 +75,7 @@ class CompiledShapes:
         since = time.monotonic()
         logger.info("compiling %s", key)
         compiled = build()
-        logger.info("compiled %s in %.1f s", key, time.monotonic() - since)
+        seconds = time.monotonic() - since
+        logger.info("compiled %s in %.1f s", key, seconds)
+        self.observe(key, seconds)
         return compiled

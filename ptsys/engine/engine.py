@@ -49,6 +49,7 @@ from ptsys.engine.parts import Cutting, Part, cut
 from ptsys.engine.residents import Failed, Training, TrainingTask
 from ptsys.engine.scheduler import Item, Limits, Scheduler, Step
 from ptsys.engine.shapes import Shapes
+from ptsys.engine.steps import Observer, StepClock, StepEnded
 from ptsys.engine.training import Residents
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.prompts.formats import check_prompt
@@ -120,6 +121,9 @@ class Engine:
         self._residents = Residents(self, self.options.max_residents)
         self.shapes = Shapes(self.device, self.options.max_rows, self.wake)
         self.work = Work()
+        self.observe: Observer = lambda ended: None
+        self.room = 0  # rows that the shape dispatched last had room for
+        self.clock = StepClock()
         self._draining = threading.Event()
         self._accepting = True
         self._under_way: dict[int, Step[Any]] = {}
@@ -423,16 +427,19 @@ class Engine:
             if step is not None:
                 self._in_flight.acquire()
                 self._under_way[id(step)] = step
+                self.clock.begin(step, time.monotonic())
                 try:
                     finish = self._dispatch(step)
                 except Exception as error:
                     self._in_flight.release()
+                    self.clock.end(step, time.monotonic())
                     self._under_way.pop(id(step))
                     self._blame(step, error)
                 else:
                     self.work.count(step)
                     self._scheduler.began(step, time.monotonic())
-                    self._finish_soon(lambda step=step, finish=finish: self._finish(step, finish))
+                    ended = functools.partial(self._finish, step, finish, self.room)
+                    self._finish_soon(ended)
             elif self._draining.is_set() and self._idle:
                 return
             else:
@@ -521,6 +528,7 @@ class Engine:
         lay = lay_apart if step.group.kind == "gradients" else lay_in_turn
         layout = lay(calls, self._shards)
         shape = self.shapes.fitting(step.group, layout.slots, layout.rows)
+        self.room = shape.rows * self._shards
         placements = layout.placed(shape)
         prompts = prompts_of(placements, layout, shape, self._config.d_model)
         rows = rows_of(placements, shape, self._shards)
@@ -531,15 +539,19 @@ class Engine:
             step.group, placements, self.device.read(result), self.model.vocabulary
         )
 
-    def _finish(self, step: Step[Any], finish: Callable[[], None]) -> None:
+    def _finish(self, step: Step[Any], finish: Callable[[], None], room: int) -> None:
+        failed = False
         try:
             finish()
         except Exception as error:
+            failed = True
             logger.exception("a step failed on the device")
             self._commands.put(functools.partial(self._blame, step, error))
         finally:
+            seconds = self.clock.end(step, time.monotonic())
             self._in_flight.release()
             self._commands.put(lambda: self._ended(step))
+            self.observe(StepEnded.of(step, room, seconds, failed=failed))
 
     def _ended(self, step: Step[Any]) -> None:
         """A step is over, well or not, and its calls have their answers."""

@@ -190,6 +190,7 @@ class Residents:
         shape = self._engine.shapes.fitting(
             step.group, len(chosen), sum(resident.rows for resident in chosen)
         )
+        self._engine.room = shape.rows * self._engine.device.shards
         batch = training_batch(chosen, shape, self._slots[step.group.prompt])
         metrics = self._engine.device.train(shape, batch.residents, batch.rows)
         stepped = [self._after(resident) for resident in chosen]

@@ -84,7 +84,8 @@ async def _page(context: Context, job: str, user: str, after: int, limit: int) -
 
 
 async def _stream(context: Context, job: str, user: str, after: int) -> AsyncIterator[str]:
-    """The events as they come. Ends when the job does, or when the reader goes."""
+    """The events as they come. Ends when the job does, when the reader goes, or when this process
+    is to end: the reader then goes on elsewhere."""
     yield f"retry: {_RETRY_MS}\n\n"
     pause, spoke = _FIRST_PAUSE, time.monotonic()
     while True:
@@ -94,6 +95,8 @@ async def _stream(context: Context, job: str, user: str, after: int) -> AsyncIte
             yield f"id: {after}\nevent: {event.kind}\ndata: {event.model_dump_json()}\n\n"
         if state.final and len(events) < _PAGE:
             yield f'event: end\ndata: {{"state": "{state.value}"}}\n\n'
+            return
+        if context.leaving.is_set():
             return
         if events:
             pause, spoke = _FIRST_PAUSE, time.monotonic()

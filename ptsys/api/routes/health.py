@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Literal
 
 from fastapi import APIRouter, Response
@@ -10,6 +11,7 @@ from sqlalchemy import text
 
 from ptsys.api.context import Context, Shared
 from ptsys.errors import Unavailable
+from ptsys.jobs.pings import Pings
 from ptsys.types.model import Value
 
 router = APIRouter(tags=["keeping"])
@@ -40,9 +42,10 @@ def healthz() -> Health:
     "/readyz", responses={503: {"model": Readiness, "description": "Database or Redis is away."}}
 )
 def readyz(response: Response, context: Shared) -> Readiness:
-    """Database and Redis answer; `models` are those that a worker serves now."""
+    """Database and Redis answer, and this process was not asked to end; `models` are those that a
+    worker serves now."""
     database, redis = _database(context), _redis(context)
-    ready = database and redis
+    ready = database and redis and not context.leaving.is_set()
     if not ready:
         response.status_code = 503
     return Readiness(
@@ -72,8 +75,10 @@ def _now(context: Context) -> CollectorRegistry:
     waiting = Gauge(
         "ptsys_requests_waiting", "Requests no worker took.", ("model",), registry=registry
     )
+    _add_backlog(context, registry)
     try:
         channel = context.link().channel
+        registry.register(Pings(context.service.database, context.link().address))
         for worker in context.present():
             if worker.model is not None:
                 workers.labels(worker.model).inc(worker.ready)
@@ -82,6 +87,31 @@ def _now(context: Context) -> CollectorRegistry:
     except Unavailable:
         pass
     return registry
+
+
+def _add_backlog(context: Context, registry: CollectorRegistry) -> None:
+    """Jobs, and for how long the oldest waits, by model."""
+    jobs = Gauge("ptsys_jobs", "Jobs there are.", ("state", "model"), registry=registry)
+    age = Gauge(
+        "ptsys_queue_age_seconds",
+        "How long ago the oldest queued job was submitted.",
+        ("model",),
+        registry=registry,
+    )
+    free = Gauge(
+        "ptsys_data_free_bytes", "Free space where the data directory lies.", registry=registry
+    )
+    try:
+        found = context.backlog()
+        free.set(shutil.disk_usage(context.settings.root).free)
+    except (Unavailable, OSError):
+        return
+    for (state, model), count in found.jobs.items():
+        jobs.labels(state, model).set(count)
+    for model in {model for _, model in found.jobs}:
+        since = found.oldest.get(model)
+        waited = 0.0 if since is None else (context.service.clock() - since).total_seconds()
+        age.labels(model).set(max(0.0, waited))
 
 
 def _database(context: Context) -> bool:

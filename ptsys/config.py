@@ -159,6 +159,21 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         default=64 * 2**20, ge=1024, description="Largest HTTP request body, unzipped."
     )
+    whole_body_seconds: float = Field(
+        default=300.0, gt=0, description="Longest arrival of an HTTP request's whole body."
+    )
+    max_bodies_bytes: int = Field(
+        default=512 * 2**20,
+        ge=2048,
+        description="Most bytes of all HTTP bodies under way together, unzipped; half of it for "
+        "one user's.",
+    )
+    reader_bytes: int = Field(
+        default=1536 * 2**20,
+        ge=64 * 2**20,
+        description="Most memory that the reading of one large body may take, where the system "
+        "minds it; two are read at a time.",
+    )
     max_request_rows: int = Field(
         default=512, ge=1, description="Most rows in one prediction or gradient request."
     )

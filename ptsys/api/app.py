@@ -12,7 +12,9 @@ from pydantic.json_schema import models_json_schema
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 import ptsys
+from ptsys.api.authentication import Keys
 from ptsys.api.context import Context
+from ptsys.api.generating import GenerateBody
 from ptsys.api.incoming import BodyLimits
 from ptsys.api.observing import Observing
 from ptsys.api.pages import Page
@@ -32,6 +34,7 @@ from ptsys.api.routes import (
     prompts,
     search,
 )
+from ptsys.api.searching import SearchBody
 from ptsys.api.tensors import NPY, SAFETENSORS
 from ptsys.config import Settings
 from ptsys.jobs.service import Service
@@ -81,9 +84,8 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
         compresslevel=_GZIP_LEVEL,
         exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, SAFETENSORS, NPY),
     )
-    app.add_middleware(
-        BodyLimits, most_bytes=settings.max_body_bytes, patience=settings.body_seconds
-    )
+    app.add_middleware(Keys)
+    app.add_middleware(BodyLimits, settings=settings)
     app.add_middleware(
         Observing,
         metrics=context.metrics,
@@ -116,6 +118,8 @@ def _schemas() -> dict[str, Any]:
     kinds = [
         (PredictBody, "validation"),
         (GradientsBody, "validation"),
+        (GenerateBody, "validation"),
+        (SearchBody, "validation"),
         (Gradients, "serialization"),
         (Page[Event], "serialization"),
         (Problem, "serialization"),

@@ -14,6 +14,7 @@ import anyio.to_thread
 from fastapi import Depends, Request
 
 from ptsys.api.observing import Metrics
+from ptsys.api.readers import Readers
 from ptsys.api.recent_keys import RecentKeys
 from ptsys.config import Settings
 from ptsys.errors import Unavailable
@@ -27,12 +28,19 @@ from ptsys.jobs.redis_server import locate
 from ptsys.jobs.requests import Answer, Kind, RequestChannel
 from ptsys.jobs.service import Service
 from ptsys.store.statement_times import time_statements
+from ptsys.types.records import ApiKey
 
 T = TypeVar("T")
 
 _PRESENCE_SECONDS = 1.0  # so long is it believed which workers are there
 _BACKLOG_SECONDS = 10.0  # counting all jobs takes the database a moment
 _MODELS = 32
+_DOORS = 8  # keys that are looked up in the database at a time
+_STORES = 2  # large bodies that are read and stored at a time
+
+
+SMALL_BODY = 256 * 2**10
+"""Bodies up to this many bytes are read in moments."""
 
 
 class _Link:
@@ -72,6 +80,7 @@ class Context:
         self.metrics = Metrics()
         self.keys = RecentKeys()
         self.leaving = threading.Event()
+        self.readers = Readers(settings)
         self._given = service
         self._link: _Link | None = None
         self._lock = threading.Lock()
@@ -93,8 +102,26 @@ class Context:
         return anyio.CapacityLimiter(self.settings.api_concurrency)
 
     @functools.cached_property
+    def _doors(self) -> anyio.CapacityLimiter:
+        return anyio.CapacityLimiter(_DOORS)
+
+    @functools.cached_property
+    def _stores(self) -> anyio.CapacityLimiter:
+        return anyio.CapacityLimiter(_STORES)
+
+    @functools.cached_property
     def _one_at_a_time(self) -> anyio.CapacityLimiter:
         return anyio.CapacityLimiter(1)
+
+    async def caller(self, secret: str) -> ApiKey:
+        """Whose key that is. Raises Unauthenticated, and Unavailable without a database."""
+        known = self.keys.get(secret)
+        if known is None:  # its own few threads: strangers with made-up keys hold up no one's work
+            known = await anyio.to_thread.run_sync(
+                lambda: self.service.keys.authenticate(secret), limiter=self._doors
+            )
+            self.keys.put(secret, known)
+        return known
 
     def limits(self, model: str) -> ModelLimits:
         """What that model takes. Raises InvalidInput for an unknown one."""
@@ -177,6 +204,21 @@ class Context:
         """Run what blocks for long, apart from the short work of the other endpoints."""
         return await anyio.to_thread.run_sync(function, *arguments, limiter=self._limiter)
 
+    async def stored(self, size: int, function: Callable[..., T], *arguments: Any) -> T:
+        """As `in_thread`, for what reads a body of so many bytes and keeps it: large ones take
+        turns. Raises Unavailable if its turn does not come in time."""
+        if size <= SMALL_BODY:
+            return await self.in_thread(function, *arguments)
+        try:
+            with anyio.fail_after(self.settings.request_seconds):
+                await self._stores.acquire()
+        except TimeoutError:
+            raise Unavailable("other large bodies are being stored; try again soon") from None
+        try:
+            return await self.in_thread(function, *arguments)
+        finally:
+            self._stores.release()
+
     async def drawn(self, function: Callable[..., T], *arguments: Any) -> T:
         """As `in_thread`, one at a time: what takes a processor for long. Raises Unavailable if
         its turn does not come in time."""
@@ -196,6 +238,7 @@ class Context:
 
     def close(self) -> None:
         """Close what this context opened outside the event loop."""
+        self.readers.close()
         with self._lock:
             link, self._link = self._link, None
         if link is not None:

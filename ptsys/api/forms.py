@@ -15,6 +15,7 @@ from ptsys.types.specs import JobKind, Spec
 from ptsys.types.training import Tag, no_nul
 
 Text = Annotated[str, AfterValidator(no_nul)]
+Texts = Annotated[list[Text], Field(fail_fast=True)]  # the first wrong one of millions is enough
 Shares = Annotated[list[User], Field(max_length=1000)]
 Tags = Annotated[list[Tag], Field(max_length=100)]
 Description = Annotated[Text, Field(max_length=2000)]

@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from ptsys.api.context import Context
-from ptsys.api.forms import Description, Shares, Text
+from ptsys.api.forms import Description, Shares, Text, Texts
+from ptsys.config import Settings
 from ptsys.errors import InvalidInput
 from ptsys.types.model import Value
 from ptsys.types.names import Name
@@ -28,7 +29,7 @@ class GenerateBody(Value):
         default=None,
         description="For a task-specific prompt: a general prompt to use in place of its own.",
     )
-    inputs: list[Text] | None = Field(default=None, min_length=1, examples=[["a fine film"]])
+    inputs: Texts | None = Field(default=None, min_length=1, examples=[["a fine film"]])
     dataset: Named | None = Field(
         default=None,
         description=f"In place of `inputs`: a stored dataset, of at most {MOST_ROWS} rows. Its "
@@ -51,20 +52,8 @@ def wanted_inputs(context: Context, body: GenerateBody, user: str) -> list[str]:
     """The inputs that were sent or named. Raises InvalidInput naming the field, NotFound."""
     if (body.inputs is None) == (body.dataset is None):
         raise InvalidInput("give `inputs`, or a `dataset` that has some", field="inputs")
-    settings = context.settings
     if body.inputs is not None:
-        if len(body.inputs) > settings.max_request_rows:
-            raise InvalidInput(
-                f"{len(body.inputs)} inputs; send at most {settings.max_request_rows}, or store "
-                "them as a dataset and name it",
-                field="inputs",
-            )
-        for place, text in enumerate(body.inputs):
-            if len(text.encode()) > settings.max_row_bytes:
-                raise InvalidInput(
-                    f"the text has more than {settings.max_row_bytes} bytes; shorten it",
-                    field=f"inputs.{place}",
-                )
+        check_inputs(context.settings, body)
         return body.inputs
     found = context.service.datasets.get(body.dataset or "", user)
     if found.rows > MOST_ROWS:
@@ -73,3 +62,20 @@ def wanted_inputs(context: Context, body: GenerateBody, user: str) -> list[str]:
             field="dataset",
         )
     return [row.input for row in context.service.datasets.read(found.id)]
+
+
+def check_inputs(settings: Settings, body: GenerateBody) -> None:
+    """Raise InvalidInput naming the field for too many or too long inputs."""
+    inputs = body.inputs or []
+    if len(inputs) > settings.max_request_rows:
+        raise InvalidInput(
+            f"{len(inputs)} inputs; send at most {settings.max_request_rows}, or store them as a "
+            "dataset and name it",
+            field="inputs",
+        )
+    for place, text in enumerate(inputs):
+        if len(text.encode()) > settings.max_row_bytes:
+            raise InvalidInput(
+                f"the text has more than {settings.max_row_bytes} bytes; shorten it",
+                field=f"inputs.{place}",
+            )

@@ -90,9 +90,17 @@ class Problem(BaseModel):
 class Refused(HTTPException):
     """An error that HTTP alone knows, such as a body of a wrong type."""
 
-    def __init__(self, status: int, detail: str, *, field: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        field: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(status, detail)
         self.field = field
+        self.retry_after = retry_after
 
 
 def problem(
@@ -135,7 +143,8 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation)
 
 
-def _on_own(request: Request, error: Exception) -> Response:
+def told(request_id: str, error: Exception) -> JSONResponse:
+    """The answer that tells an error which was raised on purpose."""
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
     wait: float | None = None
     if isinstance(error, QuotaExceeded):
@@ -143,16 +152,22 @@ def _on_own(request: Request, error: Exception) -> Response:
     elif status == 503:
         wait = _RETRY_SECONDS
     field = error.field if isinstance(error, InvalidInput) else None
-    return problem(_id(request), status, str(error), field=field, retry_after=wait)
+    return problem(request_id, status, str(error), field=field, retry_after=wait)
+
+
+def _on_own(request: Request, error: Exception) -> Response:
+    return told(_id(request), error)
 
 
 def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    field = error.field if isinstance(error, Refused) else None
+    refused = error if isinstance(error, Refused) else Refused(error.status_code, "")
     status, detail = error.status_code, str(error.detail)
     if status == 400:  # how FastAPI tells of bytes that are no JSON in UTF-8
         status, detail = 422, "the body cannot be read; send JSON in UTF-8"
-    response = problem(_id(request), status, detail, field=field)
+    response = problem(
+        _id(request), status, detail, field=refused.field, retry_after=refused.retry_after
+    )
     response.headers.update(error.headers or {})
     return response
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from ptsys.api.context import Context
-from ptsys.api.forms import Text
-from ptsys.api.problems import wrong_fields
-from ptsys.api.tensors import JSON, SAFETENSORS, Kind, Rows, content_type, from_rows, json_object
+from ptsys.api.context import SMALL_BODY, Context
+from ptsys.api.forms import Text, Texts
+from ptsys.api.json_bodies import validated
+from ptsys.api.tensors import (
+    JSON,
+    SAFETENSORS,
+    Kind,
+    Rows,
+    content_type,
+    from_rows,
+    json_object,
+    structure_bytes,
+)
 from ptsys.errors import InvalidInput
 from ptsys.jobs.limits import ModelLimits
 from ptsys.prompts.check import check_prompt
@@ -25,6 +34,8 @@ _MOST_LABELS = 256
 SMALL_BYTES = 256 * 1024
 """Tensors up to this size cost less than a thread's wake-up: they are read and written at once."""
 
+_SMALL_REQUEST = 64 * 1024  # as their JSON beside them, which is parsed faster than a thread wakes
+
 
 class _Question(Value):
     model: str = Field(default="tiny", description="A frozen model's name.", max_length=100)
@@ -38,7 +49,7 @@ class _Question(Value):
     tensor: Rows | None = Field(
         default=None, description="A prompt of your own, [length, d_model]."
     )
-    inputs: list[Text] = Field(min_length=1, examples=[["a fine film"]])
+    inputs: Texts = Field(min_length=1, examples=[["a fine film"]])
     truncate: bool = Field(
         default=False, description="Cut inputs that are too long, instead of refusing them."
     )
@@ -68,7 +79,7 @@ class PredictBody(_Question):
 class GradientsBody(_Question):
     """Rows to differentiate: the loss is the mean over all target tokens (nats)."""
 
-    targets: list[Text] = Field(examples=[["positive"]])
+    targets: Texts = Field(examples=[["positive"]])
 
     @property
     def rows(self) -> int:
@@ -112,9 +123,13 @@ async def read_question(
     """
     given = content_type(request, KINDS)
     data = await request.body()
-    if len(data) <= SMALL_BYTES and given == SAFETENSORS:
-        return _parse(context, data, given, kind)
-    return await context.in_thread(_parse, context, data, given, kind)
+    structure = structure_bytes(data, given)
+    if structure > SMALL_BODY:
+        value, tensor = await context.readers.read(kind.__name__, data, given)
+        return kind.model_validate(value), tensor
+    if len(data) <= SMALL_BYTES and structure <= _SMALL_REQUEST and given == SAFETENSORS:
+        return parse_question(context, data, given, kind)
+    return await context.in_thread(parse_question, context, data, given, kind)
 
 
 def documented_body(name: str, example: dict[str, Any]) -> dict[str, Any]:
@@ -135,11 +150,12 @@ def header(body: PredictBody | GradientsBody) -> dict[str, Any]:
     return body.model_dump(mode="json", exclude={"tensor", "truncate"})
 
 
-def _parse(
+def parse_question(
     context: Context, data: bytes, given: Kind, kind: type[Body]
 ) -> tuple[Body, bytes | None]:
+    """As `read_question`, from a body's bytes."""
     if given == JSON:
-        body = _validated(kind, json_object(data))
+        body = validated(kind, json_object(data))
         array = None if body.tensor is None else from_rows(body.tensor)
     else:
         array, notes = decode(data)
@@ -148,7 +164,7 @@ def _parse(
                 "the safetensors file's metadata has no 'request', the question as JSON",
                 field=_METADATA,
             )
-        body = _validated(kind, json_object(notes[_METADATA].encode(), field=_METADATA))
+        body = validated(kind, json_object(notes[_METADATA].encode(), field=_METADATA))
         if body.tensor is not None:
             raise InvalidInput("the prompt's tensor is in the file already", field="tensor")
     if array is not None and body.prompt is not None:
@@ -177,14 +193,6 @@ def _check_ensemble(body: PredictBody, tensor: bool) -> None:
             "the mean of scores needs labels to score: give `decoding.labels`, or vote",
             field="ensemble",
         )
-
-
-def _validated(kind: type[Body], value: dict[str, Any]) -> Body:
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        first = wrong_fields(error.errors(include_input=False, include_url=False))[0]
-        raise InvalidInput(f"{first.field}: {first.detail}", field=first.field) from None
 
 
 def _check_rows(context: Context, body: PredictBody | GradientsBody, limits: ModelLimits) -> None:

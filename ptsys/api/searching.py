@@ -60,7 +60,7 @@ class ExampleRow(Value):
 class SearchBody(SearchQuery):
     """A search by a stored prompt, by rows, by words, or by words and one of the others."""
 
-    examples: list[ExampleRow] | None = Field(
+    examples: Annotated[list[ExampleRow], Field(fail_fast=True)] | None = Field(
         default=None,
         min_length=1,
         description="Rows of a task, on which a prompt is trained first.",

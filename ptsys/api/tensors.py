@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from fastapi import Request
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ptsys.api.archives import unzipped_adapter
 from ptsys.api.problems import Refused
@@ -31,7 +31,7 @@ Kind = Literal[
     "application/x-orbax+zip",
 ]
 
-Rows = list[list[float]]
+Rows = Annotated[list[Annotated[list[float], Field(fail_fast=True)]], Field(fail_fast=True)]
 _ROWS: TypeAdapter[Rows] = TypeAdapter(Rows)
 
 
@@ -104,6 +104,14 @@ def to_rows(array: NDArray[np.float32]) -> list[list[float | None]]:
 def number(value: float | None) -> float | None:
     """The number, or null if JSON has none for it."""
     return value if value is not None and math.isfinite(value) else None
+
+
+def structure_bytes(data: bytes, kind: Kind) -> int:
+    """How many of a body's bytes have to be parsed, as far as the body says; the rest is plain
+    numbers."""
+    if kind == SAFETENSORS:
+        return min(int.from_bytes(data[:8], "little"), len(data))
+    return 0 if kind == NPY else len(data)
 
 
 def decode(data: bytes, kind: Kind) -> NDArray[Any]:

@@ -63,7 +63,7 @@ class ApiKeys:
         """Whose key this is. Raises Unauthenticated for an unknown or revoked one: the two are
         not told apart."""
         row = None
-        if _SECRET.fullmatch(secret):
+        if is_secret(secret):
             query = select(ApiKeyRow).where(ApiKeyRow.hash == hash_secret(secret))
             with self._database.reading() as session:
                 row = session.scalar(query.where(ApiKeyRow.revoked.is_(None)))
@@ -109,6 +109,11 @@ def check_user(user: str, *, field: str = "user") -> None:
         named_user(user)
     except ValueError as error:
         raise InvalidInput(f"{user[:120]!r}: {error}", field=field) from None
+
+
+def is_secret(text: str) -> bool:
+    """Whether it has the form of a key, known or not."""
+    return _SECRET.fullmatch(text) is not None
 
 
 def hash_secret(secret: str) -> str:

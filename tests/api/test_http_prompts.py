@@ -10,6 +10,8 @@ import pytest
 from http_clients import MODEL, SAFETENSORS, WIDTH, Connect, refused, upload
 from worker_deployment import Deployment
 
+from ptsys.api.archives import unzipped_adapter
+from ptsys.errors import InvalidInput
 from ptsys.prompts.formats import read_prompt
 from ptsys.prompts.multitask import Affine, TaskPart
 from ptsys.prompts.npy_format import encode as encode_npy
@@ -337,14 +339,10 @@ def test_a_hostile_archive_is_refused(ann: httpx.Client, content: bytes, field: 
     refused(answer, 422, field)
 
 
-def test_a_zip_bomb_is_not_unpacked(ann: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zip_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ptsys.api.archives.MAX_BYTES", 2**20)
     bomb = _zip(**CONFIG, **{"adapter_model.safetensors": bytes(2**24)})
     assert len(bomb) < 2**16
-    answer = ann.post(
-        "/v1/prompts",
-        params={"name": "bomb", "model": MODEL},
-        content=bomb,
-        headers={"Content-Type": PEFT},
-    )
-    refused(answer, 422, "adapter_model.safetensors")
+    with pytest.raises(InvalidInput) as caught:
+        unzipped_adapter(bomb)
+    assert caught.value.field == "adapter_model.safetensors"

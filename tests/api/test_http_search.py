@@ -187,4 +187,4 @@ def test_rows_are_searched_by_once_a_prompt_is_trained(
 
 def test_rows_sent_as_lines_are_no_search(ann: httpx.Client) -> None:
     sent = ann.post(PATH, content=b'{"input": "a"}\n', headers={"Content-Type": JSONL})
-    refused(sent, 422)
+    refused(sent, 415)

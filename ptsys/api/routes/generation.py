@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Any
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Request, Response
 
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
 from ptsys.api.generating import GenerateBody, wanted_inputs
+from ptsys.api.json_bodies import documented_json, read_json
 from ptsys.api.problems import documented
 from ptsys.data.answered import answered, description
 from ptsys.errors import Unavailable
@@ -20,15 +21,20 @@ from ptsys.types.requests import Prediction, PredictRequest
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 _AT_ONCE = 256  # rows of one question to a worker
-_EXAMPLES = [
+_EXAMPLES: list[dict[str, Any]] = [
     {"name": "made", "prompt": "reviews", "inputs": ["a fine film", "dull"], "min_score": -0.5},
     {"name": "made", "prompt": "reviews", "dataset": "unlabelled"},
 ]
 
 
-@router.post("/generate", status_code=201, responses=documented(404, 408, 409, 413, 429))
+@router.post(
+    "/generate",
+    status_code=201,
+    openapi_extra=documented_json("GenerateBody", _EXAMPLES),
+    responses=documented(404, 408, 409, 413, 415, 429),
+)
 async def generate_dataset(
-    body: Annotated[GenerateBody, Body(examples=_EXAMPLES)],
+    request: Request,
     response: Response,
     caller: Caller,
     context: Shared,
@@ -39,7 +45,7 @@ async def generate_dataset(
     left that is an error. The dataset tells which prompt made it to those who may see that prompt.
     Inputs that are too long are cut. The rows count as those of predictions.
     """
-    user = caller.user
+    body, user = await read_json(request, context, GenerateBody), caller.user
     prompt, inputs = await context.in_thread(_prepared, context, body, user)
     answers = await _answers(context, body, prompt, inputs, user)
     made = await context.in_thread(_kept, context, body, prompt, inputs, answers, user)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ptsys.api.archives import zipped, zipped_orbax
 from ptsys.api.authentication import Caller
-from ptsys.api.context import Context, Shared
+from ptsys.api.context import SMALL_BODY, Context, Shared
 from ptsys.api.forms import (
     Called,
     ContactQuery,
@@ -38,6 +38,7 @@ from ptsys.api.tensors import (
     accepted,
     content_type,
     decode,
+    structure_bytes,
     to_rows,
 )
 from ptsys.errors import InvalidInput
@@ -103,6 +104,9 @@ async def add_prompt(
     adapter comes as the zip file of its folder."""
     kind = content_type(request, _KINDS)
     data = await request.body()
+    if kind == PEFT or structure_bytes(data, kind) > SMALL_BODY:
+        _, tensor = await context.readers.read("prompt", data, kind)
+        data, kind = tensor or b"", SAFETENSORS
     field = "tensor" if kind == JSON else "prompt"
 
     def keep() -> Prompt:
@@ -126,7 +130,7 @@ async def add_prompt(
         )
         return _keep(context, record, array)
 
-    stored = await context.in_thread(keep)
+    stored = await context.stored(len(data), keep)
     response.headers["Location"] = f"/v1/prompts/{stored.id}"
     return stored
 

@@ -6,12 +6,13 @@ import time
 from typing import Annotated, Any
 
 import anyio
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
 from ptsys.api.forms import JobView, job_view
+from ptsys.api.json_bodies import documented_json, read_json
 from ptsys.api.problems import documented
 from ptsys.api.searching import SearchBody, SearchedFor, SearchQuery, SearchResults
 from ptsys.api.tensors import JSON
@@ -23,7 +24,7 @@ router = APIRouter(prefix="/v1/prompts", tags=["prompts"])
 
 _FIRST_PAUSE, _LAST_PAUSE = 0.1, 1.0  # seconds between two looks at a query's job
 _RETRY_SECONDS = 5
-_EXAMPLES = [
+_EXAMPLES: list[dict[str, Any]] = [
     {"prompt": "reviews", "count": 5},
     {
         "examples": [{"input": "a fine film", "target": "positive"}],
@@ -63,10 +64,11 @@ def find_prompts(
 @router.post(
     "/search",
     response_model=SearchResults,
-    responses={**_UNDER_WAY, **documented(404, 408, 409, 413, 429)},
+    openapi_extra=documented_json("SearchBody", _EXAMPLES),
+    responses={**_UNDER_WAY, **documented(404, 408, 409, 413, 415, 429)},
 )
 async def search_prompts(
-    body: Annotated[SearchBody, Body(examples=_EXAMPLES)], caller: Caller, context: Shared
+    request: Request, caller: Caller, context: Shared
 ) -> SearchResults | Response:
     """Search the library by a stored prompt, by rows of a task, by words, or by words and one of
     the others.
@@ -74,6 +76,7 @@ async def search_prompts(
     For rows a prompt is trained first, by a job that counts among yours; of the same rows it is
     there at once the next time. It is yours alone, tagged `query`, and never found.
     """
+    body = await read_json(request, context, SearchBody)
     body.refuse_nothing(body.examples, body.dataset)
     query: Prompt | Job | None
     if body.prompt is not None:

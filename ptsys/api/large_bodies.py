@@ -1,0 +1,50 @@
+"""What reads each large body in a process apart, and how far: what comes back is small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from ptsys.api.context import Context
+from ptsys.api.generating import GenerateBody, check_inputs
+from ptsys.api.json_bodies import parse_json
+from ptsys.api.questions import Body, GradientsBody, PredictBody, parse_question
+from ptsys.api.searching import SearchBody
+from ptsys.api.tensors import Kind, decode
+from ptsys.prompts.check import check_prompt
+from ptsys.prompts.safetensors_format import encode
+
+Reader = Callable[[Context, bytes, Kind], tuple[Any, bytes | None]]
+
+
+def _question(kind: type[Body]) -> Reader:
+    def read(context: Context, data: bytes, given: Kind) -> tuple[Any, bytes | None]:
+        body, tensor = parse_question(context, data, given, kind)
+        return body.model_dump(mode="json", exclude={"tensor"}), tensor
+
+    return read
+
+
+def _generate(context: Context, data: bytes, _given: Kind) -> tuple[Any, bytes | None]:
+    body = parse_json(data, GenerateBody)
+    check_inputs(context.settings, body)
+    return body.model_dump(mode="json"), None
+
+
+def _search(context: Context, data: bytes, _given: Kind) -> tuple[Any, bytes | None]:
+    body = parse_json(data, SearchBody)
+    body.rows(context.settings.max_request_rows, context.settings.max_row_bytes)
+    return body.model_dump(mode="json"), None
+
+
+def _prompt(_context: Context, data: bytes, given: Kind) -> tuple[Any, bytes | None]:
+    return None, encode(check_prompt(decode(data, given), None))
+
+
+READERS: Final[Mapping[str, Reader]] = {
+    PredictBody.__name__: _question(PredictBody),
+    GradientsBody.__name__: _question(GradientsBody),
+    GenerateBody.__name__: _generate,
+    SearchBody.__name__: _search,
+    "prompt": _prompt,
+}

@@ -64,6 +64,11 @@ class Settings(BaseSettings):
     resend_seconds: float = Field(
         default=15.0, gt=0, description="A queued job nobody took for this long is announced anew."
     )
+    turn_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="A training job keeps its place so long before another user's takes its turn.",
+    )
     max_attempts: int = Field(
         default=3,
         ge=1,

@@ -250,6 +250,7 @@ class WorkerProcess:
             fingerprint=None if host is None else host.bench.served.fingerprint,
             ready=self._ready,
             residents=0 if host is None else host.residents,
+            capacity=0 if host is None else self._settings.max_residents,
             **({} if host is None else host.work),
             host=socket.gethostname(),
             pid=os.getpid(),

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from ptsys.jobs.leases import Claim, Leases
+
+_LOOK_SECONDS = 0.5
 
 
 class Halt(enum.IntEnum):
     """Why a job stops early. A higher reason overrides a lower one."""
 
-    DRAIN = 1
-    """The worker leaves: save the state, give the job back."""
+    GIVE_BACK = 1
+    """The worker leaves, or another has its turn: save the state, give the job back."""
     CANCEL = 2
     """Its owner asked for it: keep nothing."""
     LOST = 3
@@ -109,6 +111,24 @@ class Holds:
             holds[job].stop(Halt.LOST)
         for job in beats.cancel:
             holds[job].stop(Halt.CANCEL)
+
+    def give_back(self, jobs: Collection[str], told: str) -> None:
+        """Let these jobs give their places back; `told` is what their owners hear."""
+        for hold in self._snapshot():
+            if hold.claim.job.id in jobs:
+                hold.reason = told
+                hold.stop(Halt.GIVE_BACK)
+
+    def send_away_others(self, alone: Hold) -> None:
+        """Let all others give their places back for one that is to run alone, and wait until they
+        did, or until that one is to stop itself."""
+        for hold in self._snapshot():
+            if hold is not alone:
+                hold.reason = "a job that ended workers runs alone for a while"
+                hold.stop(Halt.GIVE_BACK)
+        with self._changed:
+            while len(self._holds) > 1 and alone.halt is None:
+                self._changed.wait(_LOOK_SECONDS)
 
     def stop_all(self, reason: Halt, told: str | None = None) -> None:
         """Let every job stop; `told` is what those given back hear."""

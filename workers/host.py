@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import queue
 import threading
 import time
 from collections.abc import Sequence
@@ -85,7 +84,7 @@ class ModelHost:
         self._serving = ServeLoop(self._channel, model, interactive)
         self._cancellations = Cancellations(address, model)
         self._holds = Holds(service.leases, settings.max_residents)
-        self._looks: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._looking = threading.Event()
         self._claims = threading.Thread(target=self._run_claims, name="claims", daemon=True)
         self._draining = threading.Event()
         self._beating = threading.Event()
@@ -122,7 +121,8 @@ class ModelHost:
 
     def look(self, job: str) -> None:
         """That job waits. Returns at once."""
-        self._looks.put(job)
+        logger.debug("job %s waits", job)
+        self._looking.set()
 
     def serve(self) -> None:
         """Interactive requests wait. Returns at once."""
@@ -139,9 +139,9 @@ class ModelHost:
             return max(0.0, min(most, deadline - time.monotonic()))
 
         self._draining.set()
-        self._looks.put(None)
+        self._looking.set()
         if not self._lost:
-            self._holds.stop_all(Halt.DRAIN)
+            self._holds.stop_all(Halt.GIVE_BACK)
         self._claims.join(left(2.0))
         self._serving.stop(left(2.0))
         done = self._serving.wait_idle(left(timeout / 3))
@@ -163,8 +163,8 @@ class ModelHost:
             self._engine.fail_under_way(error)
             time.sleep(_BLAME_SECONDS)
         self._draining.set()
-        self._looks.put(None)
-        self._holds.stop_all(Halt.DRAIN, reason)
+        self._looking.set()
+        self._holds.stop_all(Halt.GIVE_BACK, reason)
         self._engine.abort(error)
 
     # ---- claiming -------------------------------------------------------------------------
@@ -173,56 +173,55 @@ class ModelHost:
         """The only thread that claims, so the count of jobs never passes the limit.
 
         Messages bring jobs at once. When nothing comes it looks into the database itself: a
-        message may be lost, or be read by a worker that is full while this one is idle.
+        message may be lost, or be read by a worker that is full while this one is idle. Whose turn
+        it is the database says, whatever job the message was about.
         """
-        job: str | None = None
         while not self._draining.is_set():
             try:
-                if job is not None and not self._holds.full:
-                    self._take(self._service.leases.claim(job, self._worker, empty=not self._holds))
-                elif job is None:
-                    self._take_waiting()
+                self._take_waiting()
+                self._make_room()
             except PtsysError as error:
                 logger.warning("no job can be claimed: %s", error)
-            try:
-                job = self._looks.get(timeout=self._service.settings.reconcile_seconds)
-            except queue.Empty:
-                job = None
+            self._looking.wait(self._service.settings.reconcile_seconds)
+            self._looking.clear()
 
     def _take_waiting(self) -> None:
         """Claim until nothing waits or there is no more room."""
+        models = [self.bench.served.name]
         while not (self._holds.full or self._draining.is_set()):
-            claim = self._service.leases.claim_next(
-                self._worker, [self.bench.served.name], empty=not self._holds
-            )
+            empty = not self._holds
+            claim = self._service.leases.claim_next(self._worker, models, empty=empty)
             if claim is None:
                 return
             self._take(claim)
 
-    def _take(self, claim: Claim | None) -> None:
-        if claim is None:
-            return
-        if claim.job.spec.model != self.bench.served.name:  # a message went astray
-            reason = f"a worker of model {self.bench.served.name!r} was asked for it"
-            self._service.leases.release(claim, reason)
-            return
+    def _make_room(self) -> None:
+        """If others wait and it is their turn, let jobs give their places back."""
+        if self._holds.full and not self._draining.is_set():
+            turns = self._service.leases.turns
+            jobs = turns.make_room(self._worker, [self.bench.served.name])
+            self._holds.give_back(jobs, "another user has a turn; it goes on when its own comes")
+
+    def _take(self, claim: Claim) -> None:
         logger.info("job %s begins (hold %d)", claim.job.id, claim.fence)
         hold = self._holds.add(claim)
-        hold.on_trust = lambda: self._looks.put(None)  # others may come
+        hold.on_trust = self._looking.set  # others may come
         if self._draining.is_set():
-            hold.stop(Halt.DRAIN)
+            hold.stop(Halt.GIVE_BACK)
         name = f"job {claim.job.id}"
         threading.Thread(target=self._run_job, args=(hold,), name=name, daemon=True).start()
 
     def _run_job(self, hold: Hold) -> None:
         try:
+            if hold.alone:
+                self._holds.send_away_others(hold)
             with naming(job=hold.claim.job.id):
                 run_job(hold, self._service, self._engine, self.bench, self._pause)
         finally:
             self._holds.remove(hold)
             if self._measures is not None:
                 self._measures.job_ended(hold.outcome)
-            self._looks.put(None)  # there is room now
+            self._looking.set()  # there is room now
 
     def _pause(self) -> float:
         return max(1.0, len(self._holds) / _WRITES_A_SECOND)

@@ -229,7 +229,7 @@ class Run(abc.ABC, Generic[Spec]):
         if self._hold.halt is Halt.LOST:
             return
         try:
-            if self._hold.halt is Halt.DRAIN and isinstance(error, Unavailable):
+            if self._hold.halt is Halt.GIVE_BACK and isinstance(error, Unavailable):
                 self._halted()
                 return
             logger.warning("job %s: an attempt ended with %s", job, type(error).__name__)

@@ -106,8 +106,8 @@ class TrainingRun(Run[TrainingSpec]):
         self._succeeded([made], {**_metrics(progress), **outcome.finite(event.scores)})
 
     def _failed(self, event: Failed) -> None:
-        if event.retry and self._hold.halt is Halt.DRAIN:  # the device left, by no fault of the job
-            self._halted()
+        if event.retry and self._hold.halt is Halt.GIVE_BACK:
+            self._halted()  # the device left, by no fault of the job
             return
         job = outcome.record_failure(
             self._service, self._claim, event.message, event.traceback, retry=event.retry

@@ -22,6 +22,7 @@ from ptsys.jobs.asking import Asker
 from ptsys.jobs.backlog import Backlog, backlog
 from ptsys.jobs.limits import ModelLimits, read_limits
 from ptsys.jobs.presence import Presence, workers
+from ptsys.jobs.queue_places import places_of
 from ptsys.jobs.quotas import RowQuota
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.redis_server import locate
@@ -162,6 +163,13 @@ class Context:
             found = backlog(self.service.database)
             self._counted = (time.monotonic(), found)
         return found
+
+    def places(self) -> dict[str, int]:
+        """The places for jobs that workers offer, by model; none if Redis does not answer."""
+        try:
+            return places_of(self.present())
+        except Unavailable:
+            return {}
 
     def link(self) -> _Link:
         """The connections to Redis. Raises Unavailable if none is known."""

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from ptsys.types.model import Value
 from ptsys.types.names import NAME, Name, User, named
-from ptsys.types.records import ApiKey, Job, JobState, Role, Visibility
+from ptsys.types.records import ApiKey, Job, JobState, QueuePlace, Role, Visibility
 from ptsys.types.specs import JobKind, Spec
 from ptsys.types.training import Tag, no_nul
 
@@ -83,6 +83,7 @@ class JobView(Value):
     created: datetime.datetime
     started: datetime.datetime | None
     finished: datetime.datetime | None
+    queue: QueuePlace | None = Field(description="While it waits: where it stands in the queue.")
 
 
 def job_view(job: Job) -> JobView:

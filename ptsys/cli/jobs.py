@@ -12,7 +12,7 @@ from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, ago, note, print_fields, print_json, print_table
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.multitask import MultiTaskSpec
-from ptsys.types.records import Job, JobState
+from ptsys.types.records import Job, JobState, QueuePlace
 from ptsys.types.specs import AnySpec
 
 app = typer.Typer(no_args_is_help=True, help="Your training jobs.")
@@ -28,9 +28,13 @@ def list_jobs(
     as_json: Json = False,
 ) -> None:
     """List your jobs, newest first."""
+    from ptsys.jobs.queue_places import present_places, with_places
+
     where = deployment.of(context)
     with where.service() as service:
         found = service.list(where.user, state=state, limit=limit)
+        if any(job.state is JobState.QUEUED for job in found):
+            found = with_places(service, found, present_places(where.settings))
     if as_json:
         print_json(found)
         return
@@ -44,9 +48,13 @@ def list_jobs(
 @app.command(epilog=examples("ptsys jobs show job-0e6hx2", "ptsys jobs show job-0e6hx2 --json"))
 def show(context: typer.Context, job: JobId, as_json: Json = False) -> None:
     """Show all that is known of a job, and why it failed if it did."""
+    from ptsys.jobs.queue_places import present_places, with_places
+
     where = deployment.of(context)
     with where.service() as service:
         found = service.get(job, where.user)
+        if found.state is JobState.QUEUED:
+            [found] = with_places(service, [found], present_places(where.settings))
     if as_json:
         print_json(found)
         return
@@ -57,6 +65,7 @@ def show(context: typer.Context, job: JobId, as_json: Json = False) -> None:
             "prompt": f"{spec.name} ({found.prompt})" if found.prompt else spec.name,
             "model": spec.model,
             "state": found.state,
+            "queue": _queue(found.queue),
             "cancel asked": "yes" if found.cancel_requested else None,
             "step": f"{found.step}/{found.planned_steps}",
             "metrics": _metrics(found),
@@ -110,6 +119,13 @@ def cancel(context: typer.Context, job: JobId, as_json: Json = False) -> None:
         note(f"job {job} is cancelled")
     else:
         note(f"job {job} stops soon: its worker was asked")
+
+
+def _queue(place: QueuePlace | None) -> str | None:
+    if place is None:
+        return None
+    wait = "" if place.seconds is None else f", about {place.seconds:.0f} s"
+    return f"{place.position} of {place.waiting}{wait} ({place.basis})"
 
 
 def _data(spec: AnySpec) -> dict[str, object]:

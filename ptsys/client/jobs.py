@@ -61,7 +61,8 @@ class JobHandle:
         if ended.state is JobState.FAILED:
             raise JobFailed(ended.error or "the job failed without a reason")
         if ended.state is JobState.CANCELLED:
-            raise JobCancelled(f"job {ended.id} was cancelled")
+            why = f": {ended.error}" if ended.error else ""
+            raise JobCancelled(f"job {ended.id} was cancelled{why}")
         return ended
 
     def cancel(self) -> Job:
@@ -109,8 +110,16 @@ class Jobs:
         answer = self._connection.ask("GET", path("jobs", job))
         return JobHandle(self._connection, value(Job, decoded(answer)))
 
-    def list(self, *, state: JobState | str | None = None) -> Iterator[JobHandle]:
-        """The user's jobs, newest first."""
+    def list(
+        self,
+        *,
+        state: JobState | str | None = None,
+        owner: str | None = None,
+        everyone: bool = False,
+    ) -> Iterator[JobHandle]:
+        """The user's jobs, newest first. For admins also those of another `owner`, or of
+        `everyone`. Raises Forbidden for others."""
         wanted = None if state is None else str(state)
-        for record in self._connection.pages(Job, "/v1/jobs", state=wanted):
+        which = {"owner": owner, "everyone": "true" if everyone else None}
+        for record in self._connection.pages(Job, "/v1/jobs", state=wanted, **which):
             yield JobHandle(self._connection, record)

@@ -7,12 +7,13 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, func, select, tuple_, update
+from sqlalchemy import and_, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from ptsys.config import Settings
 from ptsys.errors import LeaseLost
 from ptsys.jobs.records import bounded_traceback, job_value, one_line, record_event
+from ptsys.jobs.turns import Turns
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
 from ptsys.store.identifiers import new_id
@@ -68,6 +69,7 @@ class Leases:
         self._database = database
         self._term = datetime.timedelta(seconds=settings.lease_seconds)
         self._max_attempts = settings.max_attempts
+        self.turns = Turns(database, settings, clock)
         self._clock = clock
 
     def claim(self, job: str, worker: str, *, empty: bool = True) -> Claim | None:
@@ -78,10 +80,11 @@ class Leases:
             return self._take(session, job, worker, now, empty)
 
     def claim_next(self, worker: str, models: Iterable[str], *, empty: bool = True) -> Claim | None:
-        """Take a waiting job for one of these models: of the owner with the fewest running jobs,
-        the oldest; one that is to run alone only if the worker is `empty`. None if none waits."""
+        """Take the waiting job for one of these models whose turn it is; one that is to run alone
+        before its patience ends only if the worker is `empty`. None if none waits."""
         now = self._clock()
-        candidates = self._fair_order(list(models), empty)
+        which = self.turns.claimable(empty)
+        candidates = self.turns.order(list(models), which).limit(_CANDIDATES)
         with self._database.reading() as session:
             jobs = list(session.scalars(candidates))
         for job in jobs:
@@ -184,6 +187,7 @@ class Leases:
             row = self._write(session, claim, prompt=prompt.id, metrics=dict(metrics), step=last)
             for one in (prompt, *linked):
                 insert_prompt(session, one)
+            row.error = None  # somebody wanted it to end, too late
             finish(session, row, JobState.SUCCEEDED, now, prompt=prompt.id)
             return job_value(row)
 
@@ -215,12 +219,15 @@ class Leases:
         taken = changed(
             session,
             update(JobRow)
-            .where(JobRow.id == job, self._claimable(empty))
+            .where(JobRow.id == job, self.turns.claimable(empty))
             .values(
                 state=JobState.RUNNING.value,
                 worker=worker,
                 fence=JobRow.fence + 1,
                 lease_expires=now + self._term,
+                claimed=now,
+                claimed_step=JobRow.step,
+                yielding=False,
                 started=func.coalesce(JobRow.started, now),
             ),
         )
@@ -231,25 +238,6 @@ class Leases:
             session, row, "state", {"state": JobState.RUNNING.value, "worker": worker}, now
         )
         return Claim(job_value(row), worker, row.fence, alone=row.solitude > 0)
-
-    def _claimable(self, empty: bool) -> ColumnElement[bool]:
-        waits = and_(JobRow.state == JobState.QUEUED, JobRow.cancel_requested.is_(False))
-        return waits if empty else and_(waits, JobRow.solitude == 0)
-
-    def _fair_order(self, models: list[str], empty: bool) -> Any:
-        running = (
-            select(JobRow.owner, func.count().label("jobs"))
-            .where(JobRow.state == JobState.RUNNING, JobRow.model.in_(models))
-            .group_by(JobRow.owner)
-            .subquery()
-        )
-        return (
-            select(JobRow.id)
-            .outerjoin(running, running.c.owner == JobRow.owner)
-            .where(JobRow.model.in_(models), self._claimable(empty))
-            .order_by(func.coalesce(running.c.jobs, 0), JobRow.created, JobRow.id)
-            .limit(_CANDIDATES)
-        )
 
     def _requeue(self, session: Session, row: JobRow, reason: str, now: datetime.datetime) -> None:
         if row.cancel_requested:
@@ -296,6 +284,8 @@ def requeue(session: Session, row: JobRow, reason: str, now: datetime.datetime) 
     row.worker = None
     row.lease_expires = None
     row.sent = None
+    row.waiting = now
+    row.yielding = False
     data = {"state": JobState.QUEUED.value, "reason": reason, "attempts": row.attempts}
     record_event(session, row, "state", data, now)
 
@@ -306,9 +296,12 @@ def finish(
     """Bring a locked job to a final state; its name is free again."""
     row.state = state.value
     row.active_name = None
+    row.yielding = False
     row.worker = None
     row.lease_expires = None
     row.finished = now
+    if state is JobState.CANCELLED and row.error is not None:
+        data["error"] = row.error
     record_event(session, row, "state", {"state": state.value, **data}, now)
 
 

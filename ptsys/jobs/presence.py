@@ -16,14 +16,16 @@ PRESENCE_SECONDS = 10.0
 
 class Presence(Value):
     """What a worker tells of itself. Without a model it does the CPU's work alone; until `ready`
-    it still loads. Steps of the device, and rows in them, count from its start; `compiling` are
-    shapes that it makes now, which steps will be faster for."""
+    it still loads. `capacity` is how many `residents` it has places for. Steps of the device, and
+    rows in them, count from its start; `compiling` are shapes that it makes now, which steps will
+    be faster for."""
 
     worker: str
     model: str | None = None
     fingerprint: str | None = None
     ready: bool = False
     residents: int = 0
+    capacity: int = 0
     interactive_steps: int = 0
     interactive_rows: int = 0
     training_steps: int = 0

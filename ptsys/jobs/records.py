@@ -16,7 +16,10 @@ _LONGEST_TRACEBACK = 20_000
 
 def job_value(row: JobRow) -> Job:
     """The job as users see it."""
-    return Job.model_validate({field: getattr(row, field) for field in Job.model_fields})
+    return Job.model_validate({field: getattr(row, field) for field in _COLUMNS})
+
+
+_COLUMNS = [field for field in Job.model_fields if field != "queue"]  # told to those who ask for it
 
 
 def event_value(row: EventRow) -> Event:

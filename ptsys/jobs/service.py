@@ -31,6 +31,7 @@ from ptsys.jobs.redis_server import locate
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
 from ptsys.store.datasets import Datasets
+from ptsys.store.ending import UNFINISHED, end_jobs
 from ptsys.store.identifiers import new_id
 from ptsys.store.keys import ApiKeys
 from ptsys.store.models import BUILTIN, Models
@@ -54,7 +55,8 @@ _JOB_SECONDS = 30.0  # when to ask again whether one of too many jobs has ended
 class Service:
     """Jobs, and the stores they use, for one deployment.
 
-    `owner` and `user` say who asks: whatever is not theirs to see is NotFound.
+    `owner` and `user` say who asks: whatever is not theirs to see is NotFound. An owner of None is
+    whoever keeps the service: all jobs are theirs to see and to cancel.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Service:
         *,
         idempotency_key: str | None = None,
         most_unfinished: int | None = None,
+        api_key: str | None = None,
     ) -> Job:
         """Record a training job of any kind and announce it.
 
@@ -100,6 +103,7 @@ class Service:
         Raises NotFound for a dataset, model or first prompt that is not there for this owner,
         InvalidInput for a first prompt of another model, Conflict if the name is taken or the key
         was used for another spec, QuotaExceeded if the owner has `most_unfinished` jobs already.
+        Where the `api_key` of that id is revoked, the job ends.
         """
         known = self.submitted(spec, owner, idempotency_key)
         if known is not None:
@@ -109,7 +113,7 @@ class Service:
             with self.database.session() as session:
                 if most_unfinished is not None:
                     _refuse_more(session, owner, most_unfinished)
-                job = self._insert(session, resolved, owner, idempotency_key, _hash(spec))
+                job = self._insert(session, resolved, owner, idempotency_key, _hash(spec), api_key)
         except (IntegrityError, Conflict) as error:
             known = self.submitted(spec, owner, idempotency_key)  # at the same moment?
             if known is not None:
@@ -121,7 +125,7 @@ class Service:
             self.announce(job.id, spec.model)
         return job
 
-    def get(self, job: str, owner: str) -> Job:
+    def get(self, job: str, owner: str | None) -> Job:
         """The owner's job. Raises NotFound."""
         with self.database.reading() as session:
             return job_value(_owned(session, job, owner))
@@ -133,21 +137,17 @@ class Service:
             row = session.scalar(query)
             return None if row is None else job_value(row)
 
-    def cancel(self, job: str, owner: str) -> Job:
+    def cancel(self, job: str, owner: str | None, *, reason: str | None = None) -> Job:
         """Cancel the owner's job: at once if it waits, after the step under way if it runs (at its
-        worker's next heartbeat, if Redis is away).
+        worker's next heartbeat, if Redis is away). A `reason` becomes its error: for an owner who
+        did not ask for it.
 
         Cancelling twice is no error. Raises NotFound, or Conflict if it ended otherwise.
         """
         now = self.clock()
         with self.database.session() as session:
             _owned(session, job, owner)
-            changed(
-                session,
-                update(JobRow)
-                .where(JobRow.id == job, JobRow.state.in_(_UNFINISHED))
-                .values(cancel_requested=True),
-            )
+            end_jobs(session, JobRow.id == job, reason)
             row = session.get_one(JobRow, job, populate_existing=True)
             if row.state in (JobState.SUCCEEDED, JobState.FAILED):
                 raise Conflict(f"job {job} already {row.state}")
@@ -159,7 +159,9 @@ class Service:
                 self.queue().send_cancelled(cancelled.spec.model)
         return cancelled
 
-    def events(self, job: str, owner: str, *, after: int = 0, limit: int = _PAGE) -> list[Event]:
+    def events(
+        self, job: str, owner: str | None, *, after: int = 0, limit: int = _PAGE
+    ) -> list[Event]:
         """The events numbered above `after`, in order. Raises NotFound."""
         with self.database.reading() as session:
             _owned(session, job, owner)
@@ -173,14 +175,16 @@ class Service:
 
     def list(
         self,
-        owner: str,
+        owner: str | None,
         *,
         state: JobState | None = None,
         limit: int = 100,
         before: str | None = None,
     ) -> list[Job]:
         """The owner's jobs, newest first; `before` is the last id of the page before."""
-        query = select(JobRow).where(JobRow.owner == owner)
+        query = select(JobRow)
+        if owner is not None:
+            query = query.where(JobRow.owner == owner)
         if state is not None:
             query = query.where(JobRow.state == state)
         if before is not None:
@@ -229,7 +233,8 @@ class Service:
         if ended.state is JobState.FAILED:
             raise JobFailed(ended.error or "the job failed without a reason")
         if ended.state is JobState.CANCELLED:
-            raise JobCancelled(f"job {job} was cancelled")
+            why = f": {ended.error}" if ended.error else ""
+            raise JobCancelled(f"job {job} was cancelled{why}")
         return ended
 
     def queue(self) -> Queue:
@@ -347,7 +352,13 @@ class Service:
         return prompt
 
     def _insert(
-        self, session: Session, spec: AnySpec, owner: str, key: str | None, request: str
+        self,
+        session: Session,
+        spec: AnySpec,
+        owner: str,
+        key: str | None,
+        request: str,
+        api_key: str | None,
     ) -> Job:
         refuse_taken_names(session, owner, prompt_names(spec))
         now = self.clock()
@@ -361,6 +372,8 @@ class Service:
             spec=spec.model_dump(mode="json"),
             state=JobState.QUEUED.value,
             sent=now,
+            waiting=now,
+            api_key=api_key,
             sequence=0,
             created=now,
         )
@@ -376,15 +389,12 @@ class Service:
         return job_value(row)
 
 
-_UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
-
-
 def _hash(spec: AnySpec) -> str:
     return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
 
 
 def _refuse_more(session: Session, owner: str, most: int) -> None:
-    query = select(func.count()).where(JobRow.owner == owner, JobRow.state.in_(_UNFINISHED))
+    query = select(func.count()).where(JobRow.owner == owner, JobRow.state.in_(UNFINISHED))
     if (session.scalar(query) or 0) >= most:
         raise QuotaExceeded(
             f"you have {most} unfinished jobs, the most allowed; wait for one or cancel one",
@@ -392,8 +402,8 @@ def _refuse_more(session: Session, owner: str, most: int) -> None:
         )
 
 
-def _owned(session: Session, job: str, owner: str) -> JobRow:
+def _owned(session: Session, job: str, owner: str | None) -> JobRow:
     row = None if "\0" in job else session.get(JobRow, job)
-    if row is None or row.owner != owner:
+    if row is None or owner not in (None, row.owner):
         raise NotFound(f"no job of yours is called {job!r}; `ptsys jobs list` shows yours")
     return row

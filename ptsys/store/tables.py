@@ -176,6 +176,8 @@ class JobRow(Row):
     of the job's last event. `sent` is when the queue last heard of the job, NULL if it must.
     `saved` is the step of its furthest checkpoint, `attempts` those that failed since, `failures`
     all that ever failed. While `solitude` is not 0 it runs alone: so many checkpoints are to pass.
+    `waiting` is since when it waits, `claimed` when it last got a place, at `claimed_step`; while
+    `yielding` it is about to give it back. `api_key` is the key that it was asked for with.
     """
 
     __tablename__ = "jobs"
@@ -206,6 +208,11 @@ class JobRow(Row):
     prompt: Mapped[str | None] = mapped_column(String(40))
     worker: Mapped[str | None] = mapped_column(String(100))
     fence: Mapped[int] = mapped_column(default=0)
+    waiting: Mapped[datetime.datetime | None]
+    claimed: Mapped[datetime.datetime | None]
+    claimed_step: Mapped[int | None]
+    yielding: Mapped[bool] = mapped_column(default=False)
+    api_key: Mapped[str | None] = mapped_column(String(40))
     lease_expires: Mapped[datetime.datetime | None]
     sent: Mapped[datetime.datetime | None]
     sequence: Mapped[int] = mapped_column(default=0)

@@ -6,6 +6,8 @@ import datetime
 import enum
 from typing import Any, Literal
 
+from pydantic import Field
+
 from ptsys.types.model import Value
 from ptsys.types.multitask import Combination
 from ptsys.types.specs import JobKind, Spec
@@ -29,6 +31,17 @@ class JobState(enum.StrEnum):
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
+class QueuePlace(Value):
+    """Where a waiting job stands among those that wait for the same model."""
+
+    position: int = Field(description="1 is next.")
+    waiting: int = Field(description="Jobs that wait for the model, this one too.")
+    seconds: float | None = Field(
+        description="How long it may wait, as the running jobs go now; null where nobody can say."
+    )
+    basis: str = Field(description="What that is told from, or why it is not told.")
+
+
 class Job(Value):
     """A job's record: the truth about it, which a queue message only points at."""
 
@@ -48,6 +61,7 @@ class Job(Value):
     created: datetime.datetime
     started: datetime.datetime | None = None
     finished: datetime.datetime | None = None
+    queue: QueuePlace | None = None
 
     @property
     def planned_steps(self) -> int:

@@ -79,9 +79,9 @@ def test_a_beat_tells_who_was_cancelled_and_who_is_lost(
 def test_the_gravest_reason_counts(service: Service) -> None:
     hold = Hold(claimed(service, "a"))
     for reason, counts in (
-        (Halt.DRAIN, Halt.DRAIN),
+        (Halt.GIVE_BACK, Halt.GIVE_BACK),
         (Halt.CANCEL, Halt.CANCEL),
-        (Halt.DRAIN, Halt.CANCEL),
+        (Halt.GIVE_BACK, Halt.CANCEL),
         (Halt.LOST, Halt.LOST),
         (Halt.CANCEL, Halt.LOST),
     ):
@@ -94,9 +94,9 @@ def test_a_job_stopped_before_it_trains_stops_when_it_does(service: Service) -> 
     hold = Hold(claimed(service, "a"))
     hold.attach(training(stopped))
     assert stopped == []
-    hold.stop(Halt.DRAIN)
+    hold.stop(Halt.GIVE_BACK)
     assert stopped == ["t"]
     early = Hold(claimed(service, "b"))
-    early.stop(Halt.DRAIN)
+    early.stop(Halt.GIVE_BACK)
     early.attach(training(stopped))
     assert stopped == ["t", "t"]

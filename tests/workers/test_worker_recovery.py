@@ -133,3 +133,22 @@ def test_a_redis_lost_with_all_its_messages_is_told_again(
     assert deployment.job(job).state is JobState.QUEUED
     deployment.start_worker()
     deployment.wait(job)
+
+
+def test_a_job_that_gave_its_place_to_another_user_ends_with_the_same_bits(
+    deploy: Callable[..., Deployment], undisturbed: Undisturbed
+) -> None:
+    deployment = deploy(max_residents=1, turn_seconds=1.0)
+    deployment.start_worker().ready()
+    long = deployment.submit("long", **LONG)
+    deployment.past_checkpoint(long, number=1)
+    short = deployment.submit("short", "bob", steps=5)
+    assert deployment.wait(short).attempts == 0
+    left = deployment.job(long)
+    assert not left.state.final  # bob did not have to wait for its end
+    reasons = [event.data.get("reason", "") for event in deployment.events(long, "state")]
+    assert any("another user has a turn" in reason for reason in reasons)
+    ended = deployment.wait(long)
+    assert 0 < resumed_from(deployment, long) < LONG["steps"]
+    assert ended.attempts == 0
+    assert np.array_equal(deployment.tensor(long), undisturbed.long)

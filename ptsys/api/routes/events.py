@@ -15,7 +15,7 @@ from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
 from ptsys.api.pages import Page
 from ptsys.api.problems import Refused, documented
-from ptsys.api.routes.jobs import JobId
+from ptsys.api.routes.jobs import JobId, seen_by
 from ptsys.api.tensors import JSON, wishes
 from ptsys.types.records import Event, JobState
 
@@ -64,17 +64,18 @@ async def get_events(
 ) -> Response:
     """Follow a job. With `Accept: application/json`, a page of what happened so far instead."""
     after = max(after, int(last or 0))
+    user = seen_by(caller)
     if _wanted(request) == JSON:
-        return JSONResponse(await _page(context, job, caller.user, after, limit))
-    await _call(context.service.get, job, caller.user)  # a 404 must come before the stream begins
+        return JSONResponse(await _page(context, job, user, after, limit))
+    await _call(context.service.get, job, user)  # a 404 must come before the stream begins
     return StreamingResponse(
-        _stream(context, job, caller.user, after),
+        _stream(context, job, user, after),
         media_type=STREAM,
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
     )
 
 
-async def _page(context: Context, job: str, user: str, after: int, limit: int) -> Any:
+async def _page(context: Context, job: str, user: str | None, after: int, limit: int) -> Any:
     def found() -> list[Event]:
         return context.service.events(job, user, after=after, limit=limit)
 
@@ -83,7 +84,7 @@ async def _page(context: Context, job: str, user: str, after: int, limit: int) -
     return Page[Event](data=events, next=following).model_dump(mode="json")
 
 
-async def _stream(context: Context, job: str, user: str, after: int) -> AsyncIterator[str]:
+async def _stream(context: Context, job: str, user: str | None, after: int) -> AsyncIterator[str]:
     """The events as they come. Ends when the job does, when the reader goes, or when this process
     is to end: the reader then goes on elsewhere."""
     yield f"retry: {_RETRY_MS}\n\n"
@@ -107,7 +108,7 @@ async def _stream(context: Context, job: str, user: str, after: int) -> AsyncIte
         pause = min(pause * 1.5, _LAST_PAUSE)
 
 
-def _look(context: Context, job: str, user: str, after: int) -> tuple[JobState, list[Event]]:
+def _look(context: Context, job: str, user: str | None, after: int) -> tuple[JobState, list[Event]]:
     state = context.service.get(job, user).state  # first: no event follows the final one
     return state, context.service.events(job, user, after=after, limit=_PAGE)
 

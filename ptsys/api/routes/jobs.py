@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Path, Query, Response
 
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
-from ptsys.api.forms import JobView, Text, job_view
+from ptsys.api.forms import JobView, OwnerQuery, Text, job_view
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import documented
+from ptsys.errors import Forbidden
+from ptsys.jobs.queue_places import with_places
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
-from ptsys.types.records import JobState
+from ptsys.types.records import ApiKey, Job, JobState
 from ptsys.types.specs import AnySpec, Spec
 from ptsys.types.training import TrainingSpec
 
@@ -67,38 +70,64 @@ def create_job(
             caller.user,
             idempotency_key=key,
             most_unfinished=context.settings.max_user_jobs,
+            api_key=caller.id,
         )
     response.headers["Location"] = f"/v1/jobs/{known.id}"
-    return job_view(known)
+    return _view(context, known)
 
 
-@router.get("", responses=documented())
+@router.get("", responses=documented(403))
 def list_jobs(
     caller: Caller,
     context: Shared,
     state: Annotated[JobState | None, Query(description="Only these.")] = None,
+    owner: OwnerQuery = None,
+    everyone: Annotated[bool, Query(description="Of all users. For admins.")] = False,
     limit: Limit = 100,
     before: Before = None,
 ) -> Page[JobView]:
-    """Your jobs, newest first."""
+    """Your jobs, newest first. An admin may ask for those of another owner, or of everyone."""
+    if caller.role != "admin" and (everyone or owner not in (None, caller.user)):
+        raise Forbidden("the jobs of other users are for keys of role 'admin'")
+    whose = owner if owner is not None else None if everyone else caller.user
 
     def found(count: int, last: str | None) -> list[JobView]:
-        jobs = context.service.list(caller.user, state=state, limit=count, before=last)
-        return [job_view(job) for job in jobs]
+        jobs = context.service.list(whose, state=state, limit=count, before=last)
+        return _views(context, jobs)
 
     return page(found, lambda job: job.id, limit, before)
 
 
 @router.get("/{job}", responses=documented(404))
 def get_job(job: JobId, caller: Caller, context: Shared) -> JobView:
-    """A job of yours: its state, step and metrics."""
-    return job_view(context.service.get(job, caller.user))
+    """A job of yours: its state, step and metrics; while it waits, its place in the queue. An admin
+    may ask for anybody's."""
+    return _view(context, context.service.get(job, seen_by(caller)))
 
 
 @router.post("/{job}/cancel", responses=documented(404, 409))
 def cancel_job(job: JobId, caller: Caller, context: Shared) -> JobView:
-    """Stop a job: at once if it waits, within a step or so if it runs. Twice is no error."""
-    return job_view(context.service.cancel(job, caller.user))
+    """Stop a job: at once if it waits, within a step or so if it runs. Twice is no error. An admin
+    may stop anybody's."""
+    found = context.service.get(job, seen_by(caller))
+    reason = None if found.owner == caller.user else "cancelled by an admin of the service"
+    return _view(context, context.service.cancel(job, found.owner, reason=reason))
+
+
+def seen_by(caller: ApiKey) -> str | None:
+    """Whose jobs the caller may see: their own, or those of all (None)."""
+    return None if caller.role == "admin" else caller.user
+
+
+def _view(context: Context, job: Job) -> JobView:
+    return _views(context, [job])[0]
+
+
+def _views(context: Context, jobs: Sequence[Job]) -> list[JobView]:
+    """The jobs as users see them; those that wait with their place in the queue."""
+    if any(job.state is JobState.QUEUED for job in jobs):
+        jobs = with_places(context.service, jobs, context.places())
+    return [job_view(job) for job in jobs]
 
 
 def _check(context: Context, spec: AnySpec, user: str) -> None:

@@ -158,6 +158,21 @@ class Settings(BaseSettings):
     request_seconds: float = Field(
         default=180.0, gt=0, description="Longest a prediction or gradient may take over HTTP."
     )
+    max_connections: int = Field(
+        default=1000, ge=1, description="Most connections to one API process."
+    )
+    max_address_connections: int = Field(
+        default=500,
+        ge=1,
+        description="Most of them from one address (of IPv6: one network of 64 bits); behind a "
+        "proxy all have the proxy's.",
+    )
+    header_seconds: float = Field(
+        default=10.0, gt=0, description="Longest arrival of an HTTP request's head."
+    )
+    max_header_bytes: int = Field(
+        default=128 * 2**10, ge=1024, description="Longest head of an HTTP request, its path too."
+    )
     body_seconds: float = Field(
         default=20.0, gt=0, description="Longest pause in the arrival of an HTTP request's body."
     )

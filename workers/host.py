@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
@@ -95,9 +96,11 @@ class ModelHost:
         return len(self._holds)
 
     @property
-    def work(self) -> dict[str, int]:
+    def work(self) -> dict[str, Any]:
         """Steps and rows of the device so far, and shapes that it compiles now."""
-        return {**dataclasses.asdict(self._engine.work), "compiling": self._engine.shapes.under_way}
+        shapes = self._engine.shapes
+        work = dataclasses.asdict(self._engine.work)
+        return work | {"compiling": shapes.under_way, "compiles": shapes.now()}
 
     @property
     def alive(self) -> bool:

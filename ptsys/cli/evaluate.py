@@ -55,7 +55,10 @@ def evaluate(
     targets = [row.target or "" for row in known]
     how = how.model_copy(update={"max_tokens": limits.target_tokens(targets)})
     answers: list[str] = []
-    with where.asker(asked.model) as asker, row_progress("evaluating", len(known)) as done:
+    with (
+        where.asker(asked.model) as asker,
+        row_progress("evaluating", len(known), where.settings, asked.model) as done,
+    ):
         for part in asking.predict(
             asker, asked, (row.input for row in known), how, timeout=timeout
         ):

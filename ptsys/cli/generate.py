@@ -89,7 +89,10 @@ def generate(
     asked = asking.find(where, stored.id, None, general)
     vocabulary = read_limits(where.settings.root, asked.model).vocabulary
     answers: list[Prediction] = []
-    with where.asker(asked.model) as asker, row_progress("answering", len(texts)) as done:
+    with (
+        where.asker(asked.model) as asker,
+        row_progress("answering", len(texts), where.settings, asked.model) as done,
+    ):
         for part in asking.predict(asker, asked, texts, how, timeout=timeout):
             answers.extend(part)
             done(len(part))

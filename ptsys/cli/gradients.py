@@ -51,7 +51,10 @@ def gradients(
     asked = asking.find(where, prompt, model, general)
     rows.check(data, known, read_limits(where.settings.root, asked.model), "data")
     parts = []
-    with where.asker(asked.model) as asker, row_progress("differentiating", len(known)) as done:
+    with (
+        where.asker(asked.model) as asker,
+        row_progress("differentiating", len(known), where.settings, asked.model) as done,
+    ):
         for number, part in enumerate(asking.gradients(asker, asked, known, timeout=timeout)):
             parts.append(part)
             done(min(asking.BATCH_ROWS, len(known) - number * asking.BATCH_ROWS))

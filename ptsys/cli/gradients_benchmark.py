@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ptsys.cli.http_load import Load, http_load
-from ptsys.cli.output import messages, note, print_json, print_table
+from ptsys.cli.output import note, print_json, print_table, working
 from ptsys.cli.ports import free_port
 from ptsys.cli.stack import Stack
 from ptsys.config import Settings
@@ -91,8 +91,8 @@ def measure(
             import_model(service, root, model)
         _, key = service.keys.create("bench")
         with Stack(settings, model=model, api_port=settings.api_port) as stack:
-            with messages().status("starting") as status:
-                stack.wait_until_ready(lambda text: status.update(text))
+            with working("starting") as status:
+                stack.wait_until_ready(status)
             request = {"model": model, "inputs": [INPUT], "targets": [TARGET]}
             body = encode(prompt, {"request": json.dumps(request)})
             headers = {"Authorization": f"Bearer {key}", "Content-Type": TENSORS}
@@ -123,7 +123,7 @@ def _loaded(
             seconds=duration,
         )
 
-    with messages().status(f"{clients} clients: warming up"):
+    with working(f"{clients} clients: warming up"):
         calm = 0  # shapes are compiled as they are met, beside the work
         for _ in range(WARM_UPS):
             load(seconds)
@@ -131,12 +131,12 @@ def _loaded(
             calm = 0 if before.compiling else calm + 1
             if calm == CALM:
                 break
-    with messages().status(f"{clients} clients"):
+    with working(f"{clients} clients"):
         found = load(seconds)
     after = _counts(stack)
     steps = after.interactive_steps - before.interactive_steps
     rows = after.interactive_rows - before.interactive_rows
-    with messages().status("the compiled pass alone"):
+    with working("the compiled pass alone"):
         straight = _straight(served, prompt, clients)
     return Measurement(
         model=served.name,

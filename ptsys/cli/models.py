@@ -9,7 +9,7 @@ import typer
 
 from ptsys.cli import deployment
 from ptsys.cli.examples import examples
-from ptsys.cli.output import Json, messages, note, print_fields, print_json, print_table
+from ptsys.cli.output import Json, note, print_fields, print_json, print_table, working
 
 app = typer.Typer(no_args_is_help=True, help="The frozen models.")
 
@@ -70,7 +70,7 @@ def import_model(
 
     where = deployment.of(context)
     with where.service() as service:
-        with messages().status(f"reading {source}"):
+        with working(f"reading {source}"):
             model = Registry(where.settings.root).import_model(
                 source,
                 name,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
+import re
 import sys
+import threading
+import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
 Json = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
 ]
+
+
+_PATIENCE_SECONDS = 2.0  # before a line says what is under way
 
 
 @functools.cache
@@ -46,6 +53,33 @@ def results() -> Console:
 def note(text: str) -> None:
     """Say something that is no result. `text` is plain: no markup."""
     messages().print(text, markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def working(text: str) -> Iterator[Callable[[str], None]]:
+    """Show that something is under way: a spinner with what it is given last. Where no terminal is,
+    a line for each new thing, once it has taken a while; what stands in brackets, such as seconds,
+    is nothing new."""
+    if messages().is_terminal:
+        with messages().status(text) as status:
+            yield lambda new: status.update(new)
+        return
+    said: set[str] = set()
+    began = time.monotonic()
+
+    def say(new: str) -> None:
+        plain_text = re.sub(r" \([^()]*\)$", "", new)
+        if plain_text not in said and time.monotonic() - began >= _PATIENCE_SECONDS:
+            said.add(plain_text)
+            note(f"{plain_text} …")
+
+    timer = threading.Timer(_PATIENCE_SECONDS, say, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield say
+    finally:
+        timer.cancel()
 
 
 def plain(value: Any) -> Any:

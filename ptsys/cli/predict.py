@@ -82,7 +82,10 @@ def predict(
     asked = asking.find_several(where, [prompt, *(also or ())], ensemble, how, model, general)
     lines: list[str] = []
     emit: Callable[[str], None] = print if output is None else lines.append
-    with where.asker(asked.model) as asker, row_progress("predicting", len(texts)) as done:
+    with (
+        where.asker(asked.model) as asker,
+        row_progress("predicting", len(texts), where.settings, asked.model) as done,
+    ):
         for answers in asking.predict(asker, asked, texts, how, timeout=timeout):
             for answer in answers:
                 row = answer.model_dump(mode="json", exclude_none=True)

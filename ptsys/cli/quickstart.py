@@ -16,7 +16,7 @@ import typer
 from ptsys.cli import quickstart_library
 from ptsys.cli.deployment import Deployment
 from ptsys.cli.examples import examples
-from ptsys.cli.output import Json, messages, note, percent, print_json, results
+from ptsys.cli.output import Json, note, percent, print_json, results, working
 from ptsys.cli.signals import termination_raises
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ def quickstart(
             Deployment(root).service() as opened,
             Stack(settings, model=model, note=note) as stack,
         ):
-            with messages().status("starting") as status:
-                stack.wait_until_ready(lambda text: status.update(text))
+            with working("starting") as status:
+                stack.wait_until_ready(status)
             note(f"Redis and a worker are ready after {time.monotonic() - began:.0f} s")
             outcomes, lift = _Story(settings, opened, stack, steps).tell()
         if as_json:
@@ -119,7 +119,7 @@ class _Story:
         ended = self._watch([self._submit(task) for task in self._tasks], titles)
         asker = BlockingAsker(self._stack.address)
         try:
-            with messages().status("comparing with the commonest answer and the bare model"):
+            with working("comparing with the commonest answer and the bare model"):
                 outcomes = [
                     self._judge(asker, task, job)
                     for task, job in zip(self._tasks, ended, strict=True)
@@ -136,7 +136,7 @@ class _Story:
         quickstart_library.share(self._service, others)
         jobs = quickstart_library.submit(self._service, task, model, LENGTH, self._steps)
         ended = self._watch(jobs, [f"{task.user}: alone", f"{task.user}: with the library"])
-        with messages().status("comparing both"):
+        with working("comparing both"):
             return quickstart_library.judge(
                 self._service,
                 task,

@@ -1,16 +1,25 @@
-"""A progress bar of rows, on stderr, gone when it is done."""
+"""Progress of rows that workers answer, on stderr: a bar, gone when it is done, or lines."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from ptsys.cli.output import messages
+from ptsys.cli.compile_notes import compile_notes
+from ptsys.cli.output import messages, note
+from ptsys.progress_lines import ProgressLines
+
+if TYPE_CHECKING:
+    from ptsys.config import Settings
 
 
 @contextlib.contextmanager
-def row_progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Call what it gives with the number of rows that are done more."""
+def row_progress(
+    what: str, total: int, settings: Settings, model: str
+) -> Iterator[Callable[[int], None]]:
+    """Call what it gives with the number of rows that are done more. What a worker of the model
+    compiles meanwhile is told."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
@@ -21,8 +30,18 @@ def row_progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         TimeElapsedColumn(),
     )
     console = messages()
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    quiet = not console.is_terminal
+    lines = ProgressLines(note, f"{what} rows", total)
+    done = 0
+    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda rows: bar.advance(task, rows)
+
+        def advance(rows: int) -> None:
+            nonlocal done
+            done += rows
+            bar.advance(task, rows)
+            if quiet:
+                lines.tell(done)
+
+        with compile_notes(settings, [model]):
+            yield advance

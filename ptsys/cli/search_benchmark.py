@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import get_args
 
-from ptsys.cli.output import messages, note, percent, print_json, print_table
+from ptsys.cli.output import note, percent, print_json, print_table, working
 from ptsys.library.benchmark import SearchResult, measure
 from ptsys.types.metric import Metric
 
@@ -14,8 +14,8 @@ from ptsys.types.metric import Metric
 def main(sizes: Sequence[int], dimension: int, metrics: Sequence[str], as_json: bool) -> None:
     """Measure and print tables, or one JSON list."""
     chosen: list[Metric] = [one for one in get_args(Metric) if one in metrics or "all" in metrics]
-    with messages().status("starting") as status:
-        found = list(measure(sizes, dimension, chosen, lambda text: status.update(text)))
+    with working("starting") as status:
+        found = list(measure(sizes, dimension, chosen, status))
     if as_json:
         print_json(
             [

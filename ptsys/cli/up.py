@@ -11,7 +11,7 @@ import typer
 
 from ptsys.cli import deployment
 from ptsys.cli.examples import examples
-from ptsys.cli.output import messages, note
+from ptsys.cli.output import note, working
 from ptsys.cli.signals import termination_raises
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def up(
         stack = Stack(where.settings, model=name, workers=workers, api_port=listening, note=note)
         try:
             with stack:
-                with messages().status("starting") as status:
-                    stack.wait_until_ready(lambda text: status.update(text))
+                with working("starting") as status:
+                    stack.wait_until_ready(status)
                 _say_ready(root, name, workers)
                 _say_api(where.settings.api_host, listening, key)
                 while True:

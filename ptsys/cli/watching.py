@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ptsys.cli.compile_notes import compile_notes
 from ptsys.cli.output import messages
 
 if TYPE_CHECKING:
@@ -74,8 +75,10 @@ class Screen(Protocol):
 def watch(
     service: Service, watched: Sequence[Watched], between: Callable[[], object] = lambda: None
 ) -> list[Job]:
-    """Show the jobs until all have ended, in whatever state; `between` is called now and then."""
-    with _screen(watched) as screen:
+    """Show the jobs until all have ended, in whatever state, and what is compiled for them;
+    `between` is called now and then."""
+    models = {one.job.spec.model for one in watched}
+    with _screen(watched) as screen, compile_notes(service.settings, models):
         while True:
             for one in watched:
                 if not one.job.state.final or not one.after:

@@ -49,7 +49,8 @@ class JobHandle:
         return follow(self._connection, self.id, after=after, timeout=timeout)
 
     def wait(self, *, timeout: float | None = None, progress: bool | None = None) -> Job:
-        """The job once it succeeded, with a progress bar on a terminal (or as `progress` says).
+        """The job once it succeeded. Its progress stands on standard error, as a bar on a terminal
+        and as lines elsewhere, unless `progress` is False.
 
         Raises JobFailed with the reason, JobCancelled, or Unavailable when the time (seconds) is
         over; the job itself then goes on.

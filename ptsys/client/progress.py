@@ -1,4 +1,4 @@
-"""A training job's progress bar, on a terminal."""
+"""A training job's progress: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
+from ptsys.progress_lines import ProgressLines
 from ptsys.types.records import Event
 
 See = Callable[[Event], None]
@@ -13,9 +14,13 @@ See = Callable[[Event], None]
 
 @contextlib.contextmanager
 def progress_bar(title: str, steps: int, shown: bool | None) -> Iterator[See]:
-    """What to hand each event to. None shows the bar where standard error is a terminal."""
-    if not (sys.stderr.isatty() if shown is None else shown):
+    """What to hand each event to. It shows a bar where standard error is a terminal, and elsewhere
+    a line now and then; if `shown` is false, nothing."""
+    if shown is False:
         yield lambda event: None
+        return
+    if not sys.stderr.isatty():
+        yield _lines(title, steps)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -47,3 +52,26 @@ def progress_bar(title: str, steps: int, shown: bool | None) -> Iterator[See]:
                 progress.update(task, score=f"{data['accuracy']:.1%}")
 
         yield see
+
+
+def _lines(title: str, steps: int) -> See:
+    """Says each new state, each score, and now and then how far it is."""
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    lines = ProgressLines(say, f"{title}, step", steps)
+    scored: dict[str, str] = {}
+
+    def see(event: Event) -> None:
+        data = event.data
+        if event.kind == "state":
+            say(f"{title}: {data.get('state', '-')}")
+        elif event.kind == "progress":
+            loss = data.get("loss")
+            shown = {} if loss is None else {"loss": f"{loss:.4f}"}
+            lines.tell(float(data.get("step", 0)), **shown, **scored)
+        elif event.kind == "evaluation" and data.get("accuracy") is not None:
+            scored["validation"] = f"{data['accuracy']:.1%}"
+
+    return see

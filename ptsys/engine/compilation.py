@@ -13,6 +13,9 @@ from typing import Any
 
 import jax
 
+from ptsys.engine.compile_times import CacheHits, CompileTimes
+from ptsys.types.compiling import Compiling
+
 logger = logging.getLogger(__name__)
 
 Compiled = Callable[..., Any]
@@ -30,11 +33,14 @@ def keep_compilations(folder: Path) -> None:
 class CompiledShapes:
     """Executables by key. `ahead` asks for one, `get` waits for it, `ready` only looks."""
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self, threads: int = 1, model: str = "") -> None:
+        """`model` is equal for models whose programs are: they take as long to compile."""
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="compile")
         self._futures: dict[Hashable, concurrent.futures.Future[Compiled]] = {}
         self._lock = threading.Lock()
         self.observe: Callable[[Hashable, float], None] = lambda key, seconds: None
+        self._times = CompileTimes(model)
+        self._now: dict[Hashable, float] = {}  # since when
 
     def ahead(self, key: Hashable, build: Build) -> concurrent.futures.Future[Compiled]:
         """Start compiling `key` unless it is compiled or under way."""
@@ -59,6 +65,18 @@ class CompiledShapes:
         with self._lock:
             return sum(not future.done() for future in self._futures.values())
 
+    def now(self) -> list[Compiling]:
+        """What is being compiled at this moment; what waits for its turn is not."""
+        with self._lock:
+            found = list(self._now.items())
+        told = []
+        for key, since in found:
+            before = self._times.before(_kind(key), str(key)) or (None, None)
+            seconds = round(time.monotonic() - since, 1)
+            what = getattr(key, "what", str(key))
+            told.append(Compiling(what=what, seconds=seconds, least=before[0], most=before[1]))
+        return told
+
     def get(self, key: Hashable, build: Build) -> Compiled:
         """The executable, compiled now if need be; raises what the compiler raised."""
         return self.ahead(key, build).result()
@@ -74,8 +92,24 @@ class CompiledShapes:
     def _compile(self, key: Hashable, build: Build) -> Compiled:
         since = time.monotonic()
         logger.info("compiling %s", key)
-        compiled = build()
+        _cache.forget()
+        with self._lock:
+            self._now[key] = since
+        try:
+            compiled = build()
+        finally:
+            with self._lock:
+                self._now.pop(key, None)
         seconds = time.monotonic() - since
+        if not _cache.hit:
+            self._times.add(_kind(key), str(key), seconds)
         logger.info("compiled %s in %.1f s", key, seconds)
         self.observe(key, seconds)
         return compiled
+
+
+_cache = CacheHits()
+
+
+def _kind(key: Hashable) -> str:
+    return str(getattr(key, "kind", "other"))

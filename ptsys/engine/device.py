@@ -8,6 +8,7 @@ host arrays and shapes alone, which can be told to others (`ptsys.engine.group_d
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Any, TypeVar
 
 import jax
@@ -50,7 +51,7 @@ class Device:
         self.frozen = frozen
         self.shards = shards_of(frozen.mesh)
         self.capacity = capacity
-        self.compiled = CompiledShapes()
+        self.compiled = CompiledShapes(model=_program_of(frozen))
         whole = placed(frozen.mesh, WHOLE)
         self._apart = whole is not None and not whole.is_fully_addressable
         self._memories: dict[int, SlotMemory] = {}
@@ -155,3 +156,9 @@ class Device:
         gather = jax.jit(lambda x: x, out_shardings=placed(self.frozen.mesh, WHOLE))
         compiled: Compiled = gather.lower(results).compile()
         return compiled
+
+
+def _program_of(frozen: Frozen) -> str:
+    """Equal for models that are compiled to equal programs."""
+    told = f"{frozen.config} {frozen.execution} {frozen.mesh and dict(frozen.mesh.shape)}"
+    return hashlib.sha256(told.encode()).hexdigest()[:12]

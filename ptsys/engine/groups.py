@@ -42,6 +42,29 @@ class Shape(NamedTuple):
     slots: int
     rows: int
 
+    @property
+    def kind(self) -> str:
+        """Shapes of one kind take about as long to compile."""
+        return self.group.kind if self.group.beams == 1 else f"{self.group.kind} by beams"
+
+    @property
+    def what(self) -> str:
+        """In words for users."""
+        group = self.group
+        prompts = "1 prompt" if self.slots == 1 else f"{self.slots} prompts"
+        return (
+            f"{_WORDS[group.kind]} for {self.rows} rows and {prompts} (at most {group.prompt} "
+            f"prompt, {group.inputs} input and {group.targets} target tokens)"
+        )
+
+
+_WORDS = {
+    "train": "a training step",
+    "gradients": "gradients",
+    "score": "scores of labels",
+    "generate": "answers",
+}
+
 
 def lowered(frozen: Frozen, shape: Shape, memory: SlotMemory | None) -> Any:
     """A shape's program, ready to be compiled. `memory` holds the residents' slots of the group's

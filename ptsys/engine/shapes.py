@@ -8,6 +8,7 @@ from ptsys.engine.buckets import ROWS, SLOTS, fit
 from ptsys.engine.device import Device
 from ptsys.engine.groups import Group, Shape
 from ptsys.engine.scheduler import Limits, Waiting
+from ptsys.types.compiling import Compiling
 
 
 class Shapes:
@@ -62,6 +63,10 @@ class Shapes:
     def under_way(self) -> int:
         """How many shapes are being compiled, or wait for it; from any thread."""
         return self._compiled.under_way
+
+    def now(self) -> list[Compiling]:
+        """The shapes that are being compiled; from any thread."""
+        return self._compiled.now()
 
     def _wanted(self, group: Group, waiting: Waiting) -> Shape:
         """The shape for what waits. Requests spread evenly over the shards, but one of gradients

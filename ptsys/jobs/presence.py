@@ -8,6 +8,7 @@ import redis
 from pydantic import ValidationError
 
 from ptsys.jobs.redis_address import RedisAddress
+from ptsys.types.compiling import Compiling
 from ptsys.types.model import Value
 
 PRESENCE_SECONDS = 10.0
@@ -18,7 +19,7 @@ class Presence(Value):
     """What a worker tells of itself. Without a model it does the CPU's work alone; until `ready`
     it still loads. `capacity` is how many `residents` it has places for. Steps of the device, and
     rows in them, count from its start; `compiling` are shapes that it makes now, which steps will
-    be faster for."""
+    be faster for, `compiles` those under way."""
 
     worker: str
     model: str | None = None
@@ -31,6 +32,7 @@ class Presence(Value):
     training_steps: int = 0
     training_rows: int = 0
     compiling: int = 0
+    compiles: tuple[Compiling, ...] = ()
     host: str
     pid: int
     since: datetime.datetime

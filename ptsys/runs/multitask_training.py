@@ -19,6 +19,7 @@ from ptsys.engine.engine import Engine
 from ptsys.engine.multitask import MultiTaskTraining, TaskData
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput, Unavailable
+from ptsys.progress_lines import ProgressLines
 from ptsys.runs.run_metrics import RunMetrics
 from ptsys.runs.tasks.task import Task
 from ptsys.store.job_checkpoints import JobCheckpoints
@@ -119,6 +120,11 @@ class _Run:
             TimeRemainingColumn(),
         )
         quiet = not self._console.is_terminal
+        lines = None
+        if quiet:
+            lines = ProgressLines(
+                self.say, "steps", self._spec.steps, done=training.step, at_once=True
+            )
         try:
             with Progress(*columns, console=self._console, disable=quiet) as bars:
                 bar = bars.add_task("steps", total=self._spec.steps, loss="-")
@@ -126,6 +132,8 @@ class _Run:
                     training.advance(self._wait)
                     loss = f"{training.progress.loss:.3f}"
                     bars.update(bar, completed=training.step, loss=loss)
+                    if lines is not None:
+                        lines.tell(training.step, loss=loss)
                     self._after(training)
                 scores = self._scores(training)
         except _Halted:

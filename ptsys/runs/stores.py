@@ -14,6 +14,7 @@ from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.workbench import Workbench, keep_start
 from ptsys.errors import PtsysError
 from ptsys.library.library import Library
+from ptsys.runs.compile_notes import compile_notes
 from ptsys.store.database import Database
 from ptsys.store.datasets import Datasets
 from ptsys.store.prompts import Prompts
@@ -55,11 +56,12 @@ def opened_stores(settings: Settings) -> Iterator[Stores]:
 
 @contextlib.contextmanager
 def engine_of(bench: Workbench, settings: Settings, residents: int) -> Iterator[Engine]:
-    """An engine that is not started yet, for as long as it is wanted."""
+    """An engine that is not started yet, for as long as it is wanted; what it compiles is told."""
     keep_compilations(settings.root / "compilations")
     options = EngineOptions(max_rows=settings.max_rows, max_residents=residents)
     engine = Engine(bench.served, options)
     try:
-        yield engine
+        with compile_notes(engine):
+            yield engine
     finally:
         engine.close()

@@ -74,7 +74,9 @@ def test_a_killed_inference_goes_on_behind_the_last_answer(
 def test_other_questions_have_other_answers(
     root: Path, inputs: Path, prompt: Path, tmp_path: Path
 ) -> None:
-    assert infer(root, inputs, prompt, tmp_path).code == 0
+    ended = infer(root, inputs, prompt, tmp_path)
+    assert ended.code == 0, ended.err
+    assert "rows answered: 0 of 21" in ended.err  # no terminal, so lines
     before = (tmp_path / "doors.jsonl").stat().st_mtime_ns
     assert infer(root, inputs, prompt, tmp_path).code == 0
     assert (tmp_path / "doors.jsonl").stat().st_mtime_ns == before  # nothing is done twice

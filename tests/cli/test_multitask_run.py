@@ -26,6 +26,7 @@ def whole(root: Path, tasks: Path) -> Ended:
 
 def test_all_prompts_are_recorded_and_linked(root: Path, tasks: Path, whole: Ended) -> None:
     assert whole.code == 0, whole.err
+    assert "steps: 0 of" in whole.err  # no terminal, so lines
     prompts = stores(root)[1]
     general = prompts.get("all", "local")
     linked = {prompt.task: prompt for prompt in prompts.linked(general, "local")}

@@ -1,6 +1,7 @@
 """`ptsys run` of prompt_tune.gin: a prompt for each task, whatever happens on the way."""
 
 import json
+import re
 import struct
 import sys
 from pathlib import Path
@@ -71,6 +72,7 @@ def test_a_dry_run_tells_all_and_does_nothing(root: Path, tasks: Path) -> None:
 
 def test_every_task_has_a_prompt(root: Path, whole: Ended) -> None:
     assert whole.code == 0, whole.err
+    assert re.search(r"^steps of \d+ prompts: 0 of \d+$", whole.err, re.MULTILINE)
     prompts = stores(root)[1]
     assert {prompt.name for prompt in prompts.list("local")} == set(TASKS)
     prompt = prompts.get("parity", "local")

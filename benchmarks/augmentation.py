@@ -59,7 +59,6 @@ from ptsys.sharding.mesh import use_every_core
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
 from ptsys.types.records import Prompt
-from ptsys.types.requests import Decoding
 from ptsys.types.training import Optimizer, TrainingSpec
 
 FEW, LENGTH, TEST_ROWS = 16, 16, 100
@@ -268,7 +267,8 @@ class Bench:
 
     def answers(self, rows: Sequence[Example], prompt: Array | None) -> Any:
         """The greedy answers, on their way."""
-        return self.engine.predict([row.input for row in rows], prompt, Decoding(max_tokens=24))
+        targets = [row.target or "" for row in rows]
+        return self.engine.evaluate([row.input for row in rows], targets, prompt, "bench")
 
     def target(self, name: str, seed: int) -> dict[str, float]:
         """Every arm's score on the test rows of a task."""

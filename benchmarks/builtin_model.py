@@ -44,7 +44,6 @@ from ptsys.passes.loss import row_losses
 from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.sharding.mesh import use_every_core
 from ptsys.types.example import Example
-from ptsys.types.requests import Decoding
 from ptsys.types.training import Optimizer, TrainingSpec
 
 
@@ -84,8 +83,9 @@ def accuracy(
     engine: Engine, rows: Sequence[Example], prompt: np.ndarray | None, lead: str = ""
 ) -> float:
     """Exact match of greedy answers."""
-    answers = engine.predict([lead + row.input for row in rows], prompt, Decoding()).result()
-    return exact_match([answer.prediction for answer in answers], [row.target for row in rows])
+    inputs, targets = [lead + row.input for row in rows], [row.target for row in rows]
+    answers = engine.evaluate(inputs, targets, prompt, "bench").result()
+    return exact_match([answer.prediction for answer in answers], targets)
 
 
 class FineTuner:

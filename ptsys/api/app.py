@@ -33,6 +33,7 @@ from ptsys.api.routes import (
     predict,
     prompts,
     search,
+    tokens,
 )
 from ptsys.api.searching import SearchBody
 from ptsys.api.tensors import NPY, SAFETENSORS
@@ -53,6 +54,7 @@ _ROUTERS = (
     datasets,
     models,
     keys,
+    tokens,
     health,
 )
 _GZIP_BYTES = 2048

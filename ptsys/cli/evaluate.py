@@ -53,7 +53,7 @@ def evaluate(
     limits = read_limits(where.settings.root, asked.model)
     rows.check(data, known, limits, "data")
     targets = [row.target or "" for row in known]
-    how = how.model_copy(update={"max_tokens": limits.target_tokens(targets)})
+    how = limits.scoring(targets, how.labels)
     answers: list[str] = []
     with (
         where.asker(asked.model) as asker,

@@ -200,11 +200,13 @@ class _Story:
 
     def _answers(self, asker: BlockingAsker, task: QuickstartTask, prompt: str | None) -> list[str]:
         from ptsys.cli import asking
-        from ptsys.types.requests import Decoding
+        from ptsys.jobs.limits import read_limits
 
         asked = asking.Asked(task.user, self._settings.model, prompt)
-        inputs = [row.input for row in (*task.test, *task.fresh)]
-        parts = asking.predict(asker, asked, inputs, Decoding())
+        rows = (*task.test, *task.fresh)
+        limits = read_limits(self._settings.root, self._settings.model)
+        how = limits.scoring([row.target or "" for row in rows])
+        parts = asking.predict(asker, asked, (row.input for row in rows), how)
         return [answer.prediction for part in parts for answer in part]
 
 

@@ -14,11 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from ptsys.client.connection import Connection, decoded, value
 from ptsys.client.prompts import SAFETENSORS, prompt_array
 from ptsys.client.references import reference
+from ptsys.client.rows import batches
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.prompts.safetensors_format import decode, encode
 from ptsys.types.example import Example
 from ptsys.types.records import Prompt
 from ptsys.types.requests import Decoding, Ensemble, Prediction
+from ptsys.types.scoring import scoring
 
 General = str | Prompt
 """A stored general prompt: its name, id, "owner/name" or record."""
@@ -126,6 +128,32 @@ def predict(
     if not isinstance(rows, list) or len(rows) != len(inputs):
         raise Unavailable("the service did not answer every row; run one version on both sides")
     return [value(Prediction, row) for row in rows]
+
+
+def scoring_of(
+    connection: Connection,
+    prompt: PromptLike | Members | None,
+    model: str | None,
+    targets: Sequence[str],
+    most: int,
+) -> Decoding:
+    """How to answer rows with these targets to score the answers, as jobs do; the service counts
+    the targets' tokens, `most` texts at a time."""
+    members = prompt if is_ensemble(prompt) else [prompt]
+    known = (one.model for one in members if isinstance(one, Prompt))
+    named = model or next(known, None)
+    body: dict[str, Any] = {} if named is None else {"model": named}
+    longest, limit = 1, 1
+    for part in batches(dict.fromkeys(targets), most):
+        told = decoded(connection.ask("POST", "/v1/tokens", json=body | {"texts": part}))
+        try:
+            longest = max(longest, *map(int, told["tokens"]))
+            limit = int(told["max_target_length"])
+        except (KeyError, TypeError, ValueError):
+            raise Unavailable(
+                "the service did not count the targets' tokens; run one version on both sides"
+            ) from None
+    return scoring(longest, limit)
 
 
 def is_ensemble(prompt: PromptLike | Members | None) -> TypeGuard[Members]:

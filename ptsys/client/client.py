@@ -180,10 +180,17 @@ class Client:
     ) -> dict[str, float]:
         """`accuracy` (exact match) and `token_f1` of the answers, as jobs record them; from 0 to 1.
 
-        `data` are rows with targets, or a stored dataset. Other arguments as in `predict`.
+        `data` are rows with targets, or a stored dataset. Other arguments as in `predict`; unless
+        `max_tokens` or a whole `decoding` is given, answers have room for the longest target, as
+        everywhere where answers are scored.
         """
         stored = isinstance(data, str | Dataset)
         rows = examples(self.datasets.rows(data) if stored else data)  # type: ignore[arg-type]
+        targets = [row.target or "" for row in rows]
+        if decoding is None and labels is None and "max_tokens" not in options:
+            most = self._rows_a_request()
+            found = asking.scoring_of(self._connection, prompt, model, targets, most)
+            options["max_tokens"] = found.max_tokens
         answers = self.predict(
             prompt,
             [row.input for row in rows],
@@ -195,7 +202,7 @@ class Client:
             truncate=truncate,
             **options,
         )
-        return summarize([x.prediction for x in answers], [row.target or "" for row in rows])
+        return summarize([x.prediction for x in answers], targets)
 
     # ---- with the service's optimizer -----------------------------------------------------
 

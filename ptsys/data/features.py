@@ -95,6 +95,11 @@ def encode_targets(
     ]
 
 
+def longest_target(vocabulary: Vocabulary, texts: Sequence[str]) -> int:
+    """Tokens of the longest of these targets, its end included; those too long are counted too."""
+    return max(len(vocabulary.encode(text)) for text in texts) + 1
+
+
 def pad(rows: Sequence[Sequence[int]], width: int, count: int) -> NDArray[np.int32]:
     """The rows as int32 [count, width], padded on the right and with empty rows below.
 

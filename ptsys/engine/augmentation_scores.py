@@ -12,7 +12,6 @@ from ptsys.engine.augmentation_state import Way
 from ptsys.engine.augmentation_task import AugmentationTask, Sources
 from ptsys.engine.engine import CALL_ROWS, Engine
 from ptsys.library.neighbours import Neighbour
-from ptsys.types.requests import Decoding
 
 Wait = Callable[[concurrent.futures.Future[Any]], Any]
 
@@ -76,8 +75,7 @@ def _ask(engine: Engine, task: AugmentationTask, way: Way) -> _Asked:
     inputs, targets = list(task.validation_inputs), list(task.validation_targets)
     answers = None
     if "accuracy" not in way.scores:
-        decoding = Decoding(max_tokens=task.examples.max_target)
-        answers = engine.evaluate(inputs, prompt, decoding, task.user)
+        answers = engine.evaluate(inputs, targets, prompt, task.user)
     losses = [
         engine.gradients(
             inputs[start : start + CALL_ROWS],

@@ -19,7 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptsys.data.features import EncodedExamples, encode_examples, encode_inputs, encode_targets
+from ptsys.data.features import (
+    EncodedExamples,
+    encode_examples,
+    encode_inputs,
+    encode_targets,
+    longest_target,
+)
 from ptsys.engine.answers import (
     Asked,
     GradientsResult,
@@ -55,6 +61,7 @@ from ptsys.errors import InvalidInput, Unavailable
 from ptsys.prompts.formats import check_prompt
 from ptsys.types.example import Example
 from ptsys.types.requests import Decoding, Prediction
+from ptsys.types.scoring import scoring
 from ptsys.types.training import JobSpec
 
 logger = logging.getLogger(__name__)
@@ -236,13 +243,15 @@ class Engine:
     def evaluate(
         self,
         inputs: Sequence[str],
-        prompt: NDArray[np.float32],
-        decoding: Decoding,
+        targets: Sequence[str],
+        prompt: NDArray[np.float32] | None,
         user: str,
     ) -> concurrent.futures.Future[list[Prediction]]:
-        """For training jobs: predict even while draining."""
+        """The answers to rows that are to be scored, made as every score's are; even while
+        draining, as training jobs need them."""
         ids = encode_inputs(self.model.vocabulary, inputs, self._config.max_input_length)
-        return self._generate(ids, prompt, decoding, user)
+        longest = longest_target(self.model.vocabulary, targets)
+        return self._generate(ids, prompt, scoring(longest, self._config.max_target_length), user)
 
     def _generate(
         self,

@@ -27,7 +27,6 @@ from ptsys.errors import InvalidInput
 from ptsys.passes.parts import Parts
 from ptsys.prompts.multitask import Affine, SplitGradient, TaskPart, split_gradient
 from ptsys.types.multitask import MultiTaskSpec
-from ptsys.types.requests import Decoding
 
 T = TypeVar("T")
 Wait = Callable[[concurrent.futures.Future[Any]], Any]
@@ -227,9 +226,11 @@ class MultiTaskTraining:
         asked = {}
         for number, task in enumerate(self._tasks):
             if task.validation_inputs:
-                decoding = Decoding(max_tokens=task.examples.max_target)
                 asked[number] = self._engine.evaluate(
-                    task.validation_inputs, self.combined(number), decoding, self._user
+                    task.validation_inputs,
+                    task.validation_targets,
+                    self.combined(number),
+                    self._user,
                 )
         return {
             number: self._tasks[number].score(

@@ -37,7 +37,6 @@ from ptsys.errors import Unavailable
 from ptsys.passes.batch import Rows
 from ptsys.passes.gradients import PACKED_INPUTS
 from ptsys.passes.train import TrainMetrics
-from ptsys.types.requests import Decoding
 
 if TYPE_CHECKING:
     from ptsys.engine.engine import Engine
@@ -272,10 +271,7 @@ class Residents:
             if last:
                 training.put(Finished(snapshot, scores))
 
-        decoding = Decoding(max_tokens=task.examples.max_target)
-        answers = self._engine.evaluate(
-            task.validation_inputs, snapshot.prompt, decoding, task.user
-        )
+        answers = self._engine.evaluate(task.validation_inputs, targets, snapshot.prompt, task.user)
         answers.add_done_callback(scored)
 
 

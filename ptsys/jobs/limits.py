@@ -13,12 +13,14 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ptsys.data.features import encode_targets
+from ptsys.data.features import encode_targets, longest_target
 from ptsys.data.unsupervised import check_row
 from ptsys.data.vocabulary import Vocabulary, load_vocabulary
 from ptsys.errors import InvalidInput
 from ptsys.types.example import Example
 from ptsys.types.names import NAME
+from ptsys.types.requests import Decoding
+from ptsys.types.scoring import scoring
 
 _CONFIG, _VOCABULARY = "config.json", "vocabulary.model"
 
@@ -40,6 +42,11 @@ class ModelLimits:
         than the model's limit."""
         most = self.max_target_length
         return max(map(len, encode_targets(self.vocabulary, targets, most, field=field)))
+
+    def scoring(self, targets: Sequence[str], labels: Sequence[str] | None = None) -> Decoding:
+        """How to answer rows with these targets to score the answers; see `ptsys.types.scoring`."""
+        longest = longest_target(self.vocabulary, targets)
+        return scoring(longest, self.max_target_length, labels)
 
     def cut_inputs(self, inputs: Sequence[str]) -> int:
         """How many inputs are longer than the limit, and so are cut."""

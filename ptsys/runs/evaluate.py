@@ -26,7 +26,6 @@ from ptsys.runs.stores import engine_of, opened_stores
 from ptsys.runs.tasks.task import Part, Task
 from ptsys.runs.tasks.task_list import Sources, task_list
 from ptsys.runs.tuning import check_parts, deployed
-from ptsys.types.requests import Decoding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,9 +140,7 @@ class _Scoring:
         question = Question(
             rows=rows,
             prompt=prompt,
-            decoding=Decoding(
-                max_tokens=self.limits.target_tokens(targets), labels=self.config.labels
-            ),
+            decoding=self.limits.scoring(targets, self.config.labels),
             identity=identity(prompt, self.bench),
             user=self.config.owner or "local",
         )

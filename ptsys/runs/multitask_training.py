@@ -25,7 +25,6 @@ from ptsys.runs.tasks.task import Task
 from ptsys.store.job_checkpoints import JobCheckpoints
 from ptsys.types.example import digest
 from ptsys.types.multitask import MultiTaskSpec
-from ptsys.types.requests import Decoding
 
 if TYPE_CHECKING:
     from ptsys.runs.multitask import MultiTask
@@ -244,10 +243,9 @@ class _Run:
         rows = task.rows("test")
         if not rows:
             return {}
-        decoding = Decoding(max_tokens=self._data[number].examples.max_target)
-        inputs = [row.input for row in rows]
+        inputs, targets = [row.input for row in rows], [row.target or "" for row in rows]
         user = self._config.owner or "local"
-        future = self._engine.predict(inputs, training.combined(number), decoding, user=user)
+        future = self._engine.evaluate(inputs, targets, training.combined(number), user)
         answers = [answer.prediction for answer in self._wait(future)]
         try:
             scores = task.score("test", answers)

@@ -35,7 +35,7 @@ from ptsys.runs.tuning import Tuning
 from ptsys.store.clock import utc_now
 from ptsys.store.job_checkpoints import JobCheckpoints, State
 from ptsys.types.records import Prompt
-from ptsys.types.requests import Decoding, Prediction
+from ptsys.types.requests import Prediction
 
 _NO_MATTER = {"checkpoint_every", "evaluate_every"}  # to where training leads
 _LEAVE_SECONDS = 60.0
@@ -254,16 +254,15 @@ class PromptTraining:
             self._leave(resident)
             return
         try:
-            inputs, _ = self._rows(resident.plan, "test")
+            inputs, targets = self._rows(resident.plan, "test")
             if not inputs:
                 self._record(resident)
                 return
-            decoding = Decoding(max_tokens=resident.training.task.examples.max_target)
-            resident.answers = self._engine.predict(
+            resident.answers = self._engine.evaluate(
                 inputs,
+                targets,
                 resident.finished.snapshot.prompt,
-                decoding,
-                user=resident.training.task.user,
+                resident.training.task.user,
             )
         except PtsysError as error:
             self._failed(resident, str(error))

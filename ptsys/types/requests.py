@@ -8,12 +8,14 @@ from pydantic import Field, model_validator
 
 from ptsys.types.model import Value
 
+MOST_TOKENS = 512  # of an answer
+
 
 class Decoding(Value):
     """How predictions are made. `labels` scores the given strings instead of generating."""
 
     method: Literal["greedy", "sample", "beam"] = "greedy"
-    max_tokens: int = Field(default=32, ge=1, le=512)
+    max_tokens: int = Field(default=32, ge=1, le=MOST_TOKENS)
     temperature: float = Field(default=1.0, gt=0, le=100)
     top_p: float = Field(default=1.0, gt=0, le=1)
     beams: int = Field(default=4, ge=1, le=64)

@@ -1,6 +1,7 @@
 """A tiny model made once, deployments of it, and the prompts that undisturbed jobs make."""
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,14 @@ from typing import Any
 import pytest
 import tiny_model
 from postgres_server import fresh_database
+import uvicorn
 from undisturbed import COMPANY, LONG, Undisturbed
+from waiting import until
 from worker_deployment import Deployment
+
+from ptsys.api.app import create_app
+from ptsys.client import Client
+from ptsys.store.keys import ApiKeys
 
 
 @pytest.fixture(scope="session")
@@ -88,3 +95,25 @@ def served(
         yield deployment
     finally:
         deployment.close()
+
+
+@pytest.fixture(scope="module")
+def address(served: Deployment) -> Iterator[str]:
+    """The application on a loopback port."""
+    app = create_app(served.settings, served.service)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    until(lambda: server.started, 30)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(30)
+    app.state.context.close()
+
+
+@pytest.fixture(scope="module")
+def ann(served: Deployment, address: str) -> Iterator[Client]:
+    _, secret = ApiKeys(served.service.database).create("ann")
+    with Client(address, secret) as client:
+        yield client

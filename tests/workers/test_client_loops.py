@@ -1,49 +1,20 @@
 """The client, over a real socket, against the real application, queue and worker."""
 
 import importlib.util
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import tiny_model
-import uvicorn
-from waiting import until
-from worker_deployment import Deployment
 
-from ptsys.api.app import create_app
 from ptsys.client import Client, Optimizer
 from ptsys.errors import Conflict, InvalidInput, JobFailed
-from ptsys.store.keys import ApiKeys
 
 pytestmark = pytest.mark.device
 MODEL = tiny_model.NAME
 ROWS = tiny_model.rows()
 LENGTH, BATCH, STEPS, SEED = 8, 16, 50, 5
-
-
-@pytest.fixture(scope="module")
-def address(served: Deployment) -> Iterator[str]:
-    """The application on a loopback port."""
-    app = create_app(served.settings, served.service)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    until(lambda: server.started, 30)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(30)
-    app.state.context.close()
-
-
-@pytest.fixture(scope="module")
-def ann(served: Deployment, address: str) -> Iterator[Client]:
-    _, secret = ApiKeys(served.service.database).create("ann")
-    with Client(address, secret) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddle
 import ptsys
 from ptsys.api.authentication import Keys
 from ptsys.api.context import Context
+from ptsys.api.counting import TokensBody
 from ptsys.api.generating import GenerateBody
 from ptsys.api.incoming import BodyLimits
 from ptsys.api.observing import Observing
@@ -122,6 +123,7 @@ def _schemas() -> dict[str, Any]:
         (GradientsBody, "validation"),
         (GenerateBody, "validation"),
         (SearchBody, "validation"),
+        (TokensBody, "validation"),
         (Gradients, "serialization"),
         (Page[Event], "serialization"),
         (Problem, "serialization"),

@@ -26,6 +26,7 @@ LARGE_PATHS = frozenset(
         "/v1/predict",
         "/v1/prompts",
         "/v1/prompts/search",
+        "/v1/tokens",
     }
 )
 """Rows and tensors are POSTed to these; they take `max_body_bytes`."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ptsys.api.context import Context
+from ptsys.api.counting import TokensBody
 from ptsys.api.generating import GenerateBody, check_inputs
 from ptsys.api.json_bodies import parse_json
 from ptsys.api.questions import Body, GradientsBody, PredictBody, parse_question
@@ -37,6 +38,12 @@ def _search(context: Context, data: bytes, _given: Kind) -> tuple[Any, bytes | N
     return body.model_dump(mode="json"), None
 
 
+def _tokens(context: Context, data: bytes, _given: Kind) -> tuple[Any, bytes | None]:
+    body = parse_json(data, TokensBody)
+    body.check(context.settings)
+    return body.model_dump(mode="json"), None
+
+
 def _prompt(_context: Context, data: bytes, given: Kind) -> tuple[Any, bytes | None]:
     return None, encode(check_prompt(decode(data, given), None))
 
@@ -46,5 +53,6 @@ READERS: Final[Mapping[str, Reader]] = {
     GradientsBody.__name__: _question(GradientsBody),
     GenerateBody.__name__: _generate,
     SearchBody.__name__: _search,
+    TokensBody.__name__: _tokens,
     "prompt": _prompt,
 }

@@ -107,6 +107,7 @@ LARGE_AND_WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("/v1/gradients", {"prompt": "p", "inputs": ["a"] * 90_000, "targets": ["b"]}, "inputs"),
     ("/v1/datasets/generate", {"name": "x", "prompt": "p", "inputs": [[]] * 90_000}, "inputs.0"),
     ("/v1/datasets/generate", {"name": "x", "prompt": "p", "inputs": ["a"] * 90_000}, "inputs"),
+    ("/v1/tokens", {"texts": ["a"] * 90_000}, "texts"),
     ("/v1/prompts/search", {"examples": [{"input": "a"}] * 60_000}, "examples"),
     ("/v1/prompts?name=x", {"tensor": [[0]] * 100_000 + [["a"]]}, "tensor.100000.0"),
 ]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import tiny_model
-from postgres_server import fresh_database
 import uvicorn
+from postgres_server import fresh_database
 from undisturbed import COMPANY, LONG, Undisturbed
 from waiting import until
 from worker_deployment import Deployment

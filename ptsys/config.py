@@ -76,6 +76,13 @@ class Settings(BaseSettings):
         "before a job fails.",
     )
 
+    trash_days: float = Field(
+        default=14.0,
+        ge=0,
+        description="How long files that no record explains lie in the data folder's trash before "
+        "they are deleted.",
+    )
+
     coordinator: str | None = Field(
         default=None,
         description="host:port of process 0, where several processes serve one model together; "

@@ -4,7 +4,10 @@ PtsysError
 ├── InvalidInput        the caller's data or arguments are wrong; names the field and the fix
 ├── NotFound            no such model, prompt, dataset or job (or not the caller's to see)
 ├── Conflict            the name is taken, or the state forbids it
+├── Damaged             what is stored is damaged for good: to be made or brought in again
 ├── Unavailable         no worker, queue or database answered in time
+│   ├── StorageFull         the service's disk is full
+│   └── WrongDeployment     database and data folder do not belong together; says how to go on
 ├── Unauthenticated     no API key came with the request, or one that is unknown or revoked
 ├── Forbidden           the caller is known, and may not do this
 ├── QuotaExceeded       the caller's share is used up for now; says when to come back
@@ -17,7 +20,13 @@ from __future__ import annotations
 
 
 class PtsysError(Exception):
-    """Root of all errors raised by ptsys on purpose."""
+    """Root of all errors raised by ptsys on purpose.
+
+    `public` is what users of the service are told in place of a message that speaks of its insides:
+    its folders, its database.
+    """
+
+    public: str | None = None
 
 
 class InvalidInput(PtsysError):
@@ -36,8 +45,22 @@ class Conflict(PtsysError):
     """The name is taken or the present state forbids the request."""
 
 
+class Damaged(PtsysError):
+    """What is stored is damaged or gone, for good: asking again changes nothing."""
+
+
 class Unavailable(PtsysError):
     """A part of the service did not answer in time."""
+
+
+class StorageFull(Unavailable):
+    """The service's disk is full; what was asked for was not kept."""
+
+
+class WrongDeployment(Unavailable):
+    """Database and data folder do not belong together, so nothing may be done with either."""
+
+    public = "the service's database and its data folder do not belong together; tell its operator"
 
 
 class Unauthenticated(PtsysError):

@@ -8,23 +8,24 @@ import math
 import time
 import traceback as tracebacks
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
-from etils import epath
-
 from ptsys.engine.model import ServedModel
-from ptsys.errors import Conflict, InvalidInput, NotFound, Unavailable
+from ptsys.errors import Conflict, Damaged, InvalidInput, NotFound, Unavailable
 from ptsys.jobs.leases import Claim
 from ptsys.jobs.service import Service
 from ptsys.prompts.multitask import TaskPart
 from ptsys.prompts.storage import load_part, save_part
+from ptsys.store import trash
+from ptsys.store.durable import keep
 from ptsys.types.records import Job, Prompt
 from ptsys.types.specs import hyperparameters
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-_USERS_FAULT = (InvalidInput, NotFound, Conflict)
+_FOR_GOOD = (InvalidInput, NotFound, Conflict, Damaged)
 _INSIST_SECONDS = 0.5  # between two tries
 
 
@@ -47,17 +48,17 @@ def succeed(
     `step` updates, or as many as the prompt's. Raises LeaseLost."""
     insist(service, lambda: service.leases.heartbeat(claim))
     for one in made:
-        store_part(service.prompts.tensor_path(one.record.id), one.part)
+        store_part(service, one.record.id, one.part)
     own, *linked = (one.record for one in made)
     return insist(service, lambda: service.leases.succeed(claim, own, metrics, linked, step))
 
 
 def fail(service: Service, claim: Claim, error: BaseException) -> Job:
-    """End an attempt by an exception: the user's fault fails the job, ours may be tried again.
-    Raises LeaseLost."""
+    """End an attempt by an exception: the user's fault, or what stays damaged, fails the job; ours
+    may be tried again. Raises LeaseLost."""
     trace = "".join(tracebacks.format_exception(error))
     own = str(error) or type(error).__name__
-    if isinstance(error, _USERS_FAULT):
+    if isinstance(error, _FOR_GOOD):
         return record_failure(service, claim, own, trace, retry=False)
     message = own if isinstance(error, Unavailable) else f"{type(error).__name__}: {own}"
     return record_failure(service, claim, message, trace, retry=True)
@@ -74,20 +75,24 @@ def record_failure(
     return insist(service, lambda: service.leases.fail(claim, message, trace, retry=retry))
 
 
-def store_part(path: epath.Path, part: TaskPart) -> None:
+def store_part(service: Service, prompt: str, part: TaskPart) -> None:
     """Write what is stored of a job's prompt.
 
     One that lies there whole was written by an earlier run of the same job, which died before it
-    could say so: it stays, because whoever wrote it may have said so by now.
+    could say so: it stays, because whoever wrote it may have said so by now. A damaged one goes to
+    the trash.
     """
+    path = service.prompts.tensor_path(prompt)
     try:
         save_part(path, part)
     except Conflict:
         try:
             load_part(path)
-        except InvalidInput:
-            path.rmtree(missing_ok=True)
+        except Damaged:
+            trash.discard(service.settings.root, Path(path), service.clock().date())
             save_part(path, part)
+        else:
+            keep(path)  # its writer may have died before it was on the disk
 
 
 def insist(service: Service, action: Callable[[], Result]) -> Result:

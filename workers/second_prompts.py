@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.engine.workbench import Workbench
-from ptsys.errors import InvalidInput, NotFound
+from ptsys.errors import Damaged, InvalidInput, NotFound
 from ptsys.jobs.service import Service
 from ptsys.library.neighbours import Neighbour
 from ptsys.prompts.storage import load_whole
@@ -53,7 +53,7 @@ class SecondPrompts:
             if found.general is not None:
                 prompts.general_of(found, self._user)  # which has to be theirs to see too
             return load_whole(prompts, found)
-        except (NotFound, InvalidInput):
+        except (NotFound, InvalidInput, Damaged):
             return None
 
     def rows(self, dataset: str) -> Sequence[Example] | None:
@@ -61,5 +61,5 @@ class SecondPrompts:
         datasets = self._service.datasets
         try:
             return datasets.read(datasets.get(dataset, self._user).id)
-        except NotFound:
+        except (NotFound, Damaged):
             return None

@@ -1,71 +1,149 @@
-"""The sweep: removes files that no record needs any longer."""
+"""The sweep: moves files that no record explains into the trash, and empties it in time."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import logging
-import time
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
-from etils import epath
 from sqlalchemy import select
 
 from ptsys.jobs.service import Service
-from ptsys.store.tables import JobRow, PromptRow
+from ptsys.store import trash
+from ptsys.store.deployment import Mark, check_bound
+from ptsys.store.tables import DatasetRow, JobRow, PromptRow
 from ptsys.types.records import JobState
 from workers.folders import jobs_folder
 from workers.prompt_ids import job_of
 
 TASK_SWEEP = "ptsys.sweep"
 
-_OLD_SECONDS = 24 * 3600.0  # what no record explains may be on its way to have one
-_FINAL = [state.value for state in JobState if state.final]
+_OLD = datetime.timedelta(days=1)  # what no record explains may be on its way to have one
+_CONSENT = datetime.timedelta(days=3)  # so long does the word of `ptsys adopt` count
+_FEW = 2  # leftovers of crashes, whatever else there is
+_MOST = 0.25  # of all that lies there
+_FINAL = {state.value for state in JobState if state.final}
 _AT_ONCE = 500
 logger = logging.getLogger(__name__)
 
 
+class _Found(NamedTuple):
+    """What lies in one folder. `useless`: a record says that nobody needs it. `unknown`: no record
+    speaks of it; it may be moved if it is `old`."""
+
+    path: Path
+    useless: bool = False
+    unknown: bool = False
+    old: bool = False
+
+
 def sweep(service: Service) -> list[str]:
-    """Remove leftovers; says which. Can be repeated and run by several workers at once.
+    """Clear away leftovers; says which. Can be repeated and run by several workers at once.
 
-    - the folders of jobs that have ended, and after a day those of unknown jobs;
-    - tensors whose job ended without a prompt, and after a day those without a record;
-    - after a day, half-written files of writers that died.
+    - the folders of jobs that have ended are deleted: their records say that they ended;
+    - what no record explains goes to the trash after a day: folders of unknown jobs, datasets,
+      tensors, also those whose job ended without a prompt, half-written files of writers that died;
+    - if a large part of a folder looks unknown, nothing of it is moved, as the database is
+      probably the wrong one;
+    - what lay in the trash for `trash_days` is deleted.
+
+    Raises WrongDeployment if folder and database do not belong together.
     """
-    root = epath.Path(service.settings.root)
-    now = time.time()
-    removed = [
-        *_jobs(service, jobs_folder(root), now),
-        *_prompts(service, root / "prompts", now),
-        *_drafts(root / "datasets", now),
-        *(path for folder in _children(root / "library") for path in _drafts(folder, now)),
+    root = service.settings.root
+    mark = check_bound(service.database, root)
+    now = service.clock()
+    removed = [path for path in _ended(service, root) if _delete(path)]
+    moved = [
+        found.path
+        for folder, look in _FOLDERS
+        for found in _leftovers(look(service, root / folder, now), root / folder, mark, now)
+        if _discard(root, found.path, now)
     ]
-    return [str(path) for path in removed if _remove(path)]
+    emptied = trash.empty(root, now.date(), service.settings.trash_days)
+    return [str(path) for path in (*removed, *moved, *emptied)]
 
 
-def _jobs(service: Service, folder: epath.Path, now: float) -> Iterator[epath.Path]:
+def _leftovers(
+    lying: Iterable[_Found], folder: Path, mark: Mark, now: datetime.datetime
+) -> list[_Found]:
+    """What may be moved out of one folder."""
+    found = list(lying)
+    unknown = [one for one in found if one.unknown]
+    useless = [one for one in found if one.useless]
+    consent = mark.adopted is not None and now - mark.adopted < _CONSENT
+    if len(unknown) > max(_FEW, _MOST * len(found)) and not consent:
+        logger.error(
+            "%d of %d in %s have no record, so nothing of them is moved: the database may be older "
+            "than the folder, or another one. Bring the right one back (`ptsys restore`), or "
+            "say that this is the one with `ptsys adopt`: then they go to the trash",
+            len(unknown),
+            len(found),
+            folder,
+        )
+        return useless
+    return [*useless, *(one for one in unknown if one.old)]
+
+
+def _ended(service: Service, root: Path) -> Iterator[Path]:
+    for paths in _portions(_children(Path(jobs_folder(root)))):
+        states = _states(service, [path.name for path in paths])
+        yield from (path for path in paths if states.get(path.name) in _FINAL)
+
+
+def _jobs(service: Service, folder: Path, now: datetime.datetime) -> Iterator[_Found]:
     for paths in _portions(_children(folder)):
         states = _states(service, [path.name for path in paths])
         for path in paths:
-            state = states.get(path.name)
-            if state in _FINAL or (state is None and _old(path, now)):
-                yield path
+            yield _Found(path, unknown=path.name not in states, old=_old(path, now))
 
 
-def _prompts(service: Service, folder: epath.Path, now: float) -> Iterator[epath.Path]:
+def _prompts(service: Service, folder: Path, now: datetime.datetime) -> Iterator[_Found]:
     for paths in _portions(_children(folder)):
         names = [path.name for path in paths]
         states = _states(service, [job_of(name) for name in names])
         with service.database.reading() as session:  # after the states: a job ends with its record
             known = set(session.scalars(select(PromptRow.id).where(PromptRow.id.in_(names))))
         for path in paths:
-            if path.name not in known and (
-                states.get(job_of(path.name)) in _FINAL or _old(path, now)
-            ):
-                yield path
+            if path.name in known:
+                yield _Found(path)
+            elif ".orbax-checkpoint-tmp-" in path.name:  # half of one
+                yield _Found(path, useless=_old(path, now))
+            else:
+                state = states.get(job_of(path.name))
+                yield _Found(
+                    path, useless=state in _FINAL, unknown=state is None, old=_old(path, now)
+                )
 
 
-def _drafts(folder: epath.Path, now: float) -> Iterator[epath.Path]:
-    return (path for path in _children(folder) if path.name.endswith(".draft") and _old(path, now))
+def _datasets(service: Service, folder: Path, now: datetime.datetime) -> Iterator[_Found]:
+    for paths in _portions(_children(folder)):
+        names = [path.stem for path in paths]
+        with service.database.reading() as session:
+            known = set(session.scalars(select(DatasetRow.id).where(DatasetRow.id.in_(names))))
+        for path in paths:
+            if path.name.endswith(".draft"):
+                yield _Found(path, useless=_old(path, now))
+            else:
+                yield _Found(path, unknown=path.stem not in known, old=_old(path, now))
+
+
+def _drafts(service: Service, folder: Path, now: datetime.datetime) -> Iterator[_Found]:
+    for path in sorted(folder.rglob(".*")) if folder.is_dir() else ():
+        if path.name.endswith((".draft", ".part")):
+            yield _Found(path, useless=_old(path, now))
+
+
+_Look = Callable[[Service, Path, datetime.datetime], Iterator[_Found]]
+_FOLDERS: tuple[tuple[str, _Look], ...] = (
+    ("jobs", _jobs),
+    ("prompts", _prompts),
+    ("datasets", _datasets),
+    ("library", _drafts),
+)
 
 
 def _states(service: Service, jobs: list[str]) -> dict[str, str]:
@@ -74,27 +152,34 @@ def _states(service: Service, jobs: list[str]) -> dict[str, str]:
         return {row.id: row.state for row in rows}
 
 
-def _children(folder: epath.Path) -> list[epath.Path]:
-    return sorted(folder.iterdir()) if folder.exists() else []
+def _children(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def _portions(paths: list[epath.Path]) -> Iterable[list[epath.Path]]:
+def _portions(paths: list[Path]) -> Iterable[list[Path]]:
     return (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE))
 
 
-def _old(path: epath.Path, now: float) -> bool:
+def _old(path: Path, now: datetime.datetime) -> bool:
     with contextlib.suppress(OSError):
-        return bool(now - path.stat().mtime > _OLD_SECONDS)
+        made = datetime.datetime.fromtimestamp(path.lstat().st_mtime, datetime.UTC)
+        return now - made > _OLD
     return False
 
 
-def _remove(path: epath.Path) -> bool:
+def _delete(path: Path) -> bool:
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        logger.warning("%s was not removed", path)
+    return not path.exists()
+
+
+def _discard(root: Path, path: Path, now: datetime.datetime) -> bool:
     try:
-        if path.is_dir():
-            path.rmtree(missing_ok=True)
-        else:
-            path.unlink(missing_ok=True)
+        trash.discard(root, path, now.date())
+    except FileNotFoundError:  # another worker was faster
+        return False
     except OSError as error:
-        logger.warning("%s was not removed: %s", path, error)
+        logger.warning("%s was not moved to the trash: %s", path, error)
         return False
     return True

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from celery import Celery
 
+from ptsys.errors import PtsysError
 from ptsys.jobs.queue import TASK_LOOK, TASK_SERVE
 from ptsys.jobs.reconciler import reconcile
 from ptsys.jobs.service import Service
@@ -45,7 +46,11 @@ def add_cpu_tasks(app: Celery, service: Service) -> None:
     """Teach the application the messages that need no accelerator."""
 
     def sweep_task() -> None:
-        swept = sweep(service)
+        try:
+            swept = sweep(service)
+        except PtsysError as error:
+            logger.error("nothing was swept: %s", error)
+            return
         if swept:
             logger.info("swept %d leftovers", len(swept))
 

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field
 
 from ptsys.types.model import Value
 from ptsys.types.names import NAME, Name, User, named
-from ptsys.types.records import ApiKey, Job, JobState, QueuePlace, Role, Visibility
+from ptsys.types.public_text import without_paths, without_paths_in
+from ptsys.types.records import ApiKey, Event, Job, JobState, QueuePlace, Role, Visibility
 from ptsys.types.specs import JobKind, Spec
 from ptsys.types.training import Tag, no_nul
 
@@ -87,8 +88,16 @@ class JobView(Value):
 
 
 def job_view(job: Job) -> JobView:
-    """The job without what is the service's own affair: the worker and its traceback."""
-    return JobView.model_validate({field: getattr(job, field) for field in JobView.model_fields})
+    """The job without what is the service's own affair: the worker, its traceback and its files."""
+    values = {field: getattr(job, field) for field in JobView.model_fields}
+    values["error"] = None if job.error is None else without_paths(job.error)
+    return JobView.model_validate(values)
+
+
+def event_view(event: Event) -> Event:
+    """The event without the same."""
+    told = {key: value for key, value in event.data.items() if key not in ("worker", "traceback")}
+    return event.model_copy(update={"data": without_paths_in(told)})
 
 
 class KeyRequest(Value):

@@ -14,14 +14,18 @@ from starlette.exceptions import HTTPException
 
 from ptsys.errors import (
     Conflict,
+    Damaged,
     Forbidden,
     InvalidInput,
     NotFound,
     PtsysError,
     QuotaExceeded,
+    StorageFull,
     Unauthenticated,
     Unavailable,
 )
+from ptsys.store.faults import is_full, unwritable
+from ptsys.types.public_text import public_text
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_SECONDS = 5
@@ -35,12 +39,14 @@ _SLUGS = {
     406: "not-acceptable",
     408: "slow-body",
     409: "conflict",
+    410: "damaged",
     413: "too-large",
     415: "unsupported-media-type",
     422: "invalid-input",
     429: "quota-exceeded",
     500: "internal",
     503: "unavailable",
+    507: "storage-full",
 }
 _TITLES = {
     401: "No valid API key",
@@ -50,20 +56,24 @@ _TITLES = {
     406: "The answer has no such form",
     408: "The body came too slowly",
     409: "The present state forbids it",
+    410: "What is stored is damaged, for good",
     413: "The body is too large",
     415: "The body has another content type than those the path takes",
     422: "The request is wrong; `field` says where",
     429: "Your share is used up for now",
     500: "The service failed",
-    503: "A part of the service did not answer in time",
+    503: "A part of the service is away for now",
+    507: "The service's disk is full",
 }
 _STATUSES: tuple[tuple[type[PtsysError], int], ...] = (
     (InvalidInput, 422),
     (NotFound, 404),
     (Conflict, 409),
+    (Damaged, 410),
     (Unauthenticated, 401),
     (Forbidden, 403),
     (QuotaExceeded, 429),
+    (StorageFull, 507),
     (Unavailable, 503),
 )
 
@@ -133,12 +143,15 @@ def problem(
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """These errors, and those that every path has, for a route's `responses`."""
-    return {status: _documentation(status) for status in sorted({401, 422, 503, *statuses})}
+    return {
+        status: _documentation(status) for status in sorted({401, 410, 422, 503, 507, *statuses})
+    }
 
 
 def add_handlers(app: FastAPI) -> None:
     """Teach the application to answer errors so."""
     app.add_exception_handler(PtsysError, _on_own)
+    app.add_exception_handler(OSError, _on_files)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_validation)
 
@@ -149,14 +162,22 @@ def told(request_id: str, error: Exception) -> JSONResponse:
     wait: float | None = None
     if isinstance(error, QuotaExceeded):
         wait = error.retry_after
-    elif status == 503:
+    elif status in (503, 507):
         wait = _RETRY_SECONDS
     field = error.field if isinstance(error, InvalidInput) else None
-    return problem(request_id, status, str(error), field=field, retry_after=wait)
+    return problem(request_id, status, public_text(error), field=field, retry_after=wait)
 
 
 def _on_own(request: Request, error: Exception) -> Response:
     return told(_id(request), error)
+
+
+def _on_files(request: Request, error: Exception) -> Response:
+    """The service's own files could not be read or written, where nobody foresaw it."""
+    assert isinstance(error, OSError)
+    if error.filename is None and not is_full(error):
+        raise error  # no file's fault
+    return _on_own(request, unwritable("what was asked for", error.filename or "", error))
 
 
 def _on_http(request: Request, error: Exception) -> Response:
@@ -211,7 +232,7 @@ def _documentation(status: int) -> dict[str, Any]:
             MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
         },
     }
-    if status in (429, 503):
+    if status in (429, 503, 507):
         known["headers"] = {
             "Retry-After": {
                 "description": "Seconds to wait.",

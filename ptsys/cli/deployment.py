@@ -53,16 +53,10 @@ class Deployment:
     @contextlib.contextmanager
     def service(self) -> Iterator[Service]:
         """The service on this data directory, for as long as it is wanted."""
-        from ptsys.errors import Unavailable
         from ptsys.jobs.service import Service
+        from ptsys.store.deployment import make_root
 
-        try:
-            self.settings.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise Unavailable(
-                f"the data directory {self.settings.root} cannot be made ({error.strerror}); "
-                "choose another one with --data"
-            ) from None
+        make_root(self.settings.root)
         service = Service(self.settings)
         try:
             yield service

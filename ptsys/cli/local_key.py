@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptsys.errors import Unauthenticated, Unavailable
+from ptsys.store import trash
+from ptsys.store.durable import write_whole
 
 if TYPE_CHECKING:
     from ptsys.jobs.service import Service
@@ -28,7 +29,8 @@ class LocalKey:
 
 def local_key(service: Service, user: str) -> LocalKey:
     """The admin key beside the data, readable by its owner alone; made if there is none yet, or
-    if the one there was revoked or belongs to another user.
+    if the one there is unknown, was revoked or belongs to another user. That one goes to the trash:
+    it may be the only copy of a key that somebody needs.
 
     Raises Unavailable if the file cannot be written.
     """
@@ -38,11 +40,10 @@ def local_key(service: Service, user: str) -> LocalKey:
         if service.keys.authenticate(secret).user == user:
             return LocalKey(path, secret, new=False)
     _, secret = service.keys.create(user, role="admin", note=_NOTE)
-    draft = path.with_name(f".{_FILE}.{os.getpid()}")
     try:
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(f"{secret}\n")
-        draft.replace(path)
+        if path.exists():
+            trash.discard(service.settings.root, path, service.clock().date())
+        write_whole(path, f"{secret}\n".encode())
     except OSError as error:
         raise Unavailable(f"{path} cannot be written ({error.strerror})") from None
     return LocalKey(path, secret, new=True)

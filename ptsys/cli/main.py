@@ -12,6 +12,7 @@ import typer
 
 import ptsys
 from ptsys.cli import (
+    adopt,
     augment,
     bench,
     evaluate,
@@ -82,6 +83,7 @@ def _global_options(
 
 for module in (quickstart, up, train, multitask, augment, predict, evaluate, gradients, run, plan):
     module.register(app)
+adopt.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(keys.app, name="keys")

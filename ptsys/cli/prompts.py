@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +12,7 @@ from ptsys.cli.examples import examples
 from ptsys.cli.failures import naming
 from ptsys.cli.output import Json, ago, note, percent, print_fields, print_json, print_table
 from ptsys.cli.submitting import print_linked
-from ptsys.errors import InvalidInput
+from ptsys.errors import Damaged, InvalidInput
 
 if TYPE_CHECKING:
     from ptsys.types.records import Prompt
@@ -257,15 +256,9 @@ def _keep(where: deployment.Deployment, record: dict[str, Any], array: Any) -> P
         with service.database.reading() as session:
             refuse_taken_name(session, record["owner"], record["name"])
         identifier = service.prompts.new_id()
-        tensor = service.prompts.tensor_path(identifier)
-        save_tensor(tensor, array)
-        try:
-            prompt = Prompt(id=identifier, created=service.clock(), **record)
-            return service.prompts.add(prompt)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                tensor.rmtree()
-            raise
+        prompt = Prompt(id=identifier, created=service.clock(), **record)
+        save_tensor(service.prompts.tensor_path(identifier), array)
+        return service.prompts.add(prompt)
 
 
 def _read(path: Path) -> Any:
@@ -274,7 +267,10 @@ def _read(path: Path) -> Any:
     if (path.expanduser() / "_METADATA").is_file():  # Orbax
         from ptsys.prompts.storage import load_tensor
 
-        return load_tensor(path.expanduser().absolute())
+        try:
+            return load_tensor(path.expanduser().absolute())
+        except Damaged:
+            raise InvalidInput(f"{path} is damaged; export it again", field="prompt") from None
     return read_prompt(path)
 
 

@@ -9,11 +9,13 @@ import httpx
 from ptsys.client.retries import retry_after
 from ptsys.errors import (
     Conflict,
+    Damaged,
     Forbidden,
     InvalidInput,
     NotFound,
     PtsysError,
     QuotaExceeded,
+    StorageFull,
     Unauthenticated,
     Unavailable,
 )
@@ -23,10 +25,12 @@ _KINDS: dict[int, type[PtsysError]] = {
     403: Forbidden,
     404: NotFound,
     409: Conflict,
+    410: Damaged,
     429: QuotaExceeded,
     502: Unavailable,
     503: Unavailable,
     504: Unavailable,
+    507: StorageFull,
 }
 _INPUT = (400, 413, 415, 422)
 _SHOWN = 200  # characters of an answer that is no problem

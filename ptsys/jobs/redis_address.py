@@ -95,10 +95,12 @@ class RedisAddress:
 
     def unavailable(self, error: Exception) -> Unavailable:
         """The error that tells a user that this server failed so."""
-        return Unavailable(
+        found = Unavailable(
             f"Redis at {self.display} did not answer ({type(error).__name__}: {error}); check that "
             "it runs (`ptsys up` brings its own) and PTSYS_REDIS_URL"
         )
+        found.public = "the service's queue did not answer; try again soon"
+        return found
 
     @property
     def _is_socket(self) -> bool:

@@ -31,6 +31,7 @@ from ptsys.jobs.redis_server import locate
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
 from ptsys.store.datasets import Datasets
+from ptsys.store.deployment import bind
 from ptsys.store.ending import UNFINISHED, end_jobs
 from ptsys.store.identifiers import new_id
 from ptsys.store.keys import ApiKeys
@@ -65,12 +66,14 @@ class Service:
         """Open the stores and bring the tables up to date.
 
         Without a queue, Redis is looked for whenever a message is to be sent. Raises Unavailable
-        if the database does not answer.
+        if the database does not answer, WrongDeployment if it and the folder do not belong
+        together.
         """
         self.settings = settings
         self.clock = clock
         self.database = Database(settings.sqlalchemy_url)
         self.database.migrate()
+        self.deployment = bind(self.database, settings.root, clock)
         self.datasets = Datasets(self.database, settings.root, clock)
         self.prompts = Prompts(self.database, settings.root)
         self.keys = ApiKeys(self.database, clock)

@@ -8,6 +8,7 @@ import msgpack
 
 from ptsys import errors
 from ptsys.errors import InvalidInput, PtsysError, Unavailable
+from ptsys.types.public_text import public_text
 
 LONGEST_MESSAGE = 256 * 2**20
 """Bytes; Redis itself ends at 512 MiB."""
@@ -50,12 +51,12 @@ def unpack(packed: bytes | memoryview) -> dict[str, Any]:
 def error_to_wire(error: BaseException) -> dict[str, str | None]:
     """The error as plain data.
 
-    Errors raised on purpose travel whole. Of any other, only its kind: its text may hold pieces
-    of a user's rows, and belongs in the worker's own hands.
+    Errors raised on purpose travel as users may read them. Of any other, only its kind: its text
+    may hold pieces of a user's rows, and belongs in the worker's own hands.
     """
     if isinstance(error, PtsysError):
         field = error.field if isinstance(error, InvalidInput) else None
-        return {"type": type(error).__name__, "message": str(error), "field": field}
+        return {"type": type(error).__name__, "message": public_text(error), "field": field}
     return {
         "type": PtsysError.__name__,
         "message": f"the worker failed with {type(error).__name__}; its log says where",

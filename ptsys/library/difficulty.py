@@ -24,11 +24,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ptsys.errors import InvalidInput, NotFound, Unavailable
+from ptsys.errors import Damaged, InvalidInput, NotFound, Unavailable
 from ptsys.library.library import Library
 from ptsys.store.datasets import Datasets
 from ptsys.store.prompt_lineage import finite_score
 from ptsys.types.library import Filters
+from ptsys.types.public_text import public_text
 from ptsys.types.records import Dataset, Prompt
 from ptsys.types.standing import Difficulty, NeighbourDifficulty
 
@@ -74,8 +75,13 @@ def difficulty(library: Library, datasets: Datasets, prompt: Prompt, user: str) 
     note = None
     try:
         neighbours = _neighbours(library, prompt, user)
-    except (InvalidInput, NotFound, Unavailable) as error:  # it does not compare with others
-        note = str(error)
+    except (
+        Damaged,
+        InvalidInput,
+        NotFound,
+        Unavailable,
+    ) as error:  # not comparable
+        note = public_text(error)
     near = [(one.similarity, one.difficulty) for one in neighbours]
     return Difficulty(
         prompt=prompt.id,

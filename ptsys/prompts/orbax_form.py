@@ -11,15 +11,19 @@ import contextlib
 import json
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from etils import epath
 from numpy.typing import NDArray
 
-from ptsys.errors import Conflict, NotFound, Unavailable
+from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.prompts.check import check_prompt
 from ptsys.prompts.multitask import Affine, Method, TaskPart
+from ptsys.store.durable import make_folder, put_in_place
+from ptsys.store.faults import unreadable, unwritable
+from ptsys.store.prompts import REMEDY
 
 _KEY = "prompt"
 _HANDLER = "orbax.checkpoint._src.handlers.standard_checkpoint_handler.StandardCheckpointHandler"
@@ -38,7 +42,8 @@ _TREE = {
 
 
 def write_orbax(path: epath.PathLike, array: NDArray[Any]) -> None:
-    """Write a prompt [P, D] as `save_tensor` does: it appears whole or not at all.
+    """Write a prompt [P, D] as `save_tensor` does: it appears whole or not at all, and is on the
+    disk when this returns.
 
     Raises Conflict if something is there already, InvalidInput if the array is no prompt,
     Unavailable if the place cannot be written.
@@ -49,40 +54,37 @@ def write_orbax(path: epath.PathLike, array: NDArray[Any]) -> None:
         raise Conflict(f"a tensor is already stored at {target.name}")
     draft = target.parent / f"{target.name}.orbax-checkpoint-tmp-{uuid.uuid4().hex[:8]}"
     try:
-        draft.mkdir(parents=True)
+        make_folder(draft)
         _write(draft, prompt)
-        draft.rename(target)
+        put_in_place(draft, target)
     except BaseException as error:
         with contextlib.suppress(OSError):
             draft.rmtree()
         if isinstance(error, OSError | ValueError):
-            raise Unavailable(f"tensor {target.name} cannot be written ({error})") from error
+            raise unwritable("the prompt's tensor", target, error) from error
         raise
 
 
 def read_orbax(path: epath.PathLike) -> NDArray[np.float32]:
     """The prompt [P, D] stored at `path`, in host memory.
 
-    Raises NotFound if there is none, Unavailable if what is there is damaged.
+    Raises NotFound if there is none, Damaged if what is there is, Unavailable if it cannot be read
+    at present.
     """
     source = _existing(path)
-    try:
+    with _reading(source):
         return check_prompt(_read(source, _KEY), None)
-    except ValueError as error:
-        raise _damaged(source, error) from error
 
 
 def read_part(path: epath.PathLike, method: Method, length: int) -> TaskPart:
     """What is specific to a task, as `ptsys.prompts.storage.save_part` wrote it; `length` counts
     its own tokens. Raises as `read_orbax`."""
     source = _existing(path)
-    try:
+    with _reading(source):
         rows = check_prompt(_read(source, _KEY), None) if length else None
         if method != "affine":
             return TaskPart(rows)
         return TaskPart(rows, Affine(_read(source, "matrix"), _read(source, "bias")))
-    except ValueError as error:
-        raise _damaged(source, error) from error
 
 
 def _existing(path: epath.PathLike) -> epath.Path:
@@ -99,9 +101,12 @@ def _read(folder: epath.Path, key: str) -> NDArray[np.float32]:
     return np.asarray(stored.read().result())
 
 
-def _damaged(source: epath.Path, error: ValueError) -> Unavailable:
-    reason = str(error).split("\n")[0]
-    return Unavailable(f"the tensor of {source.name} is damaged: {reason}")
+@contextlib.contextmanager
+def _reading(source: epath.Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, OSError, InvalidInput) as error:
+        raise unreadable(f"the tensor of {source.name}", source, error, REMEDY) from error
 
 
 def _write(folder: epath.Path, prompt: NDArray[np.float32]) -> None:

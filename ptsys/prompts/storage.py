@@ -16,7 +16,9 @@ from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.prompts.check import check_prompt
 from ptsys.prompts.multitask import Affine, TaskPart
 from ptsys.store.checkpoints import checkpointer
-from ptsys.store.prompts import Prompts
+from ptsys.store.durable import keep, make_folder
+from ptsys.store.faults import unreadable, unwritable
+from ptsys.store.prompts import REMEDY, Prompts
 from ptsys.types.records import Prompt
 
 _KEY = "prompt"
@@ -25,9 +27,9 @@ _KEY = "prompt"
 def save_tensor(path: epath.PathLike, array: NDArray[Any]) -> None:
     """Write a prompt [P, D] as float32 to `path`, a folder or a bucket's prefix.
 
-    It appears whole or not at all; threads may save different tensors at once. Raises Conflict if
-    something is there already, since a stored prompt never changes; InvalidInput if the array is
-    no prompt.
+    It appears whole or not at all, and is on the disk when this returns; threads may save different
+    tensors at once. Raises Conflict if something is there already, since a stored prompt never
+    changes; InvalidInput if the array is no prompt; Unavailable if the place cannot be written.
     """
     _save(path, {_KEY: check_prompt(array, None)})
 
@@ -44,7 +46,8 @@ def save_part(path: epath.PathLike, part: TaskPart) -> None:
 def load_tensor(path: epath.PathLike) -> NDArray[np.float32]:
     """The prompt [P, D] stored at `path`, in host memory.
 
-    Raises NotFound if there is none, InvalidInput if what is there is damaged or no prompt.
+    Raises NotFound if there is none, Damaged if what is there is damaged or no prompt, Unavailable
+    if it cannot be read at present, InvalidInput if it is an affine map alone.
     """
     rows = load_part(path).rows
     if rows is None:
@@ -60,16 +63,15 @@ def load_part(path: epath.PathLike) -> TaskPart:
     """A stored prompt with all that belongs to it. Raises as `load_tensor`."""
     source = epath.Path(path)
     if not source.exists():
-        raise NotFound(f"no tensor is stored at {source}")
+        raise NotFound(f"no tensor is stored for {source.name}")
     try:
         with checkpointer() as orbax:
             found = {name: np.asarray(array) for name, array in orbax.restore(source).items()}
         affine = Affine(found["matrix"], found["bias"]) if "matrix" in found else None
         rows = found[_KEY] if affine is None else found.get(_KEY)
+        return TaskPart(None if rows is None else check_prompt(rows, None), affine)
     except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
-        reason = str(error).split("\n")[0]
-        raise InvalidInput(f"the tensor stored at {source} is damaged: {reason}") from error
-    return TaskPart(None if rows is None else check_prompt(rows, None), affine)
+        raise unreadable(f"the tensor of {source.name}", source, error, REMEDY) from error
 
 
 def load_whole(prompts: Prompts, prompt: Prompt) -> NDArray[np.float32] | None:
@@ -87,9 +89,11 @@ def load_whole(prompts: Prompts, prompt: Prompt) -> NDArray[np.float32] | None:
 def _save(path: epath.PathLike, arrays: dict[str, NDArray[np.float32]]) -> None:
     target = epath.Path(path)
     try:
+        make_folder(target.parent)
         with checkpointer() as orbax:
             orbax.save(target, args=ocp.args.StandardSave(arrays))
-    except ValueError as error:
-        if target.exists():
-            raise Conflict(f"a tensor is already stored at {target}") from error
-        raise
+        keep(target)
+    except (ValueError, OSError) as error:
+        if isinstance(error, ValueError) and target.exists():
+            raise Conflict(f"a tensor is already stored for {target.name}") from error
+        raise unwritable("the prompt's tensor", target, error) from error

@@ -16,7 +16,7 @@ from ptsys.runs.prompt_plan import initialization, majority_score
 from ptsys.runs.stores import Stores
 from ptsys.runs.tasks.task import Task
 from ptsys.store.clock import utc_now
-from ptsys.store.prompts import insert_prompt, refuse_taken_names
+from ptsys.store.prompts import refuse_taken_names
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Prompt
 from ptsys.types.specs import hyperparameters
@@ -157,18 +157,9 @@ class MultiTaskPrompts:
         )
 
     def _store(self, made: Sequence[tuple[Prompt, TaskPart]]) -> None:
-        paths = [self._stores.prompts.tensor_path(record.id) for record, _ in made]
-        try:
-            for path, (_, part) in zip(paths, made, strict=True):
-                save_part(path, part)
-            with self._stores.database.session() as session:
-                refuse_taken_names(session, self._owner, self._spec.prompt_names)
-                for record, _ in made:
-                    insert_prompt(session, record)
-        except Exception:
-            for path in paths:
-                path.rmtree(missing_ok=True)
-            raise
+        for record, part in made:
+            save_part(self._stores.prompts.tensor_path(record.id), part)
+        self._stores.prompts.add_all([record for record, _ in made])
 
 
 def _means(scores: Mapping[int, Mapping[str, float]]) -> dict[str, float]:

@@ -274,13 +274,8 @@ class PromptTraining:
         try:
             scores = self._scores(resident)
             record = self._prompt(plan, len(resident.finished.snapshot.prompt), scores)
-            path = self._prompts.tensor_path(record.id)
-            save_tensor(path, resident.finished.snapshot.prompt)
-            try:
-                self._prompts.add(record)
-            except PtsysError:
-                path.rmtree(missing_ok=True)
-                raise
+            save_tensor(self._prompts.tensor_path(record.id), resident.finished.snapshot.prompt)
+            self._prompts.add(record)
         except Exception as error:  # this prompt's alone: the others go on
             known = isinstance(error, PtsysError)
             told = str(error).partition("\n")[0]

@@ -17,6 +17,7 @@ from ptsys.library.library import Library
 from ptsys.runs.compile_notes import compile_notes
 from ptsys.store.database import Database
 from ptsys.store.datasets import Datasets
+from ptsys.store.deployment import bind, make_root
 from ptsys.store.prompts import Prompts
 
 logger = logging.getLogger(__name__)
@@ -44,11 +45,12 @@ class Stores:
 @contextlib.contextmanager
 def opened_stores(settings: Settings) -> Iterator[Stores]:
     """The deployment's stores, with its tables up to date. Raises Unavailable."""
-    settings.root.mkdir(parents=True, exist_ok=True)
+    make_root(settings.root)
     database = Database(settings.sqlalchemy_url)
     try:
         database.migrate()
         root = settings.root
+        bind(database, root)
         yield Stores(root, database, Datasets(database, root), Prompts(database, root))
     finally:
         database.close()

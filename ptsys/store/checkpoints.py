@@ -5,12 +5,15 @@ Imports jax; nothing of the light half of ptsys may import this module.
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from etils import epath
+
+from ptsys.store.durable import keep, make_folder
 
 
 def checkpointer() -> ocp.Checkpointer:
@@ -28,7 +31,8 @@ class Checkpoints:
 
     def __init__(self, folder: epath.PathLike, keep: int = 2) -> None:
         place = epath.Path(folder).absolute()  # Orbax reads from absolute paths only
-        place.mkdir(parents=True, exist_ok=True)
+        make_folder(place)
+        self._place = place
         self._manager = ocp.CheckpointManager(
             place,
             options=ocp.CheckpointManagerOptions(
@@ -42,7 +46,8 @@ class Checkpoints:
     def save(self, step: int, state: Any, notes: dict[str, Any] | None = None) -> None:
         """Write a pytree of arrays and JSON notes as the checkpoint of `step`.
 
-        A checkpoint appears whole or not at all; a step already written is left as it is.
+        A checkpoint appears whole or not at all, and is on the disk when this returns; a step
+        already written is left as it is.
         """
         if step in self._manager.all_steps():
             return
@@ -53,14 +58,18 @@ class Checkpoints:
             ),
         )
         self._manager.wait_until_finished()
+        keep(self._place / str(step))
 
     def steps(self) -> list[int]:
         """The steps written whole, in order."""
         return sorted(self._manager.all_steps())
 
-    def delete(self, step: int) -> None:
-        """Remove the checkpoint of a step, for instance a damaged one."""
-        self._manager.delete(step)
+    def set_aside(self, step: int, folder: epath.Path) -> None:
+        """Move the checkpoint of a step into a folder beside this one, for instance a damaged one:
+        its step can be written again. Raises OSError."""
+        make_folder(folder)
+        (self._place / str(step)).rename(folder / f"{step}-{time.time_ns()}")
+        self._manager.reload()
 
     def latest(self) -> int | None:
         """The newest step written whole."""

@@ -25,12 +25,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from ptsys.errors import InvalidInput, Unavailable
+from ptsys.errors import InvalidInput, StorageFull, Unavailable
 from ptsys.store.columns import portable_json
+from ptsys.store.durable import make_folder
 from ptsys.store.migrations import HEAD
 
 _BUSY_SECONDS = 60.0
 _MIGRATE_TRIES = 30
+_DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
+_FULL = "nothing was kept: the service's disk is full; try again when its operator has made room"
+_AWAY = "the service's database did not answer; try again soon"
 _migrating = threading.Lock()  # alembic's state is global
 
 
@@ -52,12 +56,22 @@ class Database:
         self._writing = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"Database({self._url.render_as_string(hide_password=True)!r})"
+        return f"Database({self.display!r})"
 
     @property
     def engine(self) -> Engine:
         """SQLAlchemy's engine, for migrations and inspection."""
         return self._engine
+
+    @property
+    def file(self) -> Path | None:
+        """The file it is, absolute; None on a server."""
+        return Path(str(self._url.database)).absolute() if self._sqlite else None
+
+    @property
+    def display(self) -> str:
+        """The address without its password, for messages and logs."""
+        return self._url.render_as_string(hide_password=True)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
@@ -120,11 +134,13 @@ class Database:
 
     def _unavailable(self, cause: BaseException) -> Unavailable:
         reason = str(cause).strip().partition("\n")[0]
-        where = self._url.render_as_string(hide_password=True)
-        return Unavailable(
-            f"the database {where} did not answer ({reason}); check that it runs, that its disk "
-            "has room, and PTSYS_DATABASE_URL or PTSYS_DATA_DIR"
+        full = "disk is full" in reason or getattr(cause, "sqlstate", None) == _DISK_FULL
+        found = (StorageFull if full else Unavailable)(
+            f"the database {self.display} did not answer ({reason}); check that it runs, that its "
+            "disk has room, and PTSYS_DATABASE_URL or PTSYS_DATA_DIR"
         )
+        found.public = _FULL if full else _AWAY
+        return found
 
 
 def changed(session: Session, statement: Update | Delete) -> int:
@@ -158,7 +174,9 @@ def _normalised(url: str) -> URL:
 def _sqlite_engine(url: URL) -> Engine:
     folder = Path(str(url.database)).parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            make_folder(folder.parent)
+            folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise Unavailable(
             f"the data directory {folder} cannot be made ({error.strerror}); set PTSYS_DATA_DIR to "
@@ -176,7 +194,7 @@ def _sqlite_engine(url: URL) -> Engine:
     def _configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, below
         connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA synchronous=FULL")  # what is committed survives a power loss
         connection.create_function("lower", 1, _lower, deterministic=True)
 
     @event.listens_for(engine, "begin")

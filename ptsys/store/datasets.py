@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -10,9 +12,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ptsys.errors import Conflict, InvalidInput, NotFound, Unavailable
+from ptsys.errors import Conflict, Damaged, InvalidInput, NotFound
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database
+from ptsys.store.durable import make_folder, put_in_place
+from ptsys.store.faults import unreadable, unwritable
 from ptsys.store.identifiers import new_id
 from ptsys.store.tables import DatasetRow, JobDatasetRow, JobRow, PromptRow
 from ptsys.store.visibility import (
@@ -77,7 +81,7 @@ class Datasets:
                 session.add(row)
                 session.flush()
                 return dataset_value(session, row, owner)
-        except BaseException as error:
+        except (IntegrityError, InvalidInput) as error:  # surely no record: of others, who knows
             self.path(identifier).unlink(missing_ok=True)
             if isinstance(error, IntegrityError):
                 raise _taken(name) from None
@@ -91,7 +95,8 @@ class Datasets:
     def read(self, identifier: str) -> list[Example]:
         """The rows of a dataset, by its id. Only for those who checked with `get` before.
 
-        Raises NotFound if it was deleted, Unavailable if its file is damaged or gone.
+        Raises NotFound if it was deleted, Damaged if its file is damaged or gone, Unavailable if
+        it cannot be read at present.
         """
         with self._database.reading() as session:
             row = session.get(DatasetRow, identifier)
@@ -101,11 +106,12 @@ class Datasets:
             with self.path(identifier).open("r") as file:
                 examples = [Example(**json.loads(line)) for line in file]
         except (OSError, ValueError, TypeError) as error:
-            raise Unavailable(
-                f"the file of dataset {identifier} is damaged or gone ({error}); upload it again"
-            ) from error
+            if isinstance(error, FileNotFoundError) and not self._folder.exists():
+                error = OSError(errno.ENOTCONN, "the folder of all datasets is away")
+            what = f"the file of dataset {identifier}"
+            raise unreadable(what, self.path(identifier), error, "upload it again") from error
         if digest(examples) != row.digest:
-            raise Unavailable(f"the file of dataset {identifier} was changed; upload it again")
+            raise Damaged(f"the file of dataset {identifier} was changed; upload it again")
         return examples
 
     def list(
@@ -166,18 +172,20 @@ class Datasets:
         return self._folder / f"{identifier}.jsonl"
 
     def _write(self, identifier: str, examples: Sequence[Example]) -> None:
-        """Write the whole file beside its place, then move it there: no one sees half of it."""
+        """Write the whole file beside its place, then move it there: no one sees half of it, and
+        it is on the disk when this returns."""
         path = self.path(identifier)
-        self._folder.mkdir(parents=True, exist_ok=True)
         draft = self._folder / f".{identifier}.draft"
         try:
+            make_folder(self._folder)
             with draft.open("w") as file:
                 file.writelines(_rows(examples))
-            draft.replace(path)
+            put_in_place(draft, path)
         except BaseException as error:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
             if isinstance(error, OSError):
-                raise Unavailable(f"{path} cannot be written: {error.strerror or error}") from error
+                raise unwritable("the dataset", path, error) from error
             raise
 
     def refuse_taken(self, name: str, owner: str) -> None:

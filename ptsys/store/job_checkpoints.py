@@ -9,7 +9,9 @@ import jax
 import numpy as np
 from etils import epath
 
+from ptsys.errors import Unavailable
 from ptsys.store.checkpoints import Checkpoints
+from ptsys.store.faults import is_passing
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +31,8 @@ class JobCheckpoints:
 
     def restore(self, like: State) -> tuple[int, State] | None:
         """The newest readable step and its state, host arrays `like` these in shape and type;
-        None if there is none. Unreadable ones are removed, as otherwise their step could not be
-        written again."""
+        None if there is none. Unreadable ones are set aside, as otherwise their step could not be
+        written again. Raises Unavailable where they may well be readable later."""
         found = self.restore_noted(like)
         return None if found is None else found[:2]
 
@@ -55,7 +57,9 @@ class JobCheckpoints:
                     self._folder,
                     str(error).partition("\n")[0][:200],
                 )
-                store.delete(step)
+                if is_passing(error):
+                    raise Unavailable(f"the checkpoint of step {step} cannot be read now") from None
+                store.set_aside(step, self._aside)
         return None
 
     def save(self, step: int, state: State, notes: dict[str, Any] | None = None) -> None:
@@ -66,14 +70,20 @@ class JobCheckpoints:
     def forget(self) -> None:
         """Remove them all: the job has ended."""
         self.close()
-        if self._folder.exists():
-            self._folder.rmtree(missing_ok=True)
+        for folder in (self._folder, self._aside):
+            if folder.exists():
+                folder.rmtree(missing_ok=True)
 
     def close(self) -> None:
         """Free what reading and writing took."""
         opened, self._opened = self._opened, None
         if opened is not None:
             opened.close()
+
+    @property
+    def _aside(self) -> epath.Path:
+        """What could not be read, or is of other data: kept until the job ends."""
+        return self._folder.with_name(f"{self._folder.name}.set-aside")
 
     @property
     def _store(self) -> Checkpoints:

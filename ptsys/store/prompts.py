@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from etils import epath
@@ -25,6 +26,9 @@ from ptsys.store.visibility import (
 )
 from ptsys.types.records import Parent, Prompt, Visibility
 
+REMEDY = "train it again, or bring it in again under another name"
+"""What to do about a damaged tensor."""
+
 _SHOWN = 5
 
 
@@ -45,15 +49,28 @@ class Prompts:
         return self._folder / identifier
 
     def add(self, prompt: Prompt) -> Prompt:
-        """Record a prompt whose tensor is written.
+        """Record a prompt whose tensor is written. A tensor that surely got no record is removed.
 
         Raises InvalidInput for a bad name, Conflict if the owner's name is taken, also by a job
         that has not ended. A job's own prompt goes through `ptsys.jobs.leases.Leases.succeed`.
         """
-        with self._database.session() as session:
-            refuse_taken_name(session, prompt.owner, prompt.name)
-            insert_prompt(session, prompt)
+        self.add_all([prompt])
         return prompt
+
+    def add_all(self, prompts: Sequence[Prompt]) -> None:
+        """As `add`, several of one owner's in one transaction."""
+        try:
+            with self._database.session() as session:
+                for owner in {prompt.owner for prompt in prompts}:
+                    names = [prompt.name for prompt in prompts if prompt.owner == owner]
+                    refuse_taken_names(session, owner, names)
+                for prompt in prompts:
+                    insert_prompt(session, prompt)
+        except (InvalidInput, Conflict):  # of other errors nobody knows what was committed
+            for prompt in prompts:
+                with contextlib.suppress(OSError):
+                    self.tensor_path(prompt.id).rmtree(missing_ok=True)
+            raise
 
     def get(self, reference: str, user: str) -> Prompt:
         """The prompt of that id, own name or `owner/name`. Raises NotFound, also if not visible."""

@@ -51,6 +51,15 @@ class OwnedRow(Row):
     created: Mapped[datetime.datetime]
 
 
+class DeploymentRow(Row):
+    """The one deployment that this database belongs to; its data folder bears the same id."""
+
+    __tablename__ = "deployment"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    created: Mapped[datetime.datetime]
+
+
 class DatasetRow(OwnedRow):
     """A stored dataset; its rows are a file beside the database. `generated_by` is the prompt whose
     answers its targets are, which may be gone by now."""

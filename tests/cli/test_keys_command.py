@@ -47,5 +47,7 @@ def test_the_local_key_is_made_once_and_again_if_it_was_revoked(service: Service
     again = local_key(service, "ann")
     assert (again.secret, again.new) == (first.secret, False)
     assert local_key(service, "bob").new
+    [kept] = service.settings.root.glob("trash/*/api-key")  # the only copy of ann's
+    assert kept.read_text().strip() == first.secret
     service.keys.revoke(service.keys.authenticate(local_key(service, "bob").secret).id)
     assert local_key(service, "bob").new

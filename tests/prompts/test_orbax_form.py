@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptsys.errors import Conflict, InvalidInput, NotFound, Unavailable
+from ptsys.errors import Conflict, Damaged, InvalidInput, NotFound
 from ptsys.prompts.orbax_form import read_orbax, write_orbax
 from ptsys.prompts.storage import load_tensor, save_tensor
 
@@ -39,7 +39,7 @@ def test_what_is_missing_damaged_or_no_prompt_is_told(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         read_orbax(tmp_path / "p")
     (tmp_path / "p").mkdir()
-    with pytest.raises(Unavailable, match="damaged"):
+    with pytest.raises(Damaged, match="damaged"):
         read_orbax(tmp_path / "p")
     with pytest.raises(InvalidInput):
         write_orbax(tmp_path / "q", np.full((2, 3), np.nan, np.float32))

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptsys.errors import Conflict, InvalidInput, NotFound
+from ptsys.errors import Conflict, Damaged, InvalidInput, NotFound
 from ptsys.prompts.storage import load_tensor, save_tensor
 
 PROMPT = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
@@ -52,7 +52,7 @@ def test_what_is_absent_or_damaged_is_told_apart(tmp_path: Path):
     with pytest.raises(NotFound):
         load_tensor(tmp_path / "pr_0")
     (tmp_path / "pr_1").mkdir()
-    with pytest.raises(InvalidInput, match="damaged"):
+    with pytest.raises(Damaged, match="damaged"):
         load_tensor(tmp_path / "pr_1")
 
 

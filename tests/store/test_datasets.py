@@ -1,10 +1,13 @@
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.orm import Session
 
-from ptsys.errors import Conflict, InvalidInput, NotFound, Unavailable
+from ptsys.errors import Conflict, Damaged, InvalidInput, NotFound, Unavailable
 from ptsys.store.database import Database
 from ptsys.store.datasets import Datasets
 from ptsys.types.example import Example, digest
@@ -96,10 +99,10 @@ def test_a_changed_file_is_noticed(datasets: Datasets) -> None:
     made = datasets.add("reviews", "ann", ROWS)
     path = datasets.path(made.id)
     path.write_text(path.read_text().replace("ja", "nein"))
-    with pytest.raises(Unavailable, match="changed"):
+    with pytest.raises(Damaged, match="changed"):
         datasets.read(made.id)
     path.write_text('{"input"')
-    with pytest.raises(Unavailable, match="damaged"):
+    with pytest.raises(Damaged, match="damaged"):
         datasets.read(made.id)
 
 
@@ -118,3 +121,34 @@ def test_lists_come_in_pages(datasets: Datasets) -> None:
     first = datasets.list("ann", limit=3)
     second = datasets.list("ann", limit=3, before=first[-1].id)
     assert [dataset.name for dataset in first + second] == names[::-1]
+
+
+def test_where_nobody_knows_whether_the_record_is_there_the_file_stays(
+    datasets: Datasets, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks after the commit: the caller hears of an error, the record is there."""
+    real = database.session
+
+    @contextlib.contextmanager
+    def cut() -> Iterator[Session]:
+        with real() as session:
+            yield session
+        raise Unavailable("the connection was lost")
+
+    monkeypatch.setattr(database, "session", cut)
+    with pytest.raises(Unavailable):
+        datasets.add("reviews", "ann", ROWS)
+    assert datasets.read(datasets.get("reviews", "ann").id) == ROWS
+
+
+def test_an_absent_folder_is_no_damage(datasets: Datasets, tmp_path: Path) -> None:
+    """A file system that is not mounted comes back; a file that alone is gone does not."""
+    made = datasets.add("reviews", "ann", ROWS)
+    folder = Path(datasets.path(made.id)).parent
+    away = folder.rename(folder.with_name("away"))
+    with pytest.raises(Unavailable):
+        datasets.read(made.id)
+    away.rename(folder)
+    Path(datasets.path(made.id)).unlink()
+    with pytest.raises(Damaged):
+        datasets.read(made.id)

@@ -1,3 +1,4 @@
+import errno
 import shutil
 from pathlib import Path
 
@@ -5,6 +6,8 @@ import jax
 import numpy as np
 import pytest
 
+from ptsys.errors import Unavailable
+from ptsys.store.checkpoints import Checkpoints
 from ptsys.store.job_checkpoints import JobCheckpoints, State
 
 IDENTITY = {"spec": {"steps": 9, "optimizer": {"learning_rate": 0.3}}, "dataset": "d"}
@@ -74,6 +77,27 @@ def test_if_all_are_unreadable_the_job_begins_anew(folder: Path) -> None:
 
 def test_a_state_of_other_data_or_weights_is_not_used(folder: Path) -> None:
     assert restored(folder, {**IDENTITY, "dataset": "other"}) is None
+
+
+def test_what_cannot_be_used_is_set_aside_and_not_deleted(folder: Path) -> None:
+    """A worker with the wrong weights must not cost a job its progress."""
+    assert restored(folder, {**IDENTITY, "fingerprint": "other"}) is None
+    aside = folder.with_name("checkpoints.set-aside")
+    assert {path.name.partition("-")[0] for path in aside.iterdir()} == {"10", "20"}
+    for path in aside.iterdir():
+        path.rename(folder / path.name.partition("-")[0])
+    assert same(restored(folder), 20)
+
+
+def test_a_machine_out_of_files_is_no_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "restore", refused)
+        with pytest.raises(Unavailable):
+            restored(folder)
+    assert same(restored(folder), 20)
 
 
 def test_nothing_stays_after_the_end(folder: Path) -> None:

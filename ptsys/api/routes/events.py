@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
+from ptsys.api.forms import event_view
 from ptsys.api.pages import Page
 from ptsys.api.problems import Refused, documented
 from ptsys.api.routes.jobs import JobId, seen_by
@@ -77,7 +78,8 @@ async def get_events(
 
 async def _page(context: Context, job: str, user: str | None, after: int, limit: int) -> Any:
     def found() -> list[Event]:
-        return context.service.events(job, user, after=after, limit=limit)
+        events = context.service.events(job, user, after=after, limit=limit)
+        return [event_view(event) for event in events]
 
     events = await _call(found)
     following = str(events[-1].sequence) if len(events) == limit else None
@@ -110,7 +112,8 @@ async def _stream(context: Context, job: str, user: str | None, after: int) -> A
 
 def _look(context: Context, job: str, user: str | None, after: int) -> tuple[JobState, list[Event]]:
     state = context.service.get(job, user).state  # first: no event follows the final one
-    return state, context.service.events(job, user, after=after, limit=_PAGE)
+    found = context.service.events(job, user, after=after, limit=_PAGE)
+    return state, [event_view(event) for event in found]
 
 
 async def _call(function: Any, *arguments: Any) -> Any:

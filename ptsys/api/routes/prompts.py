@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Annotated, Any
 
 import numpy as np
@@ -232,12 +231,7 @@ def _keep(context: Context, record: Prompt, array: NDArray[np.float32]) -> Promp
         refuse_taken_name(session, record.owner, record.name)
     tensor = prompts.tensor_path(record.id)
     write_orbax(tensor, array)
-    try:
-        return prompts.add(record)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            tensor.rmtree()
-        raise
+    return prompts.add(record)
 
 
 def _combined(

@@ -129,6 +129,12 @@ class Settings(BaseSettings):
         description="Exit code of a worker that SIGTERM ended in order; a controller that restarts "
         "failures alone wants another than 0, as 75.",
     )
+    idle_exit_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="A worker that had no job and no request for so long ends, with exit code 0; "
+        "unset is never.",
+    )
     log_format: Literal["text", "json"] = Field(
         default="text", description="How the API and workers log: JSON lines carry ids."
     )

@@ -30,6 +30,7 @@ from ptsys.sharding.group import GROUP_ENDED, Group, group_of
 from ptsys.store.clock import utc_now
 from workers.app import make_app
 from workers.consumer import Consumer
+from workers.idleness import Idleness
 from workers.probes import Probes, open_probes
 from workers.tasks import add_cpu_tasks, add_device_tasks
 from workers.upkeep import Upkeep
@@ -196,7 +197,7 @@ class WorkerProcess:
 
     def _wait(self, consumer: Consumer) -> int:
         """Until the end is asked for, or cannot be avoided."""
-        pulsed = 0.0
+        pulsed, idle = 0.0, Idleness(self._settings.idle_exit_seconds)
         while not self._stop.wait(1.0):
             now = time.monotonic()
             if self._pulse is not None and now - pulsed >= self._pulse and not self._unwell():
@@ -210,6 +211,9 @@ class WorkerProcess:
                     return GROUP_ENDED
                 logger.error("the device thread ended by itself; this worker ends too")
                 return 1
+            if self._host is not None and idle.over(self._host.residents, self._host.work, now):
+                logger.info("nothing came for %g s", idle.limit)
+                return 0
             if self._arguments.with_parent and os.getppid() != self._parent:
                 logger.info("the process that started this worker is gone")
                 return 0

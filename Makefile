@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup plan demo test slow check format clean
+.PHONY: setup plan deploy-checks demo test slow check format clean
 
 setup: $(VENV)/.ready
 
@@ -14,6 +14,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 plan: setup            ## the TPU compiler too, for `ptsys plan` and its tests
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[plan]'
+
+deploy-checks: setup   ## what tests/deploy checks charts, images and units with
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[deploy,traces]'
 
 demo: setup            ## three users' prompts tuned together on the built-in model
 	$(BIN)/ptsys quickstart

@@ -66,12 +66,17 @@ def list_keys(
 def revoke(
     context: typer.Context,
     key: Annotated[str, typer.Argument(metavar="ID", help="As `ptsys keys list` shows it.")],
+    keep_jobs: Annotated[
+        bool,
+        typer.Option("--keep-jobs", help="Let jobs that it asked for go on: to change a key."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Revoke a key: it opens nothing from now on."""
+    """Revoke a key: it opens nothing from now on. Unfinished jobs that it asked for end too."""
     where = deployment.of(context)
     with where.service() as service:
-        found = service.keys.revoke(key)
+        found = service.keys.revoke(key, keep_jobs=keep_jobs)
+        service.settle()
     if as_json:
         print_json(found)
     else:

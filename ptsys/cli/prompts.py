@@ -238,6 +238,7 @@ def delete(context: typer.Context, prompt: Reference, as_json: Json = False) -> 
     where = deployment.of(context)
     with where.service() as service:
         found = service.prompts.delete(prompt, where.user)
+        service.settle()
     if as_json:
         print_json(found)
     else:

@@ -194,11 +194,13 @@ class Leases:
     def fail(self, claim: Claim, error: str, traceback: str | None = None, *, retry: bool) -> Job:
         """End an attempt. With `retry` (the service's fault) the job waits for another one until
         `max_attempts` failed since its last checkpoint; without (the user's fault) it fails at
-        once. Raises LeaseLost."""
+        once, one that somebody asked to end is cancelled. Raises LeaseLost."""
         now = self._clock()
         with self._database.session() as session:
             row = self._write(session, claim, fence=claim.fence)
-            if charge(row, self._max_attempts) and retry:
+            if row.cancel_requested:
+                finish(session, row, JobState.CANCELLED, now)
+            elif charge(row, self._max_attempts) and retry:
                 self._requeue(session, row, error, now)
             else:
                 row.error, row.traceback = one_line(error), bounded_traceback(traceback)

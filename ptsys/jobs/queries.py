@@ -26,6 +26,7 @@ def query_prompt(
     dataset: Dataset | None = None,
     steps: int = QUERY_STEPS,
     most_unfinished: int | None = None,
+    api_key: str | None = None,
 ) -> Prompt | Job:
     """The user's prompt that was trained on these very rows to search with, or the job that is
     training it, submitted now if there is none; the rows are stored unless they are those of a
@@ -47,7 +48,7 @@ def query_prompt(
         tags=(QUERY_TAG,),
     )
     try:
-        return service.submit(spec, user, most_unfinished=most_unfinished)
+        return service.submit(spec, user, most_unfinished=most_unfinished, api_key=api_key)
     except Conflict:
         found = _there(service, user, name)  # asked twice at the same moment
         if found is None:

@@ -37,11 +37,11 @@ from ptsys.store.identifiers import new_id
 from ptsys.store.keys import ApiKeys
 from ptsys.store.models import BUILTIN, Models
 from ptsys.store.prompts import Prompts, refuse_taken_names
-from ptsys.store.tables import EventRow, IdempotencyRow, JobDatasetRow, JobRow
+from ptsys.store.tables import EventRow, IdempotencyRow, JobRow, JobSourceRow
 from ptsys.types.augmentation import AugmentSpec, too_few_rows
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import Event, Job, JobState, Prompt
-from ptsys.types.specs import AnySpec, datasets_of, prompt_names
+from ptsys.types.specs import AnySpec, datasets_of, prompt_names, prompts_of
 from ptsys.types.training import Initialization, TrainingSpec
 
 if TYPE_CHECKING:
@@ -161,6 +161,22 @@ class Service:
             with contextlib.suppress(Unavailable):
                 self.queue().send_cancelled(cancelled.spec.model)
         return cancelled
+
+    def settle(self) -> None:
+        """Bring jobs to an end that somebody asked to end: those that wait, at once; of the others
+        their workers are told. To be called after a deletion, a change of who may see something, or
+        a revocation: what is not done here, the reconciler and the workers do a little later."""
+        now = self.clock()
+        asked = JobRow.cancel_requested.is_(True)
+        with self.database.session() as session:
+            waiting = select(JobRow).where(JobRow.state == JobState.QUEUED, asked)
+            for row in session.scalars(waiting.with_for_update()):
+                finish(session, row, JobState.CANCELLED, now)
+            running = select(JobRow.model).where(JobRow.state == JobState.RUNNING, asked).distinct()
+            models = list(session.scalars(running))
+        with contextlib.suppress(Unavailable):
+            for model in models:
+                self.queue().send_cancelled(model)
 
     def events(
         self, job: str, owner: str | None, *, after: int = 0, limit: int = _PAGE
@@ -382,7 +398,8 @@ class Service:
         )
         session.add(row)
         session.flush()
-        session.add_all(JobDatasetRow(job=row.id, dataset=name) for name in datasets_of(spec))
+        sources = [*datasets_of(spec), *prompts_of(spec)]
+        session.add_all(JobSourceRow(job=row.id, source=source) for source in sources)
         record_event(session, row, "state", {"state": JobState.QUEUED.value}, now)
         if key is not None:
             session.add(

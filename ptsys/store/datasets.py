@@ -16,9 +16,10 @@ from ptsys.errors import Conflict, Damaged, InvalidInput, NotFound
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database
 from ptsys.store.durable import make_folder, put_in_place
+from ptsys.store.ending import end_others_uses, end_unseen_uses
 from ptsys.store.faults import unreadable, unwritable
 from ptsys.store.identifiers import new_id
-from ptsys.store.tables import DatasetRow, JobDatasetRow, JobRow, PromptRow
+from ptsys.store.tables import DatasetRow, PromptRow
 from ptsys.store.visibility import (
     change_shares,
     check_name,
@@ -136,7 +137,8 @@ class Datasets:
         visibility: Visibility | None = None,
         shared_with: Iterable[str] | None = None,
     ) -> Dataset:
-        """Change who may see the owner's dataset; what is not given stays.
+        """Change who may see the owner's dataset; what is not given stays. Jobs of users who no
+        longer may are asked to end.
 
         Raises NotFound unless it is the owner's, InvalidInput for users beside another visibility
         than `shared`.
@@ -145,22 +147,15 @@ class Datasets:
             row = find_owned(session, DatasetRow, reference, owner)
             change_shares(session, row, visibility, shared_with)
             session.flush()
+            end_unseen_uses(session, row)
             return dataset_value(session, row, owner)
 
     def delete(self, reference: str, owner: str) -> Dataset:
-        """Delete the owner's dataset. Raises NotFound, or Conflict while a job needs it."""
+        """Delete the owner's dataset; other users' jobs that need it are asked to end. Raises
+        NotFound, or Conflict while a job of the owner needs it."""
         with self._database.session() as session:
             row = find_owned(session, DatasetRow, reference, owner)
-            job = session.scalar(
-                select(JobRow.id)
-                .join(JobDatasetRow, JobDatasetRow.job == JobRow.id)
-                .where(JobRow.active_name.is_not(None), JobDatasetRow.dataset == row.id)
-                .limit(1)
-            )
-            if job is not None:
-                raise Conflict(
-                    f"job {job} still uses dataset {row.name!r}; wait for it or cancel it"
-                )
+            end_others_uses(session, row, "was deleted by its owner")
             dataset = dataset_value(session, row, owner)
             set_shares(session, row, "private", set())
             session.delete(row)

@@ -11,8 +11,9 @@ from sqlalchemy import select, update
 from ptsys.errors import InvalidInput, NotFound, Unauthenticated
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
+from ptsys.store.ending import end_jobs
 from ptsys.store.identifiers import new_id
-from ptsys.store.tables import ApiKeyRow
+from ptsys.store.tables import ApiKeyRow, JobRow
 from ptsys.types.names import named_user
 from ptsys.types.records import ApiKey, Role
 
@@ -86,8 +87,10 @@ class ApiKeys:
             rows = session.scalars(query.order_by(ApiKeyRow.id.desc()).limit(limit))
             return [_key(row) for row in rows]
 
-    def revoke(self, identifier: str) -> ApiKey:
-        """Let that key open nothing any longer; twice is no error. Raises NotFound."""
+    def revoke(self, identifier: str, *, keep_jobs: bool = False) -> ApiKey:
+        """Let that key open nothing any longer; twice is no error. Unfinished jobs that it asked
+        for are asked to end, unless `keep_jobs`: then they are the user's alone. Raises NotFound.
+        """
         with self._database.session() as session:
             changed(
                 session,
@@ -95,6 +98,13 @@ class ApiKeys:
                 .where(ApiKeyRow.id == identifier, ApiKeyRow.revoked.is_(None))
                 .values(revoked=self._clock()),
             )
+            asked_for = JobRow.api_key == identifier
+            if keep_jobs:
+                changed(session, update(JobRow).where(asked_for).values(api_key=None))
+            else:
+                end_jobs(
+                    session, asked_for, f"the API key {identifier} that asked for it was revoked"
+                )
             row = session.get(ApiKeyRow, identifier)
             if row is None:
                 raise NotFound(

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.store.clock import utc_now
 from ptsys.store.database import Database
+from ptsys.store.ending import end_others_uses, end_unseen_uses
 from ptsys.store.identifiers import new_id
 from ptsys.store.tables import DatasetRow, JobRow, PromptParentRow, PromptRow, ShareRow
 from ptsys.store.visibility import (
@@ -173,7 +174,8 @@ class Prompts:
         contact: str | None = None,
         scores: Mapping[str, float] | None = None,
     ) -> Prompt:
-        """Change what is given, leave the rest; `scores` are added to those already there, and an
+        """Change what is given, leave the rest; jobs of users who may no longer see the prompt that
+        they need are asked to end; `scores` are added to those already there, and an
         empty text takes back what was told.
 
         Raises NotFound unless the prompt is the owner's, Conflict if the new name is taken,
@@ -188,6 +190,8 @@ class Prompts:
             if visibility is not None or shared_with is not None:
                 change_shares(session, row, visibility, shared_with)
                 row.changed = utc_now()
+                session.flush()
+                end_unseen_uses(session, row)
             told = {"description": description, "licence": licence, "contact": contact}
             for field, text in told.items():
                 if text is not None:
@@ -212,11 +216,13 @@ class Prompts:
                 session.execute(query.values(uses=counted))
 
     def delete(self, reference: str, owner: str) -> Prompt:
-        """Delete the owner's prompt, record first, then tensor. Raises NotFound, or Conflict while
+        """Delete the owner's prompt, record first, then tensor; other users' jobs that need it are
+        asked to end. Raises NotFound, or Conflict while a job of the owner needs it, or
         task-specific prompts are of no use without it."""
         with self._database.session() as session:
             row = find_owned(session, PromptRow, reference, owner)
             _refuse_needed(session, row)
+            end_others_uses(session, row, "was deleted by its owner")
             prompt = _prompt(session, row, owner)
             set_shares(session, row, "private", set())
             session.delete(row)

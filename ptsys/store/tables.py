@@ -61,13 +61,15 @@ class DeploymentRow(Row):
 
 
 class DatasetRow(OwnedRow):
-    """A stored dataset; its rows are a file beside the database. `generated_by` is the prompt whose
-    answers its targets are, which may be gone by now."""
+    """A stored dataset; its rows are a file beside the database, of so many `bytes`, NULL if nobody
+    counted them yet. `generated_by` is the prompt whose answers its targets are, which may be gone
+    by now."""
 
     __tablename__ = "datasets"
     __table_args__ = (UniqueConstraint("owner", "name"),)
 
     rows: Mapped[int]
+    bytes: Mapped[int | None] = mapped_column(BigInteger)
     digest: Mapped[str] = mapped_column(String(64))
     description: Mapped[str | None] = mapped_column(Text)
     generated_by: Mapped[str | None] = mapped_column(String(40))
@@ -78,7 +80,8 @@ class PromptRow(OwnedRow):
 
     `changed` is when it was added, or when its tags or who may see it were last changed: what an
     index has yet to learn. `uses` counts answered requests alone; what was made from the prompt is
-    counted when it is read, as far as the reader may see it.
+    counted when it is read, as far as the reader may see it. `bytes` are those of its tensor's
+    numbers, NULL if nobody counted them yet.
     """
 
     __tablename__ = "prompts"
@@ -106,6 +109,7 @@ class PromptRow(OwnedRow):
     licence: Mapped[str | None] = mapped_column(String(200))
     contact: Mapped[str | None] = mapped_column(String(200))
     uses: Mapped[int] = mapped_column(BigInteger, default=0)
+    bytes: Mapped[int | None] = mapped_column(BigInteger)
     changed: Mapped[datetime.datetime]
 
 
@@ -230,16 +234,16 @@ class JobRow(Row):
     finished: Mapped[datetime.datetime | None]
 
 
-class JobDatasetRow(Row):
-    """A dataset that a job reads, for training or for scores."""
+class JobSourceRow(Row):
+    """A dataset that a job reads, for training or for scores, or a prompt that it starts from."""
 
-    __tablename__ = "job_datasets"
-    __table_args__ = (Index(None, "dataset"),)
+    __tablename__ = "job_sources"
+    __table_args__ = (Index(None, "source"),)
 
     job: Mapped[str] = mapped_column(
         String(40), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
     )
-    dataset: Mapped[str] = mapped_column(String(40), primary_key=True)
+    source: Mapped[str] = mapped_column(String(40), primary_key=True)
 
 
 class EventRow(Row):

@@ -50,6 +50,15 @@ def datasets_of(spec: AnySpec) -> list[str]:
     return list(dict.fromkeys(name for name in found if name is not None))
 
 
+def prompts_of(spec: AnySpec) -> list[str]:
+    """The prompts that a job is told to read, each once: where it starts, what it searches with."""
+    start = spec.initialization
+    found = [start.prompt if start.kind == "prompt" else None]
+    if isinstance(spec, AugmentSpec):
+        found.append(spec.query)
+    return list(dict.fromkeys(name for name in found if name is not None))
+
+
 def prompt_names(spec: AnySpec) -> list[str]:
     """The names of the prompts that a job makes, the one it is called by first."""
     return spec.prompt_names if isinstance(spec, MultiTaskSpec) else [spec.name]

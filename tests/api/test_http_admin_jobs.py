@@ -49,3 +49,25 @@ def test_an_admin_sees_and_stops_the_jobs_of_all(
     events = root.get(f"/v1/jobs/{job}/events", headers={"Accept": "application/json"}).json()
     assert events["data"][-1]["data"]["error"] == ended["error"]
     assert lea.get(f"/v1/jobs/{job}").json()["error"] == ended["error"]
+
+
+def test_the_owners_delete_wins_and_the_others_are_told_why(
+    connect: Connect, lea: httpx.Client, bob: httpx.Client
+) -> None:
+    owner = connect("ned")
+    add_rows(owner, "given", visibility="public")
+    body = {"name": "borrowed", "model": MODEL, "dataset": "ned/given", "steps": 5}
+    job = lea.post("/v1/jobs", json=body).json()["id"]
+    assert owner.delete("/v1/datasets/given").status_code == 204
+    ended = lea.get(f"/v1/jobs/{job}").json()
+    assert ended["state"] == "cancelled"
+    assert ended["error"] == "dataset ned/given, which it needs, was deleted by its owner"
+
+
+def test_a_revoked_keys_jobs_end_with_it(connect: Connect, lea: httpx.Client) -> None:
+    root = connect("root", role="admin")
+    job = _submit(lea, "revoked")
+    key = lea.get("/v1/me").json()["key"]
+    assert root.delete(f"/v1/keys/{key}").status_code == 204
+    ended = root.get(f"/v1/jobs/{job}").json()
+    assert (ended["state"], "was revoked" in ended["error"]) == ("cancelled", True)

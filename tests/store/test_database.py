@@ -17,7 +17,7 @@ from ptsys.errors import InvalidInput, Unavailable
 from ptsys.store.clock import utc_now
 from ptsys.store.columns import portable_json
 from ptsys.store.database import Database, changed
-from ptsys.store.tables import JobDatasetRow, JobRow, ModelRow, PromptRow, Row
+from ptsys.store.tables import JobRow, JobSourceRow, ModelRow, PromptRow, Row
 
 WRITER = """
 import sys
@@ -179,7 +179,7 @@ def test_jobs_of_before_keep_their_datasets(url: str) -> None:
             connection.execute(text(insert), {**columns, **changes})
     database.migrate()
     with database.reading() as session:
-        found = {(row.job, row.dataset) for row in session.scalars(select(JobDatasetRow))}
+        found = {(row.job, row.source) for row in session.scalars(select(JobSourceRow))}
         jobs = list(session.scalars(select(JobRow.id).order_by(JobRow.id)))
     database.close()
     assert found == {("job-1", "ds-1"), ("job-1", "ds-2"), ("job-2", "ds-1"), ("job-3", "ds-1")}

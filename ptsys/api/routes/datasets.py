@@ -122,15 +122,19 @@ def get_rows(dataset: Reference, caller: Caller, context: Shared) -> StreamingRe
 @router.patch("/{dataset}", responses=documented(404, 408, 413))
 def share_dataset(dataset: Reference, changes: Sharing, caller: Caller, context: Shared) -> Dataset:
     """Change who may see a dataset of yours."""
-    return context.service.datasets.share(
+    changed = context.service.datasets.share(
         dataset, caller.user, visibility=changes.visibility, shared_with=changes.shared_with
     )
+    context.service.settle()
+    return changed
 
 
 @router.delete("/{dataset}", status_code=204, responses=documented(404, 409))
 def delete_dataset(dataset: Reference, caller: Caller, context: Shared) -> None:
-    """Delete a dataset of yours; refused while an unfinished job needs it."""
+    """Delete a dataset of yours; refused while an unfinished job of yours needs it. Those of others
+    end, and say why."""
     context.service.datasets.delete(dataset, caller.user)
+    context.service.settle()
 
 
 def _short_lines(data: bytes) -> Iterator[bytes]:

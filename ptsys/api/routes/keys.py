@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
 from ptsys.api.authentication import Admin, Caller
@@ -73,7 +73,16 @@ def create_key(wanted: KeyRequest, caller: Admin, context: Shared) -> NewKey:
 
 
 @router.delete("/v1/keys/{key}", status_code=204, responses=documented(403, 404))
-def revoke_key(key: Annotated[Text, Path(max_length=100)], caller: Admin, context: Shared) -> None:
-    """Revoke a key: it opens nothing from now on, on other hosts a second later. For admins."""
-    context.service.keys.revoke(key)
+def revoke_key(
+    key: Annotated[Text, Path(max_length=100)],
+    caller: Admin,
+    context: Shared,
+    keep_jobs: Annotated[
+        bool, Query(description="Let the jobs that it asked for go on: to change a user's key.")
+    ] = False,
+) -> None:
+    """Revoke a key: it opens nothing from now on, on other hosts a second later. Unfinished jobs
+    that it asked for end too. For admins."""
+    context.service.keys.revoke(key, keep_jobs=keep_jobs)
+    context.service.settle()
     context.keys.clear()

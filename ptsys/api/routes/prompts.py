@@ -205,7 +205,7 @@ def change_prompt(
     prompt: Reference, changes: PromptChanges, caller: Caller, context: Shared
 ) -> Prompt:
     """Change what is told of a prompt, or who may see it. Its tensor never changes."""
-    return context.service.prompts.update(
+    changed = context.service.prompts.update(
         prompt,
         caller.user,
         name=changes.name,
@@ -216,12 +216,16 @@ def change_prompt(
         licence=changes.licence,
         contact=changes.contact,
     )
+    context.service.settle()
+    return changed
 
 
 @router.delete("/{prompt}", status_code=204, responses=documented(404, 409))
 def delete_prompt(prompt: Reference, caller: Caller, context: Shared) -> None:
-    """Delete a prompt of yours, for good. A general one only after its task-specific ones."""
+    """Delete a prompt of yours, for good. A general one only after its task-specific ones, and none
+    while an unfinished job of yours needs it; those of others end, and say why."""
     context.service.prompts.delete(prompt, caller.user)
+    context.service.settle()
 
 
 def _keep(context: Context, record: Prompt, array: NDArray[np.float32]) -> Prompt:

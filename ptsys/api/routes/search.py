@@ -18,7 +18,7 @@ from ptsys.api.searching import SearchBody, SearchedFor, SearchQuery, SearchResu
 from ptsys.api.tensors import JSON
 from ptsys.errors import Conflict, JobFailed
 from ptsys.jobs.queries import query_prompt, trained
-from ptsys.types.records import Job, Prompt
+from ptsys.types.records import ApiKey, Job, Prompt
 
 router = APIRouter(prefix="/v1/prompts", tags=["prompts"])
 
@@ -84,7 +84,7 @@ async def search_prompts(
     elif body.examples is None and body.dataset is None:
         query = None
     else:
-        query = await context.in_thread(_query, context, body, caller.user)
+        query = await context.in_thread(_query, context, body, caller)
         query = await _waited(context, query)
     if isinstance(query, Job):
         headers = {"Location": f"/v1/jobs/{query.id}", "Retry-After": str(_RETRY_SECONDS)}
@@ -92,9 +92,9 @@ async def search_prompts(
     return await context.in_thread(_results, context, body, query, caller.user)
 
 
-def _query(context: Context, body: SearchBody, user: str) -> Prompt | Job:
+def _query(context: Context, body: SearchBody, caller: ApiKey) -> Prompt | Job:
     """The prompt of these rows, or the job that trains it."""
-    service, settings = context.service, context.settings
+    service, settings, user = context.service, context.settings, caller.user
     rows = body.rows(settings.max_request_rows, settings.max_row_bytes)
     dataset = None
     if rows is None:
@@ -109,6 +109,7 @@ def _query(context: Context, body: SearchBody, user: str) -> Prompt | Job:
         dataset=dataset,
         steps=body.steps,
         most_unfinished=settings.max_user_jobs,
+        api_key=caller.id,
     )
 
 

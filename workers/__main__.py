@@ -259,6 +259,7 @@ class WorkerProcess:
             host=socket.gethostname(),
             pid=os.getpid(),
             since=self._since,
+            clock=utc_now(),
         )
 
     def _what(self) -> str:

@@ -15,6 +15,7 @@ from ptsys.cli import (
     adopt,
     augment,
     bench,
+    doctor,
     evaluate,
     failures,
     gradients,
@@ -83,6 +84,7 @@ def _global_options(
 
 for module in (quickstart, up, train, multitask, augment, predict, evaluate, gradients, run, plan):
     module.register(app)
+doctor.register(app)
 adopt.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(prompts.app, name="prompts")

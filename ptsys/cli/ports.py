@@ -13,10 +13,10 @@ def free_port(host: str, wanted: int | None, usual: int) -> int:
     Raises Unavailable if the wanted one is taken, or the host is none of this machine's.
     """
     if wanted:
-        if not _is_free(host, wanted):
+        if not is_free(host, wanted):
             raise Unavailable(f"port {wanted} of {host} is taken; choose another with --port")
         return wanted
-    if wanted is None and usual and _is_free(host, usual):
+    if wanted is None and usual and is_free(host, usual):
         return usual
     try:
         with socket.create_server((host, 0)) as server:
@@ -27,7 +27,8 @@ def free_port(host: str, wanted: int | None, usual: int) -> int:
         ) from None
 
 
-def _is_free(host: str, port: int) -> bool:
+def is_free(host: str, port: int) -> bool:
+    """Whether one could listen there now."""
     try:
         with socket.create_server((host, port)):
             return True

@@ -19,7 +19,7 @@ class Presence(Value):
     """What a worker tells of itself. Without a model it does the CPU's work alone; until `ready`
     it still loads. `capacity` is how many `residents` it has places for. Steps of the device, and
     rows in them, count from its start; `compiling` are shapes that it makes now, which steps will
-    be faster for, `compiles` those under way."""
+    be faster for, `compiles` those under way. `clock` is when it said so, by its own clock."""
 
     worker: str
     model: str | None = None
@@ -36,6 +36,7 @@ class Presence(Value):
     host: str
     pid: int
     since: datetime.datetime
+    clock: datetime.datetime | None = None
 
 
 def announce(address: RedisAddress, presence: Presence) -> None:
@@ -71,6 +72,26 @@ def workers(address: RedisAddress) -> list[Presence]:
         raise address.unavailable(error) from error
     present = [_read(value) for value in found if value is not None]
     return sorted((p for p in present if p is not None), key=lambda p: (p.since, p.worker))
+
+
+def clock_offsets(address: RedisAddress) -> dict[str, float]:
+    """By how many seconds the clock of each worker's host is ahead of Redis's, as far as the way
+    between them lets one know. Raises Unavailable if Redis does not answer."""
+    try:
+        with address.client(timeout=3.0) as client:
+            found: dict[str, float] = {}
+            for key in client.scan_iter(match=_key("*"), count=1000):
+                with client.pipeline() as pipe:
+                    value, left, (seconds, micros) = pipe.get(key).pttl(key).time().execute()
+                present = None if value is None else _read(value)
+                if present is None or present.clock is None:
+                    continue
+                told = seconds + micros / 1e6 - (PRESENCE_SECONDS - left / 1000)
+                ahead = present.clock.timestamp() - told
+                found[present.host] = max(found.get(present.host, 0.0), ahead, key=abs)
+    except redis.RedisError as error:
+        raise address.unavailable(error) from error
+    return found
 
 
 def _read(value: bytes) -> Presence | None:

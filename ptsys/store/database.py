@@ -95,6 +95,11 @@ class Database:
         with self._answering(), Session(self._reader, expire_on_commit=False) as session:
             yield session
 
+    def revision(self) -> str | None:
+        """The version of its tables; None if it has none yet. Raises Unavailable."""
+        with self._answering():
+            return _revision(self._engine)
+
     def migrate(self) -> None:
         """Bring the tables to this version's form; safe when several processes call it at once.
 

@@ -1,0 +1,43 @@
+"""Which Redis versions have known holes. As of 24 July 2026: Redis's releases 6.2.23, 7.2.15,
+7.4.10, 8.2.8, 8.4.5, 8.6.5 and 8.8.1 mend the remote code execution told of that month, and all
+before it (CVE-2026-23479, CVE-2025-49844, CVE-2025-32023, CVE-2025-21605, CVE-2024-46981)."""
+
+from __future__ import annotations
+
+import re
+
+MENDED: dict[tuple[int, int], int] = {
+    (6, 2): 23,
+    (7, 2): 15,
+    (7, 4): 10,
+    (8, 2): 8,
+    (8, 4): 5,
+    (8, 6): 5,
+    (8, 8): 1,
+}
+"""The first patch of each series that has no hole known to this version of ptsys."""
+
+_LAST = max(MENDED)
+
+
+def holes(version: str) -> str | None:
+    """What is wrong with that version, as `6.2.14`, and which one to take; None if nothing."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    if found is None:
+        return f"the version {version!r} says nothing; take a release of Redis"
+    major, minor, patch = map(int, found.groups())
+    if (major, minor) > _LAST:
+        return None
+    mended = MENDED.get((major, minor))
+    if mended is None:
+        newer = ", ".join(f"{a}.{b}.{c}" for (a, b), c in MENDED.items() if (a, b) > (major, minor))
+        return (
+            f"Redis {version} is of a series that Redis mends no longer; take {newer}, unless your "
+            "distribution mends its own"
+        )
+    if patch < mended:
+        return (
+            f"Redis {version} has known holes, up to code execution by whoever may connect; take "
+            f"{major}.{minor}.{mended}, unless your distribution mends its own"
+        )
+    return None

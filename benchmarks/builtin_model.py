@@ -1,128 +1,320 @@
-"""What prompts on the built-in model reach on tasks that had no part in its training.
+"""What the built-in model can do on tasks that had no part in its training.
 
-    python benchmarks/builtin_model.py TASKS_FOLDER [--tasks A,B] [--steps 400] [--no-ceiling]
+    python benchmarks/builtin_model.py TASKS_FOLDER [--model FOLDER] [--tasks A,B] [--json FILE]
 
-TASKS_FOLDER holds one folder a task with train.jsonl and test.jsonl, and a tasks.json that
-describes them. A line a task: the majority answer's accuracy, zero-shot (the frozen model given the
-task's description in words), a prompt tuned on 16 and on 400 examples, and full fine-tuning of
-the whole model on the same 400 as the ceiling. `kin` names the family of generated pretraining
-tasks that exercises the same ability, if any (benchmarks/kin.json): its rows were not copied, but
-the generators can emit some of the same pairs.
+TASKS_FOLDER holds one folder a task with train.jsonl and test.jsonl, and a tasks.json that describes
+them. A line a task, exact match on its test rows in percent:
+
+    major      the commonest answer of the training rows
+    zero       the frozen model given the task's description in words
+    text       the frozen model given as many of 16 examples in words as its input holds
+    emitted    a prompt that the model itself wrote from 16 examples, in one pass, nothing tuned
+    described  a prompt that it wrote from the task's description alone
+    mean, pairs  one part alone of the prompt emitted from 16 examples
+    wrong      the prompt emitted for another task, as the control
+    16, 400    a prompt tuned on 16 rows and on 400 (Adafactor, linear decay)
+    all        with --ceiling: every weight tuned on the 400 rows
+
+`kin` names the family of generated pretraining tasks that exercises the same ability, if any
+(benchmarks/kin.json): its rows were not copied, but the generators can emit some of the same pairs.
+Tasks of like length are computed together, as users' rows are in the service.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import json
-import queue
 import sys
-import tempfile
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from safetensors.numpy import load_file
 
-from ptsys.data.examples import read_examples
-from ptsys.data.features import pad
-from ptsys.data.metrics import exact_match, majority
+from ptsys.data.episodes import ARROW, LABEL, read_description, read_example
 from ptsys.data.order import BatchOrder
-from ptsys.engine.buckets import INPUT_LENGTHS, TARGET_LENGTHS, fit
-from ptsys.engine.compilation import keep_compilations
-from ptsys.engine.engine import Engine, EngineOptions
-from ptsys.engine.model import ServedModel, serve
-from ptsys.engine.residents import Failed, Finished, Snapshot, Training, TrainingTask
+from ptsys.data.vocabulary import Vocabulary, load_vocabulary
+from ptsys.models.builtin_format import read_builtin
 from ptsys.models.execution import Execution
-from ptsys.models.registry import load_builtin
+from ptsys.models.loaded import LoadedModel
+from ptsys.models.registry import BUILTIN
 from ptsys.passes.batch import Prompts, Rows
-from ptsys.passes.frozen import Frozen
+from ptsys.passes.decoding import choices
+from ptsys.passes.emit import MEANS, MetaPrompt, assemble, read
+from ptsys.passes.frozen import Frozen, freeze
 from ptsys.passes.loss import row_losses
+from ptsys.passes.optimizers import hyperparameters, initial_state
+from ptsys.passes.predict import generate
+from ptsys.passes.train import train_step
 from ptsys.sharding.host_memory import keep_freed_memory
-from ptsys.sharding.mesh import use_every_core
-from ptsys.types.example import Example
-from ptsys.types.training import Optimizer, TrainingSpec
+from ptsys.types.training import Optimizer
+
+WIDTHS = (32, 64, 160)  # tokens of an input, cut there
+FEW, MANY, TEST, PROMPT, SIDE, ANSWER = 16, 400, 100, 16, 128, 24
+INTENTS = ("clinc_", "banking77", "snips")
 
 
-def submit(
-    engine: Engine, name: str, rows: Sequence[Example], options: argparse.Namespace
-) -> Training:
-    """One prompt's job, from the shared initialization."""
-    spec = TrainingSpec(
-        name=name,
-        dataset=name,
-        steps=options.steps,
-        batch_size=options.batch_size,
-        optimizer=Optimizer(kind=options.optimizer, learning_rate=options.lr, decay="linear"),
-        checkpoint_every=1_000_000,
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A task's rows as (input, target), and what it is in words."""
+
+    name: str
+    description: str
+    train: Sequence[tuple[str, str]]
+    test: Sequence[tuple[str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What is tried: a frozen model, its words, its shared start and its meta-prompt."""
+
+    frozen: Frozen
+    vocabulary: Vocabulary
+    shared: jax.Array
+    meta: MetaPrompt | None
+
+
+Scores = dict[str, dict[str, float]]
+
+
+def read_tasks(folder: Path, names: Sequence[str] | None) -> list[Task]:
+    """The tasks of a folder."""
+    described = {x["name"]: x for x in json.loads((folder / "tasks.json").read_text())}
+
+    def rows(name: str, part: str, count: int) -> list[tuple[str, str]]:
+        lines = (folder / name / f"{part}.jsonl").read_text().splitlines()[:count]
+        return [(row["input"], row["target"]) for row in map(json.loads, lines)]
+
+    return [
+        Task(name, described[name]["description"], rows(name, "train", MANY), rows(name, "test", TEST))
+        for name in names or sorted(described)
+    ]
+
+
+def load(folder: Path) -> Model:
+    """A model folder in the compact form, with the meta-prompt beside it if there is one."""
+    loaded: LoadedModel = read_builtin(folder, "model")
+    config = loaded.config
+    words = load_vocabulary(
+        config.tokenizer, loaded.vocabulary_path, config.vocab_size, loaded.sentinels
     )
-    prompt = engine.model.initialization[-spec.length :]
-    data = engine.encode(spec, rows)
-    return engine.train(TrainingTask(name, name, spec, data, Snapshot.start(prompt)))
+    meta = None
+    for place in (folder / "meta_prompt.safetensors", folder.parent / "meta_prompt.safetensors"):
+        if place.is_file():
+            stored = load_file(place)
+            meta = MetaPrompt(**{name: jnp.asarray(x, jnp.float32) for name, x in stored.items()})
+            break
+    big = Execution(chunk_positions=1 << 17)
+    return Model(freeze(loaded.model, execution=big), words, jnp.asarray(loaded.initialization), meta)
 
 
-def prompt_of(training: Training, everyone: Collection[Training]) -> np.ndarray:
-    """Wait for the tuned prompt, saying twice a minute how far all of them are."""
-    while True:
-        try:
-            event = training.events.get(timeout=30)
-        except queue.Empty:
-            done = sum(other.progress.step for other in everyone)
-            print(f"{done} steps of {len(everyone)} prompts done", file=sys.stderr, flush=True)
-            continue
-        if isinstance(event, Finished):
-            return event.snapshot.prompt
-        if isinstance(event, Failed):
-            raise RuntimeError(event.message)
+# ---- one group of tasks of like length --------------------------------------------------------
 
 
-def accuracy(
-    engine: Engine, rows: Sequence[Example], prompt: np.ndarray | None, lead: str = ""
-) -> float:
-    """Exact match of greedy answers."""
-    inputs, targets = [lead + row.input for row in rows], [row.target for row in rows]
-    answers = engine.evaluate(inputs, targets, prompt, "bench").result()
-    return exact_match([answer.prediction for answer in answers], targets)
+class Group:
+    """Tasks whose rows have the same padded shape, answered and tuned together."""
+
+    def __init__(self, model: Model, tasks: Sequence[Task], width: int) -> None:
+        self.model, self.tasks, self.width = model, tasks, width
+        self.slot = np.repeat(np.arange(len(tasks)), [len(task.test) for task in tasks])
+
+    def _ids(self, text: str, width: int) -> np.ndarray:
+        row = np.zeros(width, np.int32)
+        ids = [*self.model.vocabulary.encode(text)[: width - 1], 1]
+        row[: len(ids)] = ids
+        return row
+
+    def _rows(self, rows: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
+        return (
+            np.stack([self._ids(source, self.width) for source, _ in rows]),
+            np.stack([self._ids(target, ANSWER) for _, target in rows]),
+        )
+
+    def scores(self, prompts: Prompts, lead: Sequence[str] | None = None) -> np.ndarray:
+        """Exact match of every task's test rows under its prompt, in percent; `lead` stands before
+        the inputs of a task."""
+        width = self.width if lead is None else max(WIDTHS[-1], self.width) + 96
+        texts = [
+            ("" if lead is None else lead[i]) + source
+            for i, task in enumerate(self.tasks)
+            for source, _ in task.test
+        ]
+        inputs = np.stack([self._ids(text, width) for text in texts])
+        right: list[bool] = []
+        wanted = [target.strip() for task in self.tasks for _, target in task.test]
+        at_once = 2048
+        for start in range(0, len(inputs), at_once):
+            part = inputs[start : start + at_once]
+            slot = self.slot[start : start + at_once]
+            short = at_once - len(part)
+            part = np.pad(part, ((0, short), (0, 0)))
+            slot = np.pad(slot, (0, short), constant_values=-1)
+            found = generate(
+                self.model.frozen, prompts, part, slot, choices(at_once, ANSWER), max_tokens=ANSWER
+            ).tokens
+            answers = [self.model.vocabulary.decode(row) for row in np.asarray(found).tolist()]
+            right += [
+                answer.strip() == target
+                for answer, target in zip(answers, wanted[start : start + at_once], strict=False)
+            ]
+        return 100 * np.bincount(self.slot, np.array(right, float)) / np.bincount(self.slot)
+
+    def nothing(self) -> Prompts:
+        """No prompt at all."""
+        width = self.model.frozen.config.d_model
+        return Prompts(
+            jnp.zeros((len(self.tasks), 1, width)), jnp.zeros((len(self.tasks),), jnp.int32)
+        )
+
+    def shots(self) -> list[str]:
+        """As many of the first examples in words as leave room for an input."""
+        encode = self.model.vocabulary.encode
+        leads = []
+        for task in self.tasks:
+            lead = ""
+            for source, target in task.train[:FEW]:
+                longer = f"{lead}{source} -> {target} ; "
+                if len(encode(longer)) > WIDTHS[-1] + 60 - min(self.width, 64):
+                    break
+                lead = longer
+            leads.append(lead)
+        return leads
+
+    def emitted(self, count: int, *, examples: bool = True, described: bool = False, **parts: bool) -> Prompts:
+        """A prompt for every task, from its first `count` examples or its description."""
+        meta, encode = self.model.meta, self.model.vocabulary.encode
+        assert meta is not None
+        width = LABEL + 2 + self.width
+        texts = np.zeros((len(self.tasks), count + 1, width), np.int32)
+        for i, task in enumerate(self.tasks):
+            if examples:
+                for j, (source, target) in enumerate(task.train[:count]):
+                    texts[i, j] = read_example(encode(source), encode(target), encode(ARROW), width)
+            if described:
+                texts[i, count] = read_description(encode(task.description), width)
+        given = {name: jnp.full((len(texts),), value) for name, value in parts.items()}
+        return _emit(self.model.frozen, meta, self.model.shared[-MEANS:], texts, given)
+
+    def tuned(self, count: int, steps: int, rate: float) -> Prompts:
+        """A prompt for every task, tuned on its first `count` rows from the shared start."""
+        tasks, batch = len(self.tasks), 16
+        data = [self._rows(task.train[:count]) for task in self.tasks]
+        start = jnp.tile(self.model.shared[None, -PROMPT:], (tasks, 1, 1))
+        state = initial_state(start, jnp.full((tasks,), PROMPT, jnp.int32))
+        optimizer = Optimizer(kind="adafactor", learning_rate=rate, decay="linear")
+        hyper = hyperparameters([optimizer] * tasks, [steps] * tasks)
+        orders = [BatchOrder(len(inputs), batch, 0) for inputs, _ in data]
+        slot, everyone = np.repeat(np.arange(tasks), batch), np.arange(tasks)
+        for step in range(steps):
+            drawn = [order.indices(step) for order in orders]
+            inputs = np.concatenate([x[i] for (x, _), i in zip(data, drawn, strict=True)])
+            targets = np.concatenate([y[i] for (_, y), i in zip(data, drawn, strict=True)])
+            rows = Rows(inputs, targets, slot)
+            state, _ = train_step(self.model.frozen, state, hyper, everyone, rows)
+        return Prompts(state.prompt, state.length)
+
+    def ceiling(self, steps: int = 300) -> np.ndarray:
+        """Exact match with every weight tuned on the 400 rows, behind the shared prompt."""
+        found = []
+        for task in self.tasks:
+            model = dataclasses.replace(self.model, frozen=_fine_tuned(self.model, self, task, steps))
+            shared = Prompts(self.model.shared[None, -PROMPT:], jnp.array([PROMPT]))
+            found.append(Group(model, [task], self.width).scores(shared)[0])
+        return np.array(found)
 
 
-class FineTuner:
-    """The ceiling: every weight trained on a task's rows, behind the shared prompt. One compiled
-    step serves all tasks of one padded size."""
+@jax.jit
+def _emit(
+    frozen: Frozen,
+    meta: MetaPrompt,
+    start: jax.Array,
+    texts: jax.Array,
+    parts: Mapping[str, jax.Array],
+) -> Prompts:
+    readings = read(frozen.model(), meta, texts.reshape(-1, texts.shape[-1]), LABEL)
+    return assemble(readings, len(texts), start, SIDE, **parts)
 
-    def __init__(self, model: ServedModel, steps: int, batch: int) -> None:
-        self.model, self.steps, self.batch = model, steps, batch
-        self.transform = optax.adamw(optax.linear_schedule(1e-3, 0.0, steps))
-        self.engine = Engine(model)  # not started: it encodes
 
-    def tune(self, rows: Sequence[Example]) -> ServedModel:
-        """The model after `steps` updates of AdamW from 1e-3, linearly to 0."""
-        data = self.engine.encode(TrainingSpec(name="x", dataset="x"), rows)
-        width = fit(data.max_input, INPUT_LENGTHS, "input")
-        depth = fit(data.max_target, TARGET_LENGTHS, "target")
-        inputs, targets = (pad(data.inputs, width, len(rows)), pad(data.targets, depth, len(rows)))
-        frozen, order = self.model.frozen, BatchOrder(len(rows), self.batch, 0)
-        leaves, state = frozen.leaves, self.transform.init(frozen.leaves)
-        for number in range(self.steps):
-            index = order.indices(number)
-            leaves, state = self._step(leaves, state, inputs[index], targets[index])
-        return dataclasses.replace(self.model, frozen=Frozen(leaves, frozen.structure))
+def _fine_tuned(model: Model, group: Group, task: Task, steps: int) -> Frozen:
+    inputs, targets = group._rows(task.train)
+    transform = optax.adamw(optax.linear_schedule(1e-3, 0.0, steps))
+    frozen, order = model.frozen, BatchOrder(len(inputs), 16, 0)
+    shared = Prompts(model.shared[None, -PROMPT:], jnp.array([PROMPT]))
 
-    @functools.partial(jax.jit, static_argnums=0)
-    def _step(self, leaves, state, x, y):
-        prompts = Prompts(jnp.asarray(self.model.initialization)[None], jnp.array([16]))
-
+    @jax.jit
+    def step(leaves, state, x, y):
         def loss(leaves):
-            model = Frozen(leaves, self.model.frozen.structure).model()
-            model.execution = Execution(vocabulary_block=None)  # the head learns too
-            rows = Rows(x, y, jnp.zeros(len(x), jnp.int32))
-            found = row_losses(model, prompts, rows)
+            whole = Frozen(leaves, frozen.structure).model()
+            whole.execution = Execution(vocabulary_block=None)  # the head learns too
+            found = row_losses(whole, shared, Rows(x, y, jnp.zeros(len(x), jnp.int32)))
             return jnp.sum(found.loss) / jnp.sum(found.tokens)
 
-        updates, state = self.transform.update(jax.grad(loss)(leaves), state, leaves)
+        updates, state = transform.update(jax.grad(loss)(leaves), state, leaves)
         return optax.apply_updates(leaves, updates), state
+
+    leaves, state = frozen.leaves, transform.init(frozen.leaves)
+    for number in range(steps):
+        index = order.indices(number)
+        leaves, state = step(leaves, state, inputs[index], targets[index])
+    return Frozen(leaves, frozen.structure)
+
+
+# ---- the table ---------------------------------------------------------------------------------
+
+
+def grouped(model: Model, tasks: Sequence[Task]) -> list[Group]:
+    """Tasks by the width that 95 % of their inputs fit."""
+    by_width: dict[int, list[Task]] = {}
+    for task in tasks:
+        lengths = [len(model.vocabulary.encode(source)) + 1 for source, _ in task.train]
+        need = np.percentile(lengths, 95)
+        width = next((w for w in WIDTHS if need <= w), WIDTHS[-1])
+        by_width.setdefault(width, []).append(task)
+    return [Group(model, found, width) for width, found in sorted(by_width.items())]
+
+
+def measure(group: Group, options: argparse.Namespace) -> Scores:
+    """Every column of every task of a group."""
+    columns: dict[str, np.ndarray] = {}
+
+    def add(name: str, values: np.ndarray) -> None:
+        columns[name] = values
+        spent = time.monotonic() - began
+        print(f"{group.width:4} {name:10} {values.mean():5.1f}  {spent:.0f} s", file=sys.stderr, flush=True)
+
+    began = time.monotonic()
+    add("major", np.array([_majority(task) for task in group.tasks]))
+    add("zero", group.scores(group.nothing(), [f"{t.description} " for t in group.tasks]))
+    add("text", group.scores(group.nothing(), group.shots()))
+    if group.model.meta is not None:
+        emitted = group.emitted(FEW)
+        add("emitted", group.scores(emitted))
+        add("mean", group.scores(group.emitted(FEW, pairs=False)))
+        add("pairs", group.scores(group.emitted(FEW, kind=False)))
+        add("described", group.scores(group.emitted(FEW, examples=False, described=True, pairs=False)))
+        if len(group.tasks) > 1:
+            add("wrong", group.scores(Prompts(*(jnp.roll(x, 1, axis=0) for x in emitted))))
+    for rate in options.rates:
+        tail = "" if len(options.rates) == 1 else f"@{rate:g}"
+        add(f"16{tail}", group.scores(group.tuned(FEW, 60, rate)))
+        add(f"400{tail}", group.scores(group.tuned(MANY, options.steps, rate)))
+    if options.ceiling:
+        add("all", group.ceiling())
+    return {
+        task.name: {name: float(values[i]) for name, values in columns.items()}
+        for i, task in enumerate(group.tasks)
+    }
+
+
+def _majority(task: Task) -> float:
+    targets = [target for _, target in task.train]
+    most = max(set(targets), key=targets.count)
+    return 100 * float(np.mean([target == most for _, target in task.test]))
 
 
 def main() -> None:
@@ -130,54 +322,34 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", type=Path, default=BUILTIN / "tiny", help="a model folder")
     parser.add_argument("--tasks", help="comma-separated names; all by default")
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--optimizer", default="adafactor")
-    parser.add_argument("--lr", type=float, default=0.3)
-    parser.add_argument("--no-ceiling", action="store_true", help="leave full fine-tuning out")
+    parser.add_argument("--steps", type=int, default=300, help="of tuning on 400 rows")
+    parser.add_argument("--rates", type=float, nargs="+", default=[0.3], help="Adafactor's")
+    parser.add_argument("--ceiling", action="store_true", help="tune all weights too")
+    parser.add_argument("--json", type=Path, help="where the scores go too")
     options = parser.parse_args()
     keep_freed_memory()
-    use_every_core()
-    keep_compilations(Path(tempfile.mkdtemp()))  # engines of the same shapes compile once
-    described = {
-        task["name"]: task for task in json.loads((options.folder / "tasks.json").read_text())
-    }
-    names = options.tasks.split(",") if options.tasks else sorted(described)
+    model = load(options.model)
+    tasks = read_tasks(options.folder, options.tasks and options.tasks.split(","))
     kin = json.loads((Path(__file__).parent / "kin.json").read_text())
-    model = serve(load_builtin("tiny"))
-    engine = Engine(model, EngineOptions(max_residents=16)).start()  # so that results come early
-    tuner = FineTuner(model, options.steps, options.batch_size)
-    rows = {
-        name: [read_examples(options.folder / name / f"{part}.jsonl") for part in ("train", "test")]
-        for name in names
-    }
-    jobs = {
-        (name, count): submit(engine, f"{name}.{count}", rows[name][0][:count], options)
-        for name in names
-        for count in (16, 400)
-    }
-    print(f"{'task':32} {'major':>6} {'zero':>6} {'16':>6} {'400':>6} {'full':>6}  kin")
-    passed = 0
-    for name in names:
-        train, test = rows[name]
-        most = majority([row.target for row in train], [row.target for row in test])[1]
-        zero = accuracy(engine, test, None, described[name]["description"] + " ")
-        few = accuracy(engine, test, prompt_of(jobs[name, 16], jobs.values()))
-        full = accuracy(engine, test, prompt_of(jobs[name, 400], jobs.values()))
-        ceiling = float("nan")
-        if not options.no_ceiling:
-            tuned = Engine(tuner.tune(train[:400])).start()
-            ceiling = accuracy(tuned, test, model.initialization)
-            tuned.close()
-        passed += full >= most + 0.20
-        print(
-            f"{name:32} {most:6.3f} {zero:6.3f} {few:6.3f} {full:6.3f} {ceiling:6.3f}  "
-            f"{kin.get(name)}",
-            flush=True,
-        )
-    print(f"{passed} of {len(names)} tasks: tuned on 400 beats the majority answer by 20 points")
-    engine.close()
+    scores: Scores = {}
+    for group in grouped(model, tasks):
+        scores |= measure(group, options)
+        if options.json:
+            options.json.write_text(json.dumps(scores, indent=1))
+    columns = list(next(iter(scores.values())))
+    print("| task | " + " | ".join(columns) + " | kin |")
+    print("|---" * (len(columns) + 2) + "|")
+    for name, found in sorted(scores.items()):
+        cells = [f"{found.get(column, float('nan')):.0f}" for column in columns]
+        print(f"| {name} | " + " | ".join(cells) + f" | {kin.get(name)} |")
+    means = [np.mean([found[column] for found in scores.values()]) for column in columns]
+    print("| mean | " + " | ".join(f"{mean:.1f}" for mean in means) + " | |")
+    intents = [found for name, found in scores.items() if name.startswith(INTENTS)]
+    if intents:
+        means = [np.mean([found[column] for found in intents]) for column in columns]
+        print("| intents | " + " | ".join(f"{mean:.1f}" for mean in means) + " | |")
 
 
 if __name__ == "__main__":

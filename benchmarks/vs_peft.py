@@ -1,7 +1,7 @@
-"""The gradient of a soft prompt: PEFT's prompt tuning on torch (CPU) and ptsys, side by side.
+"""The gradient of a soft prompt: PEFT's prompt tuning on torch and ptsys, side by side.
 
 Both run the same random T5 1.1 weights on the same rows with the same prompt, in turn in one
-process, each on all cores; the table has medians, and the ratio is PEFT's time over ours. The
+process, each on all cores, or on the GPU where both find one; the table has medians, and the ratio is PEFT's time over ours. The
 losses and gradients of both are compared first: a benchmark of two things that differ says nothing.
 
     pip install 'ptsys[interop]'
@@ -51,6 +51,8 @@ from ptsys.passes.gradients import gradients
 from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.sharding.mesh import local_mesh, shards_of, use_every_core
 from ptsys.types.requests import Decoding
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,13 +116,13 @@ class Theirs:
         config = peft.PromptTuningConfig(
             task_type="SEQ_2_SEQ_LM", num_virtual_tokens=len(prompt), prompt_tuning_init="RANDOM"
         )
-        self.model = peft.get_peft_model(base, config).eval()
+        self.model = peft.get_peft_model(base, config).eval().to(DEVICE)
         [weight] = [p for p in self.model.parameters() if p.requires_grad]
-        weight.data[: len(prompt)] = torch.tensor(prompt)  # the encoder's half of them
+        weight.data[: len(prompt)] = torch.tensor(prompt, device=DEVICE)  # the encoder's half of them
 
     def __call__(self, inputs: list, targets: list) -> tuple[float, np.ndarray]:
         """Loss (mean over target tokens, nats) and gradient of the prompt."""
-        ids, wanted = torch.tensor(padded(inputs)), torch.tensor(padded(targets))
+        ids, wanted = (torch.tensor(padded(x), device=DEVICE) for x in (inputs, targets))
         self.model.zero_grad()
         loss = self.model(
             input_ids=ids,
@@ -129,7 +131,7 @@ class Theirs:
         ).loss
         loss.backward()
         [weight] = [p for p in self.model.parameters() if p.requires_grad]
-        return float(loss), weight.grad.numpy()
+        return float(loss), weight.grad.cpu().numpy()
 
 
 def padded(rows: list[list[int]]) -> np.ndarray:

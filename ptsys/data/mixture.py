@@ -1,15 +1,11 @@
-"""The pretraining stream: generated tasks under instructions or learned prompts, and span
-corruption of text, as batches of a few fixed shapes.
-
-The stream is cut into chunks; a chunk is a pure function of (seed, number), so a killed run
-resumes at the same batch.
-"""
+"""The rows of pretraining: generated tasks under instructions or learned prompts, and span
+corruption of text, in a few fixed shapes. A pool of rows is a pure function of its seed."""
 
 from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -26,21 +22,13 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """A batch shape: `rows` of up to `inputs` and `targets` tokens."""
+    """A batch shape: up to so many tokens of inputs and of targets."""
 
     inputs: int
     targets: int
-    rows: int
 
 
-# About 1,500 positions each: larger batches leave a CPU's cache and cost more a row (measured).
-SHAPES = (
-    Shape(16, 8, 64),
-    Shape(32, 8, 48),
-    Shape(64, 8, 28),
-    Shape(48, 24, 28),
-    Shape(96, 32, 16),
-)
+SHAPES = (Shape(16, 8), Shape(32, 8), Shape(64, 16), Shape(96, 32))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,17 +46,16 @@ class MixtureConfig:
     instruction_share: float = 0.39
     copy_share: float = 0.06
     promptless_share: float = 0.25
-    chunk_rows: int = 4000
     span_tokens: int = 80
 
 
 @dataclasses.dataclass(frozen=True)
-class Batch:
-    """One batch: right-padded ids, each row's kind (its place in `KINDS`), and the numbers of the
-    traits in its prompt, padded with numbers that are out of range."""
+class RowPool:
+    """N rows of one shape: right-padded ids, each row's kind (its place in `KINDS`), and the
+    numbers of the traits in its prompt, padded with numbers that are out of range."""
 
-    inputs: NDArray[np.int32]
-    targets: NDArray[np.int32]
+    inputs: NDArray[np.int16]
+    targets: NDArray[np.int16]
     kind: NDArray[np.int32]
     traits: NDArray[np.int32]
 
@@ -92,45 +79,39 @@ class Mixture:
         vocabulary: Vocabulary,
         bank: Sequence[GeneratedTask],
         instructed: Sequence[GeneratedTask],
-        text: NDArray[np.int32],
+        text: NDArray[np.integer],
     ) -> None:
         self._config = config
         self._vocabulary = vocabulary
         self._bank = bank
         self._instructed = instructed
         self._text = text
-        self._traits = _numbered([task.traits for task in bank])
+        self._traits = numbered_traits([task.traits for task in bank])
         self.traits = 1 + max(max(numbers) for numbers in self._traits)
         self._most = max(map(len, self._traits))
 
-    def batches(self, seed: int, chunk: int) -> Iterator[Batch]:
-        """The batches of one chunk, in their order."""
-        rng = random.Random(f"{seed}/{chunk}")
-        groups: dict[Shape, list[Row]] = {shape: [] for shape in SHAPES}
-        for _ in range(self._config.chunk_rows):
+    def pools(self, seed: object, count: int) -> dict[Shape, RowPool]:
+        """`count` rows by shape, without those that no shape has room for."""
+        rng = random.Random(f"rows/{seed}")
+        groups: dict[Shape, list[Row]] = {}
+        for _ in range(count):
             row = self._row(rng)
-            fitting = [s for s in SHAPES if fits(row, s)]
-            if fitting:
-                groups[fitting[0]].append(row)
-        batches = [
-            self._padded(rows[i : i + shape.rows], shape)
-            for shape, rows in groups.items()
-            for i in range(0, len(rows) - shape.rows + 1, shape.rows)
-        ]
-        rng.shuffle(batches)
-        return iter(batches)
+            shape = next((s for s in SHAPES if fits(row, s)), None)
+            if shape is not None:
+                groups.setdefault(shape, []).append(row)
+        return {shape: self._padded(rows, shape) for shape, rows in groups.items()}
 
-    def _padded(self, rows: Sequence[Row], shape: Shape) -> Batch:
+    def _padded(self, rows: Sequence[Row], shape: Shape) -> RowPool:
         """Right-pad rows to their shape."""
-        inputs = np.zeros((shape.rows, shape.inputs), np.int32)
-        targets = np.zeros((shape.rows, shape.targets), np.int32)
-        traits = np.full((shape.rows, self._most), self.traits, np.int32)
+        inputs = np.zeros((len(rows), shape.inputs), np.int16)
+        targets = np.zeros((len(rows), shape.targets), np.int16)
+        traits = np.full((len(rows), self._most), self.traits, np.int32)
         for i, row in enumerate(rows):
             inputs[i, : len(row.inputs)] = row.inputs
             targets[i, : len(row.targets)] = row.targets
             traits[i, : len(row.traits)] = row.traits
         kinds = np.array([KINDS.index(row.kind) for row in rows], np.int32)
-        return Batch(inputs, targets, kinds, traits)
+        return RowPool(inputs, targets, kinds, traits)
 
     def _row(self, rng: random.Random) -> Row:
         place = rng.random()
@@ -183,7 +164,7 @@ def fits(row: Row, shape: Shape) -> bool:
     return len(row.inputs) <= shape.inputs and len(row.targets) <= shape.targets
 
 
-def _numbered(traits: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
+def numbered_traits(traits: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
     """The traits of every task as numbers, its first first; those of one task alone are one, and
     those of the same tasks too."""
     holders: dict[str, list[int]] = {}

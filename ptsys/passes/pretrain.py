@@ -1,15 +1,17 @@
-"""The pretraining step: model weights, one shared prompt and the changes that tell tasks, together.
+"""What pretraining learns, and its step on rows under prompts: model weights, one shared prompt, the
+changes that tell tasks, and a meta-prompt (`ptsys.passes.pretrain_reading`), together.
 
 A task's prompt is the shared prompt plus a change for each trait that the task has, and traits are
 what tasks have in common. So the frozen model learns to be steered by changes of its shared
-initialization, which is where users' prompts start, and related tasks to be steered alike.
+initialization, which is where users' prompts start, and related tasks to be steered alike. How far
+these prompts are from the shared one is bounded, for prompts that users tune stay near it too.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +23,7 @@ from ptsys.data.mixture import KINDS
 from ptsys.models.parameters import flat_parameters, load_flat
 from ptsys.models.t5 import T5
 from ptsys.passes.batch import Prompts, Rows
+from ptsys.passes.emit import MetaPrompt, initial_meta_prompt
 from ptsys.passes.frozen import Frozen, Structure, freeze
 from ptsys.passes.loss import row_losses
 
@@ -47,6 +50,21 @@ class Trained(NamedTuple):
     leaves: tuple[jax.Array, ...]
     shared: Float[Array, "P D"]
     traits: Float[Array, "F P D"]
+    meta: MetaPrompt
+
+
+@dataclasses.dataclass(frozen=True)
+class Steering:
+    """How prompts steer in pretraining, in units of the shared prompt's root mean square: a bank
+    prompt's change from it is at most `bound`, and `noise` is the standard deviation of what is
+    added to every number of a row's prompt, so that prompts near one another steer alike. Of the
+    rows `short_share` see only the last `short` positions of their prompt. `compute` is the type that the passes compute in; weights are float32 always."""
+
+    bound: float = 1.0
+    noise: float = 0.3
+    short: int = 8
+    short_share: float = 0.7
+    compute: Literal["float32", "bfloat16"] = "float32"
 
 
 class TaskRows(NamedTuple):
@@ -94,7 +112,8 @@ def optimizer(
         "table": optax.adam(schedule(config.table_learning_rate), b2=0.98),
         "prompt": optax.adam(schedule(config.prompt_learning_rate), b2=0.98),
     }
-    labels = Trained(kinds, "prompt", "prompt")  # type: ignore[arg-type]
+    meta = MetaPrompt("prompt", "kernel", "kernel", "kernel", "table")  # type: ignore[arg-type]
+    labels = Trained(kinds, "prompt", "prompt", meta)  # type: ignore[arg-type]
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.multi_transform(transforms, labels),
@@ -113,7 +132,8 @@ def initial_state(
     frozen = freeze(model)
     width = model.config.d_model
     shared = 0.5 * jax.random.normal(jax.random.key(seed), (length, width))
-    trained = Trained(frozen.leaves, shared, jnp.zeros((traits, length, width)))
+    meta = initial_meta_prompt(jax.random.key(seed + 1), width)
+    trained = Trained(frozen.leaves, shared, jnp.zeros((traits, length, width)), meta)
     return PretrainState(trained, transform.init(trained), jnp.zeros((), jnp.int32))
 
 
@@ -145,33 +165,39 @@ def untie(model: T5) -> T5:
     )
 
 
+def computing(leaves: tuple[jax.Array, ...], structure: Structure, steering: Steering) -> T5:
+    """The model with its weights in the type that is computed in."""
+    kind = jnp.dtype(steering.compute)
+    return Frozen(tuple(leaf.astype(kind) for leaf in leaves), structure).model()
+
+
 @functools.partial(
     jax.jit,
-    static_argnames=("structure", "transform", "length", "noise"),
+    static_argnames=("structure", "transform", "batch", "steering"),
     donate_argnames="state",
 )
 def pretrain_step(
     structure: Structure,
     transform: optax.GradientTransformation,
-    length: int,
-    noise: float,
+    batch: int,
+    steering: Steering,
     state: PretrainState,
-    rows: TaskRows,
+    pool: TaskRows,
+    count: Int[Array, ""],
 ) -> tuple[PretrainState, PretrainMetrics]:
-    """One update on one batch, seeing the last `length` positions of every prompt.
-
-    `noise` is the standard deviation of what is added to every number of a row's prompt, so that
-    prompts near one another steer alike.
-    """
-    count = len(rows.kind)
+    """One update on `batch` rows, drawn by the step's number from the first `count` of the pool."""
+    draw, noise, cut = jax.random.split(jax.random.key(state.step), 3)
+    index = jax.random.randint(draw, (batch,), 0, count)
+    rows = TaskRows(*(x[index].astype(jnp.int32) for x in pool))
 
     def loss(trained: Trained) -> tuple[jax.Array, PretrainMetrics]:
-        prompts = _prompts(trained, rows.traits, length)
-        prompts += noise * jax.random.normal(jax.random.key(state.step), prompts.shape)
-        slot = jnp.where(rows.kind == PROMPTLESS, count, jnp.arange(count))
+        prompts = trained.shared[None] + bank_changes(trained, rows.traits, steering.bound)
+        prompts += steering.noise * _size(trained) * jax.random.normal(noise, prompts.shape)
+        slot = jnp.where(rows.kind == PROMPTLESS, batch, jnp.arange(batch))
+        short = jax.random.uniform(cut, (batch,)) < steering.short_share
         losses = row_losses(
-            Frozen(trained.leaves, structure).model(),
-            Prompts(prompts, jnp.full((count,), length)),
+            computing(trained.leaves, structure, steering),
+            Prompts(prompts, jnp.where(short, steering.short, prompts.shape[1])),
             Rows(rows.inputs, rows.targets, slot),
         )
         exact = jnp.all(losses.predicted == rows.targets, axis=1).astype(jnp.float32)
@@ -185,14 +211,30 @@ def pretrain_step(
         return jnp.sum(losses.loss) / jnp.sum(losses.tokens), metrics
 
     gradients, metrics = jax.grad(loss, has_aux=True)(state.trained)
+    return updated(state, transform, gradients), metrics
+
+
+def updated(
+    state: PretrainState, transform: optax.GradientTransformation, gradients: Trained
+) -> PretrainState:
+    """The state after one update."""
     updates, opt = transform.update(gradients, state.optimizer, state.trained)
     trained = optax.apply_updates(state.trained, updates)
-    return PretrainState(trained, opt, state.step + 1), metrics
+    return PretrainState(trained, opt, state.step + 1)
 
 
-def _prompts(
-    trained: Trained, traits: Int[Array, "B M"], length: int
-) -> Float[Array, "B {length} D"]:
-    """The last positions of every row's prompt."""
-    changes = trained.traits[:, -length:].at[traits].get(mode="fill", fill_value=0)
-    return trained.shared[None, -length:] + jnp.sum(changes, axis=1)
+def bank_changes(
+    trained: Trained, traits: Int[Array, "B M"], bound: float
+) -> Float[Array, "B P D"]:
+    """How tasks with these traits differ from the shared prompt: the sum of their traits' changes,
+    whose root mean square nears `bound` times the shared prompt's and never exceeds it."""
+    change = jnp.sum(trained.traits.at[traits].get(mode="fill", fill_value=0), axis=1)
+    ratio = jnp.mean(jnp.square(change), axis=(1, 2), keepdims=True) / jnp.square(
+        bound * _size(trained)
+    )
+    return change * jax.lax.rsqrt(1 + ratio)
+
+
+def _size(trained: Trained) -> Float[Array, ""]:
+    """The shared prompt's root mean square; a measure, so nothing learns through it."""
+    return jax.lax.stop_gradient(jnp.sqrt(jnp.mean(jnp.square(trained.shared)) + 1e-6))

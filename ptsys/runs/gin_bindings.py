@@ -15,18 +15,15 @@ from typing import Any
 import gin
 
 from ptsys.config import Settings
-from ptsys.data.mixture import MixtureConfig
 from ptsys.engine.serving import Serving
 from ptsys.errors import InvalidInput
-from ptsys.models.gin_bindings import configurable_t5
 from ptsys.models.gin_search import check_gin_file, gin_search
-from ptsys.passes.pretrain import PretrainOptimizer
 from ptsys.runs.build_library import BuildLibrary
 from ptsys.runs.evaluate import Evaluate
 from ptsys.runs.gin_errors import gin_error
 from ptsys.runs.infer import Infer
 from ptsys.runs.multitask import MultiTask
-from ptsys.runs.pretrain import PretrainRun
+from ptsys.runs.pretrain_bindings import PRETRAINING, chosen
 from ptsys.runs.prompt_tune import PromptTune
 from ptsys.runs.tasks.jsonl_task import JsonlTask, JsonlTasks
 from ptsys.runs.tasks.seqio_task import SeqioTask
@@ -37,18 +34,16 @@ Run = Callable[[Settings], dict[str, Any]]
 """Given the settings of the deployment, a run returns its summary."""
 
 CONFIGURABLES = (
-    configurable_t5,
+    *PRETRAINING,
     *(
         gin.external_configurable(one, module="ptsys.runs")
         for one in (
-            *(PretrainRun, BuildLibrary, PromptTune, MultiTask, Evaluate, Infer),
+            *(BuildLibrary, PromptTune, MultiTask, Evaluate, Infer),
             *(JsonlTask, JsonlTasks, SeqioTask, TaskMixture),
         )
     ),
     gin.external_configurable(Serving, module="ptsys.engine"),
     gin.external_configurable(LogicalRules, module="ptsys.sharding"),
-    gin.external_configurable(MixtureConfig, module="ptsys.data"),
-    gin.external_configurable(PretrainOptimizer, module="ptsys.passes"),
 )
 
 _GIN_ERRORS = (
@@ -60,12 +55,6 @@ _GIN_ERRORS = (
     AttributeError,
     tokenize.TokenError,
 )
-
-
-@gin.configurable("start", module="ptsys.runs")  # type: ignore[untyped-decorator]
-def _chosen(run: Run = gin.REQUIRED) -> Run:
-    """The run that the file binds: `start.run = @PretrainRun()`."""
-    return run
 
 
 def run_from_gin(
@@ -106,7 +95,7 @@ def configured(
                 [str(file) for file in files], list(bindings), finalize_config=False
             )
         _check_macros(bindings)
-        found = Configured(_chosen(), gin.operative_config_str())
+        found = Configured(chosen(), gin.operative_config_str())
     except (InvalidInput, *_GIN_ERRORS) as error:
         raise gin_error(error, bindings) from None
     finally:

@@ -91,7 +91,12 @@ def read_tasks(folder: Path, names: Sequence[str] | None) -> list[Task]:
         return [(row["input"], row["target"]) for row in map(json.loads, lines)]
 
     return [
-        Task(name, described[name]["description"], rows(name, "train", MANY), rows(name, "test", TEST))
+        Task(
+            name,
+            described[name]["description"],
+            rows(name, "train", MANY),
+            rows(name, "test", TEST),
+        )
         for name in names or sorted(described)
     ]
 
@@ -110,7 +115,9 @@ def load(folder: Path) -> Model:
             meta = MetaPrompt(**{name: jnp.asarray(x, jnp.float32) for name, x in stored.items()})
             break
     big = Execution(chunk_positions=1 << 17)
-    return Model(freeze(loaded.model, execution=big), words, jnp.asarray(loaded.initialization), meta)
+    return Model(
+        freeze(loaded.model, execution=big), words, jnp.asarray(loaded.initialization), meta
+    )
 
 
 # ---- one group of tasks of like length --------------------------------------------------------
@@ -185,7 +192,9 @@ class Group:
             leads.append(lead)
         return leads
 
-    def emitted(self, count: int, *, examples: bool = True, described: bool = False, **parts: bool) -> Prompts:
+    def emitted(
+        self, count: int, *, examples: bool = True, described: bool = False, **parts: bool
+    ) -> Prompts:
         """A prompt for every task, from its first `count` examples or its description."""
         meta, encode = self.model.meta, self.model.vocabulary.encode
         assert meta is not None
@@ -222,7 +231,9 @@ class Group:
         """Exact match with every weight tuned on the 400 rows, behind the shared prompt."""
         found = []
         for task in self.tasks:
-            model = dataclasses.replace(self.model, frozen=_fine_tuned(self.model, self, task, steps))
+            model = dataclasses.replace(
+                self.model, frozen=_fine_tuned(self.model, self, task, steps)
+            )
             shared = Prompts(self.model.shared[None, -PROMPT:], jnp.array([PROMPT]))
             found.append(Group(model, [task], self.width).scores(shared)[0])
         return np.array(found)
@@ -285,7 +296,11 @@ def measure(group: Group, options: argparse.Namespace) -> Scores:
     def add(name: str, values: np.ndarray) -> None:
         columns[name] = values
         spent = time.monotonic() - began
-        print(f"{group.width:4} {name:10} {values.mean():5.1f}  {spent:.0f} s", file=sys.stderr, flush=True)
+        print(
+            f"{group.width:4} {name:10} {values.mean():5.1f}  {spent:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
 
     began = time.monotonic()
     add("major", np.array([_majority(task) for task in group.tasks]))
@@ -296,7 +311,10 @@ def measure(group: Group, options: argparse.Namespace) -> Scores:
         add("emitted", group.scores(emitted))
         add("mean", group.scores(group.emitted(FEW, pairs=False)))
         add("pairs", group.scores(group.emitted(FEW, kind=False)))
-        add("described", group.scores(group.emitted(FEW, examples=False, described=True, pairs=False)))
+        add(
+            "described",
+            group.scores(group.emitted(FEW, examples=False, described=True, pairs=False)),
+        )
         if len(group.tasks) > 1:
             add("wrong", group.scores(Prompts(*(jnp.roll(x, 1, axis=0) for x in emitted))))
     for rate in options.rates:

@@ -118,7 +118,9 @@ class Theirs:
         )
         self.model = peft.get_peft_model(base, config).eval().to(DEVICE)
         [weight] = [p for p in self.model.parameters() if p.requires_grad]
-        weight.data[: len(prompt)] = torch.tensor(prompt, device=DEVICE)  # the encoder's half of them
+        weight.data[: len(prompt)] = torch.tensor(
+            prompt, device=DEVICE
+        )  # the encoder's half of them
 
     def __call__(self, inputs: list, targets: list) -> tuple[float, np.ndarray]:
         """Loss (mean over target tokens, nats) and gradient of the prompt."""

@@ -1,6 +1,6 @@
 """Pretraining from gin files, without the command line's packages: FILE… [-- BINDING…].
 
-    python scripts/pretrain.py gin/runs/pretrain_gpu.gin gin/models/mini.gin -- PretrainRun.steps=9
+python scripts/pretrain.py gin/runs/pretrain_gpu.gin gin/models/mini.gin -- PretrainRun.steps=9
 """
 
 from __future__ import annotations

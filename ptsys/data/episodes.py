@@ -172,7 +172,9 @@ class Episodes:
     def _bank_task(self, rng: random.Random) -> _Task:
         index = rng.randrange(len(self._bank))
         task = self._bank[index]
-        return self._encoded(list(_rows(task, rng)), self._traits[index], rng.choice(task.instructions))
+        return self._encoded(
+            list(_rows(task, rng)), self._traits[index], rng.choice(task.instructions)
+        )
 
     def _fresh_task(self, rng: random.Random) -> _Task:
         chance = rng.random()

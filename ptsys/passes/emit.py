@@ -56,9 +56,7 @@ def initial_meta_prompt(key: jax.Array, width: int) -> MetaPrompt:
     )
 
 
-def read(
-    model: T5, meta: MetaPrompt, examples: Int[Array, "N L"], label_tokens: int
-) -> Readings:
+def read(model: T5, meta: MetaPrompt, examples: Int[Array, "N L"], label_tokens: int) -> Readings:
     """Encode examples, each alone. Their first `label_tokens` positions are the label's, padded
     with zeros; see `ptsys.data.episodes`."""
     count, tokens = len(examples), len(meta.tokens)

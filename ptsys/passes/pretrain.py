@@ -33,8 +33,8 @@ PROMPTLESS = KINDS.index("promptless")
 @dataclasses.dataclass(frozen=True)
 class PretrainOptimizer:
     """AdamW for kernels; Adam for tables (embeddings, relative biases, norms), which start ten
-    times larger than kernels and so need larger steps, and for prompts. All rates warm up, then
-    fall along a cosine."""
+    times larger than kernels and so need larger steps, and for prompts. All rates warm up,
+    then fall along a cosine."""
 
     learning_rate: float = 1e-3
     table_learning_rate: float = 1e-2
@@ -78,11 +78,12 @@ class TaskRows(NamedTuple):
 
 
 class PretrainState(NamedTuple):
-    """What a checkpoint of a pretraining run holds."""
+    """What a checkpoint of a pretraining run holds; `rate` scales the next update."""
 
     trained: Trained
     optimizer: Any
     step: Int[Array, ""]
+    rate: Float[Array, ""]
 
 
 class PretrainMetrics(NamedTuple):
@@ -94,16 +95,14 @@ class PretrainMetrics(NamedTuple):
     exact: Float[Array, 3]
 
 
-def optimizer(
-    config: PretrainOptimizer, steps: int, structure: Structure
-) -> optax.GradientTransformation:
-    """One transformation over `Trained`."""
+def optimizer(config: PretrainOptimizer, structure: Structure) -> optax.GradientTransformation:
+    """One transformation over `Trained`, whose rates warm up and stay; `PretrainState.rate` lets
+    them fall."""
     paths = [path for path, _ in nnx.to_flat_state(structure.placeholder())]
     kinds = tuple("kernel" if "kernel" in path else "table" for path in paths)
 
     def schedule(rate: float) -> optax.Schedule:
-        end = max(steps, config.warmup_steps + 1)
-        return optax.warmup_cosine_decay_schedule(0.0, rate, config.warmup_steps, end, rate * 0.02)
+        return optax.linear_schedule(0.0, rate, config.warmup_steps)
 
     transforms = {
         "kernel": optax.adamw(
@@ -134,7 +133,7 @@ def initial_state(
     shared = 0.5 * jax.random.normal(jax.random.key(seed), (length, width))
     meta = initial_meta_prompt(jax.random.key(seed + 1), width)
     trained = Trained(frozen.leaves, shared, jnp.zeros((traits, length, width)), meta)
-    return PretrainState(trained, transform.init(trained), jnp.zeros((), jnp.int32))
+    return PretrainState(trained, transform.init(trained), jnp.zeros((), jnp.int32), jnp.ones(()))
 
 
 def prepare_copying(model: T5) -> None:
@@ -217,10 +216,14 @@ def pretrain_step(
 def updated(
     state: PretrainState, transform: optax.GradientTransformation, gradients: Trained
 ) -> PretrainState:
-    """The state after one update."""
+    """The state after one update, none where a gradient is not finite."""
     updates, opt = transform.update(gradients, state.optimizer, state.trained)
+    updates = jax.tree.map(lambda x: state.rate * x, updates)
     trained = optax.apply_updates(state.trained, updates)
-    return PretrainState(trained, opt, state.step + 1)
+    finite = jnp.isfinite(optax.global_norm(gradients))
+    new, old = (trained, opt), (state.trained, state.optimizer)
+    kept = jax.tree.map(lambda x, y: jnp.where(finite, x, y), new, old)
+    return PretrainState(*kept, state.step + 1, state.rate)
 
 
 def bank_changes(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import random
 import time
@@ -57,8 +58,8 @@ class PretrainRun:
     """A pretraining run. `corpus` names UTF-8 text files; everything else has a default.
 
     `positions` is how many positions a step computes, prompts and texts counted; `reading_share` of
-    the steps are on episodes, the others on rows. `seconds` ends a run early (0: never), which
-    then has not fallen to its last learning rate.
+    the steps are on episodes, the others on rows. With `seconds` (0: without) it ends by then
+    at the latest, and the learning rate falls with the time that is spent, if that is sooner.
     """
 
     output: str
@@ -122,9 +123,7 @@ class Pretraining:
         self.model = create(tied, config.seed)
         whole = Execution(vocabulary_block=None)  # the head learns too
         self.structure: Structure = freeze(self.model, execution=whole).structure
-        self.transform: optax.GradientTransformation = optimizer(
-            config.optimizer, config.steps, self.structure
-        )
+        self.transform: optax.GradientTransformation = optimizer(config.optimizer, self.structure)
 
     def _prepare(self) -> None:
         """The vocabulary and the text as its tokens, unless an earlier start made them."""
@@ -152,7 +151,7 @@ class Pretraining:
         state = initial_state(
             self.model, self.traits, config.prompt_length, self.transform, config.seed
         )
-        end = time.monotonic() + config.seconds if config.seconds else float("inf")
+        began: float | None = None  # when the first step was done, compiled
         pools = Pools(self.recipe, config.pools)
         try:
             with Checkpoints(self.output / "checkpoints") as checkpoints, Progress() as progress:
@@ -162,9 +161,12 @@ class Pretraining:
                 task = progress.add_task("pretraining", total=config.steps, completed=step)
                 log = Log(self.output / "metrics.jsonl", progress)
                 for update in self._updates(pools, state):
-                    if step >= config.steps or time.monotonic() > end:
+                    spent = 0.0 if began is None else time.monotonic() - began
+                    done = max(step / config.steps, spent / (config.seconds or math.inf))
+                    if done >= 1:
                         break
-                    state, metrics = update(state)
+                    state, metrics = update(state._replace(rate=jnp.float32(rate(done))))
+                    began = began or time.monotonic()
                     step += 1
                     log.add(metrics)
                     progress.update(task, completed=step)
@@ -172,6 +174,7 @@ class Pretraining:
                         log.write(step)
                     if step % config.checkpoint_every == 0:
                         checkpoints.save(step, state, {})
+                        self._export(state, {"steps": step, **log.last})
                 checkpoints.save(step, state, {})
         finally:
             pools.close()
@@ -239,6 +242,8 @@ class Programs:
                 for s in shapes
             },
         }
+        for program in self._compiled.values():
+            program.result()
         for _ in range(self._config.pools.steps):
             reading = shapes and draw.random() < self._config.reading_share
             steps: Mapping[Any, Update] = readings if reading else batches
@@ -259,9 +264,7 @@ class Programs:
         static = (*self._static, self._batch(shape), self._config.steering)
         return self._update(shape, pretrain_step, static, rows, pool["total"])
 
-    def _reading(
-        self, shape: EpisodeShape, bank: dict[str, Any], fresh: dict[str, Any]
-    ) -> Update:
+    def _reading(self, shape: EpisodeShape, bank: dict[str, Any], fresh: dict[str, Any]) -> Update:
         static = (
             *self._static,
             *(self._episodes(shape), shape.examples, shape.queries, LABEL),
@@ -286,6 +289,11 @@ class Programs:
             for name, x in fields.items()
         }
         return placed | {"total": jnp.asarray(min(count, size), jnp.int32)}
+
+
+def rate(done: float) -> float:
+    """Of the learning rate what is left when so much of a run is done: a cosine to 2 %."""
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(done, 1)))
 
 
 class Log:
@@ -320,7 +328,7 @@ class Log:
         self._pending, self._since, self.last = [], now, line
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        self._progress.console.print(json.dumps(line))
+        self._progress.console.print(json.dumps(line), soft_wrap=True)
 
 
 def read_corpus(paths: tuple[str, ...]) -> list[str]:

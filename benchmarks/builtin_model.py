@@ -2,8 +2,8 @@
 
     python benchmarks/builtin_model.py TASKS_FOLDER [--model FOLDER] [--tasks A,B] [--json FILE]
 
-TASKS_FOLDER holds one folder a task with train.jsonl and test.jsonl, and a tasks.json that describes
-them. A line a task, exact match on its test rows in percent:
+TASKS_FOLDER holds one folder a task with train.jsonl and test.jsonl, and a tasks.json that
+describes them. A line a task, exact match on its test rows in percent:
 
     major      the commonest answer of the training rows
     zero       the frozen model given the task's description in words
@@ -55,7 +55,7 @@ from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.types.training import Optimizer
 
 WIDTHS = (32, 64, 160)  # tokens of an input, cut there
-FEW, MANY, TEST, PROMPT, SIDE, ANSWER = 16, 400, 100, 16, 128, 24
+FEW, MANY, TEST, PROMPT, SIDE, ANSWER = 16, 400, 100, 16, 128, 40
 INTENTS = ("clinc_", "banking77", "snips")
 
 

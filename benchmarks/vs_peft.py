@@ -1,8 +1,9 @@
 """The gradient of a soft prompt: PEFT's prompt tuning on torch and ptsys, side by side.
 
 Both run the same random T5 1.1 weights on the same rows with the same prompt, in turn in one
-process, each on all cores, or on the GPU where both find one; the table has medians, and the ratio is PEFT's time over ours. The
-losses and gradients of both are compared first: a benchmark of two things that differ says nothing.
+process, each on all cores, or on the GPU where both find one; the table has medians, and the ratio
+is PEFT's time over ours. The losses and gradients of both are compared first: a benchmark of two
+things that differ says nothing.
 
     pip install 'ptsys[interop]'
     python benchmarks/vs_peft.py                      # all cases

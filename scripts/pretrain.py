@@ -14,6 +14,7 @@ from ptsys.runs.pretrain_bindings import chosen
 
 
 def main() -> None:
+    """Parse the files, and run."""
     arguments = sys.argv[1:]
     at = arguments.index("--") if "--" in arguments else len(arguments)
     gin.parse_config_files_and_bindings(arguments[:at], arguments[at + 1 :])

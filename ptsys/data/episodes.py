@@ -1,8 +1,8 @@
-"""Episodes: rows of one task, some to be read and the others to be answered from what was read.
+"""Episodes: rows of one task, some to be read and others to be answered from what was read.
 
-An *example* is laid out for a model that reads it alone: its label stands first, at fixed places, so
-that what the encoder makes of the label can be found there; then the input. A task's description is
-laid out likewise, with no label.
+An *example* is laid out for a model that reads it alone: its label stands first, at fixed places,
+so that what the encoder makes of the label can be found there; then the input. A task's description
+is laid out likewise, with no label.
 """
 
 from __future__ import annotations
@@ -72,14 +72,14 @@ class EpisodeConfig:
 @dataclasses.dataclass(frozen=True)
 class EpisodePool:
     """N tasks of one shape with R rows each: `reading` [N, R, shape.reading] and the same rows as
-    `inputs` [N, R, L] and `targets` [N, R, T]; `count` [N] rows are real. `traits` [N, M] are the
+    `inputs` [N, R, L] and `targets` [N, R, T]; `rows` [N] of them are real. `traits` [N, M] are the
     bank task's, out of range for others; `description` [N, shape.reading] is zero where none
     fits."""
 
     reading: NDArray[np.int16]
     inputs: NDArray[np.int16]
     targets: NDArray[np.int16]
-    count: NDArray[np.int32]
+    rows: NDArray[np.int32]
     traits: NDArray[np.int32]
     description: NDArray[np.int16]
 
@@ -91,7 +91,9 @@ class _Task:
     description: list[int]
 
 
-def read_example(source: Sequence[int], label: Sequence[int], arrow: Sequence[int], width: int):
+def read_example(
+    source: Sequence[int], label: Sequence[int], arrow: Sequence[int], width: int
+) -> NDArray[np.int16]:
     """Ids of one example as the generator reads it, [width]: label, arrow, input, end."""
     row = np.zeros(width, np.int16)
     head = list(label[:LABEL])
@@ -124,7 +126,7 @@ class Episodes:
         self._vocabulary = vocabulary
         self._bank = bank
         self._traits = traits
-        self._none = 1 + max(max(numbers) for numbers in traits)
+        self.traits = 1 + max(max(numbers) for numbers in traits)
         self._most = max(map(len, traits))
         self._text = text
         self._arrow = vocabulary.encode(ARROW)
@@ -157,7 +159,7 @@ class Episodes:
         inputs = np.zeros((count, rows, shape.inputs), np.int16)
         targets = np.zeros((count, rows, shape.targets), np.int16)
         description = np.zeros((count, shape.reading), np.int16)
-        traits = np.full((count, self._most), self._none, np.int32)
+        traits = np.full((count, self._most), self.traits, np.int32)
         for i, task in enumerate(tasks):
             for j, (source, target) in enumerate(task.rows):
                 reading[i, j] = read_example(source, target, self._arrow, shape.reading)
@@ -197,12 +199,12 @@ class Episodes:
         labels = [self._vocabulary.encode(label) for label in random_labels(rng, classes)]
         window = 40 * length
         starts = [rng.randrange(max(1, len(self._text) - window)) for _ in labels]
-        rows = []
+        rows: dict[tuple[int, ...], list[int]] = {}
         for _ in range(EPISODES[0].rows):
             at = rng.randrange(classes)
             start = starts[at] + rng.randrange(window - length)
-            rows.append((self._text[start : start + length].tolist(), labels[at]))
-        return _Task(rows, (), [])
+            rows.setdefault(tuple(self._text[start : start + length].tolist()), labels[at])
+        return _Task([(list(piece), label) for piece, label in rows.items()], (), [])
 
     def _encoded(
         self, rows: Sequence[tuple[str, str]], traits: Sequence[int] = (), description: str = ""

@@ -1,10 +1,10 @@
 """Emission: a frozen model's encoder reads examples, each alone behind a meta-prompt, and what it
 makes of them is put together to a prompt.
 
-An emitted prompt has two parts. *Side by side* stand, for every example, a summary of it and its
-label's own encodings, so that the model can look a label up where an input resembles the example's.
-The *tail* is the shared prompt's end plus the mean, over all examples, of some outputs: what kind of
-task it is.
+An emitted prompt has two parts. *Side by side* stand, for every example, a summary of it and
+its label's own encodings, so that the model can look a label up where an input resembles the
+example's. The *tail* is the shared prompt's end plus the mean, over all examples, of some outputs:
+what kind of task it is.
 
 Shape letters: N examples of all tasks, E tasks, K examples of a task, L positions, M meta-prompt
 tokens, Q mean outputs, S slots of an example side by side, P prompt positions, D d_model.

@@ -1,5 +1,5 @@
-"""What pretraining learns, and its step on rows under prompts: model weights, one shared prompt, the
-changes that tell tasks, and a meta-prompt (`ptsys.passes.pretrain_reading`), together.
+"""What pretraining learns, and its step on rows under prompts: model weights, one shared prompt,
+the changes that tell tasks, and a meta-prompt (`ptsys.passes.pretrain_reading`), together.
 
 A task's prompt is the shared prompt plus a change for each trait that the task has, and traits are
 what tasks have in common. So the frozen model learns to be steered by changes of its shared
@@ -55,10 +55,13 @@ class Trained(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Steering:
-    """How prompts steer in pretraining, in units of the shared prompt's root mean square: a bank
-    prompt's change from it is at most `bound`, and `noise` is the standard deviation of what is
+    """How prompts steer in pretraining, in units of the shared prompt's root mean square.
+
+    A bank prompt's change from it is at most `bound`; `noise` is the standard deviation of what is
     added to every number of a row's prompt, so that prompts near one another steer alike. Of the
-    rows `short_share` see only the last `short` positions of their prompt. `compute` is the type that the passes compute in; weights are float32 always."""
+    rows `short_share` see only the last `short` positions of their prompt. `compute` is the type
+    that the passes compute in; weights are float32 always.
+    """
 
     bound: float = 1.0
     noise: float = 0.3
@@ -102,7 +105,7 @@ def optimizer(config: PretrainOptimizer, structure: Structure) -> optax.Gradient
     kinds = tuple("kernel" if "kernel" in path else "table" for path in paths)
 
     def schedule(rate: float) -> optax.Schedule:
-        return optax.linear_schedule(0.0, rate, config.warmup_steps)
+        return lambda step: rate * jnp.minimum(1.0, (step + 1) / max(config.warmup_steps, 1))
 
     transforms = {
         "kernel": optax.adamw(
@@ -220,10 +223,10 @@ def updated(
     updates, opt = transform.update(gradients, state.optimizer, state.trained)
     updates = jax.tree.map(lambda x: state.rate * x, updates)
     trained = optax.apply_updates(state.trained, updates)
-    finite = jnp.isfinite(optax.global_norm(gradients))
+    finite = jnp.isfinite(optax.tree.norm(gradients))
     new, old = (trained, opt), (state.trained, state.optimizer)
-    kept = jax.tree.map(lambda x, y: jnp.where(finite, x, y), new, old)
-    return PretrainState(*kept, state.step + 1, state.rate)
+    trained, opt = jax.tree.map(lambda x, y: jnp.where(finite, x, y), new, old)
+    return PretrainState(trained, opt, state.step + 1, state.rate)
 
 
 def bank_changes(

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from ptsys.models.t5 import T5
 from ptsys.passes.batch import Prompts, Rows, gather_prompts
-from ptsys.passes.emit import MEANS, Readings, assemble, read
+from ptsys.passes.emit import MEANS, assemble, read
 from ptsys.passes.frozen import Structure
 from ptsys.passes.pretrain import (
     PretrainState,
@@ -56,7 +56,7 @@ class Tasks(NamedTuple):
     reading: Int[Array, "N R X"]
     inputs: Int[Array, "N R L"]
     targets: Int[Array, "N R T"]
-    count: Int[Array, "N"]
+    rows: Int[Array, "N"]
     traits: Int[Array, "N M"]
     description: Int[Array, "N X"]
     total: Int[Array, ""]
@@ -94,7 +94,7 @@ def draw_episodes(
     """Episodes with 1 to `examples` examples, log-uniform, and other rows to answer."""
     keys = jax.random.split(key, 6)
     task = jax.random.randint(keys[0], (episodes,), 0, tasks.total)
-    count = tasks.count[task]
+    count = tasks.rows[task]
     size = tasks.inputs.shape[1]
     late = 2.0 * (jnp.arange(size)[None, :] >= count[:, None])
     order = jnp.argsort(jax.random.uniform(keys[1], (episodes, size)) + late, axis=1)
@@ -123,18 +123,6 @@ def draw_episodes(
         kind,
         pairs,
     )
-
-
-def emit(
-    model: T5, trained: Trained, episode: Episode, label_tokens: int, width: int
-) -> tuple[Readings, Prompts]:
-    """What was read of every text, and the prompts."""
-    count = len(episode.texts)
-    texts = episode.texts.reshape(-1, episode.texts.shape[-1])
-    readings = read(model, trained.meta, texts, label_tokens)
-    start = trained.shared[-MEANS:]
-    prompts = assemble(readings, count, start, width, kind=episode.kind, pairs=episode.pairs)
-    return readings, prompts
 
 
 @functools.partial(
@@ -170,7 +158,13 @@ def reading_step(
 
     def loss(trained: Trained) -> tuple[jax.Array, ReadingMetrics]:
         model = computing(trained.leaves, structure, steering)
-        readings, prompts = emit(model, trained, episode, label_tokens, options.width)
+        texts = episode.texts.reshape(-1, episode.texts.shape[-1])
+        prompts = assemble(
+            read(model, trained.meta, texts, label_tokens),
+            *(episodes, trained.shared[-MEANS:], options.width),
+            kind=episode.kind,
+            pairs=episode.pairs,
+        )
         log_p, own = _answers(model, prompts, episode)
         change = bank_changes(trained, episode.traits[:half], steering.bound)[:, -MEANS:]
         teachers = Prompts(
@@ -228,7 +222,9 @@ def _distance(
     """Mean squared difference of the emitted tails from the teachers', over the teachers' own mean
     square; only tails that say what kind of task it is count."""
     target = jax.lax.stop_gradient(change)
-    tails = prompts.values[: len(change), -MEANS:] - jax.lax.stop_gradient(trained.shared[-MEANS:])
+    tails = prompts.values[: len(change), -MEANS:] - jax.lax.stop_gradient(
+        trained.shared[None, -MEANS:]
+    )
     scale = jnp.mean(jnp.square(target), axis=(1, 2)) + 1e-4
     far = jnp.mean(jnp.square(tails - target), axis=(1, 2)) / scale
     return jnp.sum(jnp.where(real, far, 0)) / jnp.maximum(jnp.sum(real), 1)

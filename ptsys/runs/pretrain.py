@@ -237,7 +237,7 @@ class Programs:
         weights = {
             **{s: len(chunk.rows[s].kind) / self._batch(s) for s in rows},
             **{
-                s: sum(len(chunk.tasks[source, s].count) for source in ("bank", "fresh"))
+                s: sum(len(chunk.tasks[source, s].rows) for source in ("bank", "fresh"))
                 / self._episodes(s)
                 for s in shapes
             },

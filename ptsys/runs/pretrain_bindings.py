@@ -1,5 +1,5 @@
-"""What gin may bind of pretraining, and which run to start; it needs nothing of the service, so that
-`scripts/pretrain.py` runs on a machine that has JAX and little else."""
+"""What gin may bind of pretraining, and which run to start; it needs nothing of the service, so
+that `scripts/pretrain.py` runs on a machine that has JAX and little else."""
 
 from __future__ import annotations
 

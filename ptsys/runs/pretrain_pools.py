@@ -1,4 +1,4 @@
-"""What a pretraining run draws from: chunks of rows and tasks, made ahead by processes of their own.
+"""What a pretraining run draws from: chunks of rows and tasks, made ahead by other processes.
 
 A chunk is a pure function of the run's seed and the chunk's number, and which chunk a step draws
 from is a function of the step, so a killed run resumes with the same rows.
@@ -10,6 +10,7 @@ import concurrent.futures
 import dataclasses
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ TaskKey = tuple[Source, EpisodeShape]
 
 @dataclasses.dataclass(frozen=True)
 class PoolConfig:
-    """How much is drawn at a time: `rows` rows and `tasks` tasks for episodes a chunk, made in
-    `pieces` by as many processes (0: one for each core but one), and drawn from for `steps` steps."""
+    """How much is drawn at a time: a chunk of `rows` rows and `tasks` tasks for episodes, made in
+    `pieces` by `processes` (0: one for each core but one), is drawn from for `steps` steps."""
 
     rows: int = 8000
     tasks: int = 400
@@ -83,7 +84,16 @@ _maker: Maker | None = None
 
 def _start(recipe: Recipe) -> None:
     global _maker
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _maker = Maker(recipe)
+
+
+def _end_with_parent() -> None:
+    """A run that is killed leaves no process behind."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(0)
 
 
 def _piece(chunk: int, piece: int, rows: int, tasks: int) -> Chunk:

@@ -26,12 +26,14 @@ TINY = {
     "T5Config.d_ff": 32,
     "T5Config.encoder_layers": 1,
     "T5Config.decoder_layers": 1,
-    "MixtureConfig.chunk_rows": 1000,
+    "PoolConfig.rows": 800,
+    "PoolConfig.tasks": 80,
+    "PoolConfig.steps": 4,
+    "PretrainRun.positions": 500,
     "PretrainRun.bank_tasks": 20,
     "PretrainRun.instructed_tasks": 20,
     "PretrainRun.log_every": 1,
     "PretrainRun.checkpoint_every": 1,
-    "PretrainRun.short_prompt_share": 1.0,
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ptsys.data.generated import GeneratedTask, sample_tasks
-from ptsys.data.mixture import KINDS, Batch, Mixture, MixtureConfig
+from ptsys.data.mixture import KINDS, Mixture, MixtureConfig, RowPool
 from ptsys.data.vocabulary import ByteVocabulary
 
 NAMES = ("pick/first/comma/bare", "pick/last/comma/bare", "tense/past/bare", "tense/past/a81c")
@@ -24,7 +24,7 @@ def tasks(names: Sequence[str]) -> list[GeneratedTask]:
 
 def mixture(bank: Sequence[GeneratedTask], **config: float) -> Mixture:
     text = np.random.default_rng(0).integers(3, 250, 2000).astype(np.int32)
-    return Mixture(MixtureConfig(chunk_rows=1500, **config), ByteVocabulary(), bank, bank, text)  # type: ignore[arg-type]
+    return Mixture(MixtureConfig(**config), ByteVocabulary(), bank, bank, text)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +32,12 @@ def stream() -> Mixture:
     return mixture(sample_tasks(0, 30))
 
 
-def all_of(batches: Sequence[Batch], name: str) -> bytes:
+def all_of(batches: Sequence[RowPool], name: str) -> bytes:
     return b"".join(getattr(batch, name).tobytes() for batch in batches)
 
 
-def test_a_chunk_is_the_same_for_its_seed_and_number(stream: Mixture) -> None:
-    first, again, other = (list(stream.batches(3, chunk)) for chunk in (5, 5, 6))
+def test_a_pool_is_the_same_for_its_seed(stream: Mixture) -> None:
+    first, again, other = (list(stream.pools(chunk, 1500).values()) for chunk in (5, 5, 6))
     for name in ("inputs", "targets", "kind", "traits"):
         assert all_of(first, name) == all_of(again, name)
     assert all_of(first, "inputs") != all_of(other, "inputs")
@@ -46,7 +46,7 @@ def test_a_chunk_is_the_same_for_its_seed_and_number(stream: Mixture) -> None:
 def test_rows_that_tell_no_task_have_no_traits(stream: Mixture) -> None:
     bank = KINDS.index("bank")
     seen = set()
-    for batch in stream.batches(0, 0):
+    for batch in stream.pools(0, 1500).values():
         has = (batch.traits < stream.traits).any(axis=1)
         np.testing.assert_array_equal(has, batch.kind == bank)
         assert batch.traits.min() >= 0
@@ -68,7 +68,7 @@ def test_rows_carry_all_traits_of_their_task_or_its_family_alone() -> None:
     whole, family = mixture(tasks(NAMES), family_share=0.0), mixture(tasks(NAMES), family_share=1.0)
 
     def found(stream: Mixture) -> set[tuple[int, ...]]:
-        rows = (row for batch in stream.batches(0, 0) for row in batch.traits)
+        rows = (row for batch in stream.pools(0, 1500).values() for row in batch.traits)
         return {tuple(row[row < stream.traits].tolist()) for row in rows} - {()}
 
     assert len(found(whole)) == len(NAMES)

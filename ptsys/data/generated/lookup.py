@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from ptsys.data.generated.intents import INTENTS, utterance
+from ptsys.data.generated.intents import utterance
+from ptsys.data.generated.lexicon.intents import INTENTS
 from ptsys.data.generated.pools import CATEGORIES, ITEMS, WORDS
 from ptsys.data.generated.surface import LETTERS, digest, wrapper
 from ptsys.data.generated.task import Draw, Family, GeneratedTask, make

@@ -39,6 +39,6 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             if old.exists() and not path.exists():
                 os.rename(old, path)
             raise Conflict(f"{path} exists already; choose another name") from error
-        sync(path.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    sync(path.parent)

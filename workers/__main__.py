@@ -28,6 +28,7 @@ from ptsys.process.supervisor import tell, watchdog_seconds
 from ptsys.sharding.absent_tpu import silence_absent_tpu
 from ptsys.sharding.group import GROUP_ENDED, Group, group_of
 from ptsys.store.clock import utc_now
+from ptsys.store.private_files import keep_private
 from workers.app import make_app
 from workers.consumer import Consumer
 from workers.idleness import Idleness
@@ -309,6 +310,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    keep_private()
     code = main()
     logging.shutdown()
     sys.stdout.flush()

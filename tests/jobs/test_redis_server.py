@@ -136,3 +136,42 @@ def test_a_server_that_cannot_start_says_where_to_look(tmp_path: Path) -> None:
     (tmp_path / "redis.log").mkdir()
     with pytest.raises(Unavailable, match=r"redis\.log"):
         EmbeddedRedis(tmp_path).start()
+
+
+@pytest.mark.parametrize("act", ["copied", "swapped", "moved"])
+def test_another_folder_never_joins_it(tmp_path: Path, act: str) -> None:
+    """A backup's jobs must not be run by the original's worker."""
+    root = tmp_path / "data"
+    with EmbeddedRedis(root) as server, server.address.client() as client:
+        client.set("whose", "the original's")
+        other = tmp_path / "other"
+        if act == "moved":
+            root.rename(other)
+        else:
+            subprocess.run(["cp", "-a", root, other], check=True)
+        if act == "swapped":  # the copy takes the original's place and name
+            root.rename(tmp_path / "before")
+            other.rename(root)
+            other = root
+        assert running_address(other) is None
+        with pytest.raises(Unavailable, match="no service runs"):
+            locate(Settings(data_dir=other, redis_url=None))
+        with EmbeddedRedis(other) as second, second.address.client() as its:
+            assert second.owned
+            assert its.get("whose") is None
+            assert running_address(other) == second.address
+        assert server.pid is not None
+        assert not _gone(server.pid, within=0)
+
+
+def test_a_server_that_is_only_slow_gets_no_second_one_beside_it(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGSTOP)
+        wake = threading.Timer(4.0, os.kill, (server.pid, signal.SIGCONT))
+        wake.start()
+        assert running_address(tmp_path) is None
+        other = EmbeddedRedis(tmp_path)
+        assert other.start() == server.address
+        assert not other.owned
+        wake.join()

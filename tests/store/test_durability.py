@@ -113,9 +113,7 @@ def add_model(database: Database, root: Path) -> None:
     with atomic_folder(Path(models.path("m"))) as folder:
         (folder / "weights").mkdir()
         (folder / "weights" / "w").write_bytes(b"x" * 10_000)
-    models.add(
-        Model(name="m", fingerprint="f", source="", parameters=1, d_model=4, vocab_size=8)
-    )
+    models.add(Model(name="m", fingerprint="f", source="", parameters=1, d_model=4, vocab_size=8))
 
 
 def checkpoint(database: Database, root: Path) -> None:

@@ -1,6 +1,7 @@
 import itertools
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,6 +37,8 @@ def test_a_job_makes_a_prompt(served: Deployment) -> None:
     assert prompt.id.removeprefix("pr-") == job.id.removeprefix("job-")
     assert prompt.dataset == job.spec.dataset
     assert prompt.model_fingerprint == served.service.models.get(tiny_model.NAME).fingerprint
+    stored = Path(served.service.prompts.tensor_path(prompt.id))
+    assert not any(path.stat().st_mode & 0o077 for path in (stored, *stored.rglob("*")))
     assert prompt.initialization == {"kind": "labels"}
     assert prompt.hyperparameters["optimizer"]["learning_rate"] == 0.3
     assert prompt.steps == 200

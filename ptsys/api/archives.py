@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput
 from ptsys.prompts import peft_format
+from ptsys.prompts.decoding import decoding
 from ptsys.prompts.formats import MAX_BYTES
 from ptsys.prompts.orbax_form import write_orbax
 
@@ -42,24 +43,19 @@ def unzipped_adapter(data: bytes) -> NDArray[np.generic]:
     Raises InvalidInput for anything else.
     """
     found: dict[str, bytes] = {}
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for info in archive.infolist():
-                name = info.filename.rpartition("/")[2]
-                if name not in (peft_format.CONFIG_FILE, peft_format.TENSOR_FILE):
-                    continue
-                if name in found:
-                    raise InvalidInput(f"the zip file holds {name} twice", field=name)
-                with archive.open(info) as stream:
-                    found[name] = stream.read(MAX_BYTES + 1)
-                if len(found[name]) > MAX_BYTES:
-                    raise InvalidInput(
-                        f"{name} is larger than the {MAX_BYTES} bytes of any prompt", field=name
-                    )
-    except InvalidInput:
-        raise
-    except Exception as error:  # each of zip's ways to compress fails with errors of its own
-        raise InvalidInput(f"this is not a whole zip file: {error}", field="prompt") from None
+    with decoding("zip file", "prompt"), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for info in archive.infolist():
+            name = info.filename.rpartition("/")[2]
+            if name not in (peft_format.CONFIG_FILE, peft_format.TENSOR_FILE):
+                continue
+            if name in found:
+                raise InvalidInput(f"the zip file holds {name} twice", field=name)
+            with archive.open(info) as stream:
+                found[name] = stream.read(MAX_BYTES + 1)
+            if len(found[name]) > MAX_BYTES:
+                raise InvalidInput(
+                    f"{name} is larger than the {MAX_BYTES} bytes of any prompt", field=name
+                )
     for name in (peft_format.CONFIG_FILE, peft_format.TENSOR_FILE):
         if name not in found:
             raise InvalidInput(

@@ -13,9 +13,9 @@ from ptsys.types.names import NAME, Name, User, named
 from ptsys.types.public_text import without_paths, without_paths_in
 from ptsys.types.records import ApiKey, Event, Job, JobState, QueuePlace, Role, Visibility
 from ptsys.types.specs import JobKind, Spec
-from ptsys.types.training import Tag, no_nul
+from ptsys.types.text import Line, Text
+from ptsys.types.training import Tag
 
-Text = Annotated[str, AfterValidator(no_nul)]
 Texts = Annotated[list[Text], Field(fail_fast=True)]  # the first wrong one of millions is enough
 Shares = Annotated[list[User], Field(max_length=1000)]
 Tags = Annotated[list[Tag], Field(max_length=100)]
@@ -105,7 +105,7 @@ class KeyRequest(Value):
 
     user: User
     role: Role = "user"
-    note: Annotated[str, Field(max_length=200)] | None = None
+    note: Annotated[Line, Field(max_length=200)] | None = None
 
 
 class NewKey(ApiKey):

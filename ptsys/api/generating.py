@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 
 from ptsys.api.context import Context
-from ptsys.api.forms import Description, Shares, Text, Texts
+from ptsys.api.forms import Description, Shares, Texts
 from ptsys.config import Settings
 from ptsys.errors import InvalidInput
 from ptsys.types.model import Value
 from ptsys.types.names import Name
 from ptsys.types.records import Visibility
 from ptsys.types.requests import Decoding
+from ptsys.types.text import Reference
 
 MOST_ROWS = 10_000  # of a stored dataset whose inputs are answered
-
-Named = Annotated[Text, Field(max_length=300)]
 
 
 class GenerateBody(Value):
     """Inputs to answer with a stored prompt, and the dataset that its answers become."""
 
     name: Name
-    prompt: Named = Field(description="A stored prompt: its id, your own name, or owner/name.")
-    general: Named | None = Field(
+    prompt: Reference = Field(description="A stored prompt: its id, your own name, or owner/name.")
+    general: Reference | None = Field(
         default=None,
         description="For a task-specific prompt: a general prompt to use in place of its own.",
     )
     inputs: Texts | None = Field(default=None, min_length=1, examples=[["a fine film"]])
-    dataset: Named | None = Field(
+    dataset: Reference | None = Field(
         default=None,
         description=f"In place of `inputs`: a stored dataset, of at most {MOST_ROWS} rows. Its "
         "targets do not matter.",

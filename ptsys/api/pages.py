@@ -8,7 +8,7 @@ from typing import Annotated, Generic, TypeVar
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from ptsys.api.forms import Text
+from ptsys.types.text import Text
 
 Item = TypeVar("Item")
 

@@ -26,10 +26,12 @@ from ptsys.errors import (
 )
 from ptsys.store.faults import is_full, unwritable
 from ptsys.types.public_text import public_text
+from ptsys.types.text import shown
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_SECONDS = 5
 _MOST_WRONG_FIELDS = 20
+_LONGEST_DETAIL, _LONGEST_FIELD = 2000, 200  # letters
 
 _SLUGS = {
     401: "unauthenticated",
@@ -122,8 +124,18 @@ def problem(
     errors: Sequence[WrongField] = (),
     retry_after: float | None = None,
 ) -> JSONResponse:
-    """The answer that tells this error."""
+    """The answer that tells this error. Whatever of it a user sent can be told: the one place
+    where it is escaped."""
+    detail = shown(detail, _LONGEST_DETAIL)
+    field = None if field is None else shown(field, _LONGEST_FIELD)
     wrong = list(errors) or ([WrongField(field=field, detail=detail)] if field else [])
+    wrong = [
+        WrongField(
+            field=None if one.field is None else shown(one.field, _LONGEST_FIELD),
+            detail=shown(one.detail, _LONGEST_DETAIL),
+        )
+        for one in wrong
+    ]
     body = Problem(
         type=f"urn:ptsys:problem:{_SLUGS.get(status, 'refused')}",
         title=_TITLES.get(status, "The request was refused"),

@@ -8,7 +8,7 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 
 from ptsys.api.context import SMALL_BODY, Context
-from ptsys.api.forms import Text, Texts
+from ptsys.api.forms import Texts
 from ptsys.api.json_bodies import validated
 from ptsys.api.tensors import (
     JSON,
@@ -26,10 +26,10 @@ from ptsys.prompts.check import check_prompt
 from ptsys.prompts.safetensors_format import decode, encode
 from ptsys.types.model import Value
 from ptsys.types.requests import MOST_MEMBERS, Decoding, Ensemble
+from ptsys.types.text import Reference, Text
 
 KINDS: tuple[Kind, ...] = (JSON, SAFETENSORS)
 _METADATA = "request"
-_MOST_LABELS = 256
 
 SMALL_BYTES = 256 * 1024
 """Tensors up to this size cost less than a thread's wake-up: they are read and written at once."""
@@ -38,11 +38,11 @@ _SMALL_REQUEST = 64 * 1024  # as their JSON beside them, which is parsed faster 
 
 
 class _Question(Value):
-    model: str = Field(default="tiny", description="A frozen model's name.", max_length=100)
-    prompt: Text | None = Field(
+    model: Text = Field(default="tiny", description="A frozen model's name.", max_length=100)
+    prompt: Reference | None = Field(
         default=None, description="A stored prompt: its id, your own name, or owner/name."
     )
-    general: Text | None = Field(
+    general: Reference | None = Field(
         default=None,
         description="For a task-specific prompt: a general prompt to use in place of its own.",
     )
@@ -58,7 +58,7 @@ class _Question(Value):
 class PredictBody(_Question):
     """Rows to answer with one prompt, with several, or with none: the bare model."""
 
-    prompts: list[Text] = Field(
+    prompts: list[Reference] = Field(
         default=[],
         max_length=MOST_MEMBERS,
         description="In place of `prompt`: stored prompts of one task, asked in one pass.",
@@ -226,13 +226,8 @@ def _check_targets(body: GradientsBody, limits: ModelLimits, most: int) -> None:
 
 def _check_labels(labels: tuple[str, ...], limits: ModelLimits) -> None:
     field = "decoding.labels"
-    if not 0 < len(labels) <= _MOST_LABELS:
-        raise InvalidInput(f"{len(labels)} labels; give 1 to {_MOST_LABELS}", field=field)
     if len(set(labels)) < len(labels):
         raise InvalidInput("a label stands there twice; give each once", field=field)
-    for place, label in enumerate(labels):
-        if not label.strip() or "\0" in label:
-            raise InvalidInput("the label is empty or holds a NUL", field=f"{field}.{place}")
     limits.target_tokens(labels, field=field)
 
 

@@ -6,20 +6,18 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from ptsys.api.forms import Text
 from ptsys.errors import InvalidInput
 from ptsys.types.example import Example
 from ptsys.types.library import DEFAULT_KIND, MOST_FOUND, QUERY_STEPS, Filters, Found, VectorKind
 from ptsys.types.metric import Metric
 from ptsys.types.model import Value
-
-Named = Annotated[Text, Field(max_length=300)]
+from ptsys.types.text import Reference, Text
 
 
 class SearchQuery(Filters):
     """A search by a stored prompt, by words, or by both: then the words are a filter."""
 
-    prompt: Named | None = Field(
+    prompt: Reference | None = Field(
         default=None, description="A stored prompt: its id, your own name, or owner/name."
     )
     text: Annotated[Text, Field(max_length=1000)] = Field(
@@ -65,7 +63,7 @@ class SearchBody(SearchQuery):
         min_length=1,
         description="Rows of a task, on which a prompt is trained first.",
     )
-    dataset: Named | None = Field(
+    dataset: Reference | None = Field(
         default=None, description="A stored dataset with such rows: its id, your name, owner/name."
     )
     steps: int = Field(

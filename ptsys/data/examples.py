@@ -10,6 +10,7 @@ from etils import epath
 
 from ptsys.errors import InvalidInput
 from ptsys.types.example import Example, digest
+from ptsys.types.text import fault_of
 
 __all__ = ["Example", "digest", "iterate_examples", "read_examples"]
 
@@ -89,8 +90,8 @@ def _example(text: str, number: int, require_target: bool) -> Example:
     for key in row:
         if key not in _KEYS:
             raise InvalidInput(
-                f"line {number}: unknown key {key!r}; a row holds only 'input' and 'target'",
-                field=key,
+                f"line {number}: unknown key {key[:60]!r}; a row holds only 'input' and 'target'",
+                field=key[:60],
             )
     text_in = _field(row, "input", number)
     if text_in is None:
@@ -109,13 +110,9 @@ def _field(row: dict[str, object], key: str, number: int) -> str | None:
         raise InvalidInput(
             f"line {number}: {key!r} is a {_kind(value)}; put the text in quotes", field=key
         )
-    if "\0" in value:
-        raise InvalidInput(f"line {number}: {key!r} holds a NUL character; remove it", field=key)
-    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise InvalidInput(
-            f"line {number}: {key!r} holds half a surrogate pair; write the whole character",
-            field=key,
-        )
+    fault = fault_of(value)
+    if fault is not None:
+        raise InvalidInput(f"line {number}: {key!r} {fault}", field=key)
     if key == "target" and not value.strip():
         raise InvalidInput(
             f"line {number}: 'target' is empty; give the answer or remove the row", field=key

@@ -15,6 +15,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput
+from ptsys.prompts.decoding import check_shape, decoding
 
 MAGIC = b"\x93NUMPY"
 _FIELD = "prompt"
@@ -32,17 +33,25 @@ def decode(data: bytes) -> NDArray[Any]:
 
     Raises InvalidInput for anything but one array of plain values whose bytes are all there.
     """
+    with decoding(".npy file", _FIELD):
+        return _decoded(data)
+
+
+def _decoded(data: bytes) -> NDArray[Any]:
     stream = io.BytesIO(data)
     shape, fortran, dtype = _header(stream)
+    check_shape(shape, "header", _FIELD)
     if dtype.hasobject:
         raise InvalidInput(
             "this .npy file holds pickled Python objects, which could run code, and is not read; "
             "save a float32 array [length, width]",
             field=_FIELD,
         )
+    if not dtype.itemsize:
+        raise InvalidInput(f"this .npy file holds {dtype} values, which are nothing", field=_FIELD)
     content = memoryview(data)[stream.tell() :]
     declared = math.prod(shape) * dtype.itemsize
-    if declared != len(content) or min(shape, default=0) < 0:
+    if declared != len(content):
         raise InvalidInput(
             f"the header says shape {list(shape)} of {dtype}, {declared} bytes; the file holds "
             f"{len(content)}: it is truncated or damaged",
@@ -60,15 +69,11 @@ def from_bfloat16(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 
 def _header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    try:
-        version = npy.read_magic(stream)
-        if version == (1, 0):
-            return npy.read_array_header_1_0(stream)
-        if version == (2, 0):
-            return npy.read_array_header_2_0(stream)
-    except Exception as error:  # numpy parses the header as Python: it may raise nearly anything
-        reason = str(error).split("\n")[0]
-        raise InvalidInput(f"this is not an .npy file: {reason}", field=_FIELD) from None
+    version = npy.read_magic(stream)
+    if version == (1, 0):
+        return npy.read_array_header_1_0(stream)
+    if version == (2, 0):
+        return npy.read_array_header_2_0(stream)
     raise InvalidInput(
         f"this .npy file has format {version[0]}.{version[1]}; save a plain float32 array",
         field=_FIELD,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput
 from ptsys.prompts import safetensors_format
+from ptsys.prompts.decoding import decoding
 
 CONFIG_FILE = "adapter_config.json"
 TENSOR_FILE = "adapter_model.safetensors"
@@ -64,6 +65,11 @@ def decode(config: bytes, tensors: bytes) -> tuple[NDArray[Any], dict[str, str]]
     Raises InvalidInput for an adapter of another kind, and for a configuration and a tensor that
     do not fit each other.
     """
+    with decoding("PEFT adapter", CONFIG_FILE):
+        return _decoded(config, tensors)
+
+
+def _decoded(config: bytes, tensors: bytes) -> tuple[NDArray[Any], dict[str, str]]:
     settings = _settings(config)
     length = _positive(settings, "num_virtual_tokens")
     array, notes = safetensors_format.decode(tensors, tensor=_TENSOR)

@@ -12,6 +12,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput
+from ptsys.prompts.decoding import check_shape, decoding
 from ptsys.prompts.npy_format import from_bfloat16
 
 TENSOR = "prompt"
@@ -42,10 +43,12 @@ def decode(data: bytes, *, tensor: str = TENSOR) -> tuple[NDArray[Any], dict[str
     Half precision comes back as float16, bfloat16 as float32. Raises InvalidInput for bytes that
     are no safetensors file, whose header does not fit them, or that lack such a tensor.
     """
-    try:
-        tensors = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]
-    except Exception as error:  # safetensors' own error, or what its header's JSON provokes
-        raise InvalidInput(f"this is not a whole safetensors file: {error}", field=tensor) from None
+    with decoding("safetensors file", tensor):
+        return _decoded(data, tensor)
+
+
+def _decoded(data: bytes, tensor: str) -> tuple[NDArray[Any], dict[str, str]]:
+    tensors = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]
     found = tensors.get(tensor)
     if found is None:
         raise InvalidInput(
@@ -56,6 +59,8 @@ def decode(data: bytes, *, tensor: str = TENSOR) -> tuple[NDArray[Any], dict[str
         raise InvalidInput(
             f"tensor {tensor!r} holds {found['dtype']} values; save it as float32", field=tensor
         )
+    check_shape(found["shape"], "header", tensor)
+    check_shape(found["shape"], "header", tensor)
     array: NDArray[Any] = np.frombuffer(found["data"], _DTYPES[found["dtype"]])
     if found["dtype"] == "BF16":
         array = from_bfloat16(array)

@@ -16,6 +16,7 @@ from ptsys.store.identifiers import new_id
 from ptsys.store.tables import ApiKeyRow, JobRow
 from ptsys.types.names import named_user
 from ptsys.types.records import ApiKey, Role
+from ptsys.types.text import one_line, plain
 
 PREFIX = "ptsys_"
 _SECRET_BYTES = 32
@@ -42,7 +43,7 @@ class ApiKeys:
         Raises InvalidInput for a user or a note that cannot be kept.
         """
         check_user(user)
-        if note is not None and (len(note) > _LONGEST_NOTE or not note.isprintable()):
+        if note is not None and (len(note) > _LONGEST_NOTE or not _is_line(note)):
             raise InvalidInput(
                 f"a note is one line of at most {_LONGEST_NOTE} characters", field="note"
             )
@@ -119,6 +120,14 @@ def check_user(user: str, *, field: str = "user") -> None:
         named_user(user)
     except ValueError as error:
         raise InvalidInput(f"{user[:120]!r}: {error}", field=field) from None
+
+
+def _is_line(text: str) -> bool:
+    try:
+        one_line(plain(text))
+    except ValueError:
+        return False
+    return True
 
 
 def is_secret(text: str) -> bool:

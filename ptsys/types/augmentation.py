@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from ptsys.types.metric import Metric
+from ptsys.types.text import Reference
 from ptsys.types.training import JobSpec
 
 Strategy = Literal["curriculum", "multitask", "initialization", "auto"]
@@ -32,13 +33,13 @@ class AugmentSpec(JobSpec):
     """
 
     kind: Literal["augment"] = "augment"
-    dataset: str
-    validation: str | None = Field(
+    dataset: Reference
+    validation: Reference | None = Field(
         default=None,
         description="Rows to score on. `auto` chooses by them; without any it holds out a quarter "
         f"of the user's rows, {LEAST_HELD_OUT} at least.",
     )
-    query: str | None = Field(
+    query: Reference | None = Field(
         default=None,
         description="A stored prompt to search with, as it is; unset, one is trained on the rows.",
     )

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field
 
 from ptsys.types.model import Value
 from ptsys.types.records import Dataset, Prompt, Visibility
-from ptsys.types.training import Tag, no_nul
+from ptsys.types.text import Text
+from ptsys.types.training import Tag
 
 VectorKind = Literal["mean", "token", "projection"]
 """What is made of a prompt to compare it by; see `ptsys.library.vectors`."""
@@ -19,7 +20,7 @@ DEFAULT_KIND: VectorKind = "token"
 QUERY_TAG = "query"
 """Prompts with this tag were trained to search with. They are nobody's results."""
 
-Word = Annotated[str, Field(max_length=200), AfterValidator(no_nul)]
+Word = Annotated[Text, Field(max_length=200)]
 
 MOST_FOUND = 100  # results of one search
 QUERY_STEPS = 100  # updates of a prompt that is trained to search with

@@ -9,6 +9,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from ptsys.types.model import Value
 from ptsys.types.names import Name
+from ptsys.types.text import Reference
 from ptsys.types.training import JobSpec
 
 Combination = Literal["add", "concat", "affine"]
@@ -25,8 +26,8 @@ class TaskSpec(Value):
     """One task of a job: its rows, and how often they are drawn."""
 
     name: Name
-    dataset: str
-    validation: str | None = None
+    dataset: Reference
+    validation: Reference | None = None
     rate: float | None = Field(
         default=None,
         gt=0,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ptsys.types.model import Value
+from ptsys.types.text import MOST_LABELS, Label, Text
 
 MOST_TOKENS = 512  # of an answer
 
@@ -21,7 +22,7 @@ class Decoding(Value):
     beams: int = Field(default=4, ge=1, le=64)
     length_penalty: float = Field(default=0.6, ge=0, le=10)
     seed: int = Field(default=0, ge=0, lt=2**31)
-    labels: tuple[str, ...] | None = None
+    labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=MOST_LABELS)] | None = None
 
 
 class Prediction(Value):
@@ -43,18 +44,18 @@ class PredictRequest(Value):
 
     A task-specific prompt is combined with its general one, or with `general`."""
 
-    model: str = "tiny"
-    prompt: str | None = None
-    general: str | None = Field(
+    model: Text = "tiny"
+    prompt: Text | None = None
+    general: Text | None = Field(
         default=None,
         description="For a task-specific prompt: another general prompt than its own.",
     )
-    prompts: tuple[str, ...] = Field(default=(), max_length=MOST_MEMBERS)
+    prompts: tuple[Text, ...] = Field(default=(), max_length=MOST_MEMBERS)
     ensemble: Ensemble = Field(
         default="vote",
         description="The answer most prompts give, or the label of the best mean score.",
     )
-    inputs: tuple[str, ...]
+    inputs: tuple[Text, ...]
     decoding: Decoding = Decoding()
 
     @model_validator(mode="after")
@@ -74,11 +75,11 @@ class GradientsRequest(Value):
     The gradient is that of the prompt which the model reads: of a task-specific one its
     combination with the general one."""
 
-    model: str = "tiny"
-    prompt: str | None = None
-    general: str | None = Field(
+    model: Text = "tiny"
+    prompt: Text | None = None
+    general: Text | None = Field(
         default=None,
         description="For a task-specific prompt: another general prompt than its own.",
     )
-    inputs: tuple[str, ...]
-    targets: tuple[str, ...]
+    inputs: tuple[Text, ...]
+    targets: tuple[Text, ...]

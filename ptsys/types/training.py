@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from ptsys.types.model import Value
 from ptsys.types.names import Name
+from ptsys.types.text import MOST_LABELS, Reference, Text
 
-
-def no_nul(text: str) -> str:
-    """The text itself. Raises ValueError for what no database keeps: NUL characters, and halves
-    of a surrogate pair, which JSON can name but UTF-8 cannot."""
-    if "\0" in text:
-        raise ValueError("the text holds a NUL character; remove it")
-    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise ValueError("the text holds half of a surrogate pair; send whole characters")
-    return text
-
-
-Tag = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(no_nul)]
+Tag = Annotated[Text, Field(min_length=1, max_length=100)]
 
 
 class Optimizer(Value):
@@ -49,9 +39,9 @@ class Initialization(Value):
     there compare with one another in the library."""
 
     kind: Literal["shared", "vocabulary", "labels", "text", "prompt"] = "shared"
-    text: str | None = Field(default=None, max_length=10_000)
-    labels: tuple[str, ...] | None = None
-    prompt: str | None = None
+    text: Text | None = Field(default=None, max_length=10_000)
+    labels: Annotated[tuple[Text, ...], Field(max_length=MOST_LABELS)] | None = None
+    prompt: Reference | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Initialization:
@@ -90,5 +80,5 @@ class TrainingSpec(JobSpec):
     """A queued training job: one prompt tuned on one dataset through one frozen model."""
 
     kind: Literal["train"] = "train"
-    dataset: str
-    validation: str | None = None
+    dataset: Reference
+    validation: Reference | None = None

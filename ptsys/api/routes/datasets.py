@@ -18,7 +18,6 @@ from ptsys.api.forms import (
     Reference,
     SharesQuery,
     Sharing,
-    Text,
     VisibilityQuery,
 )
 from ptsys.api.pages import Before, Limit, Page, page
@@ -28,6 +27,7 @@ from ptsys.data.examples import read_examples
 from ptsys.errors import InvalidInput
 from ptsys.types.example import Example
 from ptsys.types.records import Dataset
+from ptsys.types.text import Text
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 

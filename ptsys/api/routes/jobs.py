@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Header, Path, Query, Response
 
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
-from ptsys.api.forms import JobView, OwnerQuery, Text, job_view
+from ptsys.api.forms import JobView, OwnerQuery, job_view
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import documented
 from ptsys.errors import Forbidden
@@ -18,6 +18,7 @@ from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import ApiKey, Job, JobState
 from ptsys.types.specs import AnySpec, Spec
+from ptsys.types.text import Text
 from ptsys.types.training import TrainingSpec
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])

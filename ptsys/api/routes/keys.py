@@ -9,11 +9,12 @@ from pydantic import Field
 
 from ptsys.api.authentication import Admin, Caller
 from ptsys.api.context import Shared
-from ptsys.api.forms import KeyRequest, NewKey, Text
+from ptsys.api.forms import KeyRequest, NewKey
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import documented
 from ptsys.types.model import Value
 from ptsys.types.records import ApiKey, Role
+from ptsys.types.text import Text
 
 router = APIRouter(tags=["keys"])
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
-from ptsys.api.forms import Reference, Text
+from ptsys.api.forms import Reference
 from ptsys.api.problems import Refused, documented
 from ptsys.api.tensors import JSON, wishes
 from ptsys.library.difficulty import difficulty
@@ -27,6 +27,7 @@ from ptsys.types.standing import (
     RankedSubmitter,
     RankedThing,
 )
+from ptsys.types.text import Text
 
 router = APIRouter(prefix="/v1/prompts", tags=["prompts"])
 

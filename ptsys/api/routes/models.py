@@ -8,12 +8,13 @@ from fastapi import APIRouter, Path
 
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
-from ptsys.api.forms import ModelView, Text
+from ptsys.api.forms import ModelView
 from ptsys.api.pages import Page
 from ptsys.api.problems import documented
 from ptsys.errors import InvalidInput, NotFound
 from ptsys.jobs.limits import model_names
 from ptsys.store.models import BUILTIN
+from ptsys.types.text import Text
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 

@@ -22,7 +22,6 @@ from ptsys.api.forms import (
     PromptChanges,
     Reference,
     SharesQuery,
-    Text,
     VisibilityQuery,
 )
 from ptsys.api.pages import Before, Limit, Page, page
@@ -46,6 +45,7 @@ from ptsys.prompts.check import check_prompt
 from ptsys.prompts.orbax_form import read_orbax, read_part, write_orbax
 from ptsys.store.prompts import refuse_taken_name
 from ptsys.types.records import Prompt
+from ptsys.types.text import Text
 from ptsys.types.training import Tag
 
 router = APIRouter(prefix="/v1/prompts", tags=["prompts"])

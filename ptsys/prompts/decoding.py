@@ -31,7 +31,7 @@ def check_shape(shape: Sequence[int], form: str, field: str) -> None:
     if wrong or len(shape) > _MOST_AXES:
         told = str(list(shape[:_MOST_AXES]))[:_LONGEST]
         raise InvalidInput(
-            f"the {form} claims an array of {len(shape)} axes, {told}; save a float32 array "
-            "[length, width]",
+            f"the {form} claims an array of {len(shape)} axes, {told}: it is truncated or damaged; "
+            "save a float32 array [length, width]",
             field=field,
         )

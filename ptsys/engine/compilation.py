@@ -23,8 +23,13 @@ Build = Callable[[], Compiled]
 
 
 def keep_compilations(folder: Path) -> None:
-    """Turn on JAX's persistent compilation cache under `folder`."""
+    """Turn on JAX's persistent compilation cache under `folder`.
+
+    Without the caches of XLA's own, which are for GPUs: their path would be part of every key, and
+    a folder that was copied, moved or restored would be compiled anew.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)

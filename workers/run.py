@@ -198,10 +198,10 @@ class Run(abc.ABC, Generic[Spec]):
         metrics: Mapping[str, float],
         step: int | None = None,
     ) -> None:
-        outcome.succeed(self._service, self._claim, made, metrics, step)
-        self._hold.outcome = "succeeded"
+        job = outcome.succeed(self._service, self._claim, made, metrics, step)
+        self._hold.outcome = job.state.value
         self._forget()
-        logger.info("job %s succeeded", self._claim.job.id)
+        logger.info("job %s %s", job.id, job.state.value)
 
     def _halted(
         self, step: int = 0, state: State | None = None, notes: dict[str, Any] | None = None

@@ -176,7 +176,8 @@ class Leases:
         step: int | None = None,
     ) -> Job:
         """End the job and record its prompt, and those `linked` with it, in one transaction; all
-        tensors are written. `step` is the job's last, if not the prompt's.
+        tensors are written. `step` is the job's last, if not the prompt's. A job that somebody
+        asked to end is cancelled instead, however near its end it was, and leaves no prompt.
 
         Raises LeaseLost, then nothing is recorded and the tensors may be removed; Conflict if the
         owner meanwhile made another prompt of one of the names, then nothing is recorded either.
@@ -184,10 +185,13 @@ class Leases:
         now = self._clock()
         with self._database.session() as session:
             last = prompt.steps if step is None else step
-            row = self._write(session, claim, prompt=prompt.id, metrics=dict(metrics), step=last)
+            row = self._write(session, claim, metrics=dict(metrics), step=last)
+            if row.cancel_requested:
+                finish(session, row, JobState.CANCELLED, now)
+                return job_value(row)
             for one in (prompt, *linked):
                 insert_prompt(session, one)
-            row.error = None  # somebody wanted it to end, too late
+            row.prompt = prompt.id
             finish(session, row, JobState.SUCCEEDED, now, prompt=prompt.id)
             return job_value(row)
 

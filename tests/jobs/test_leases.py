@@ -229,6 +229,17 @@ def test_success_records_the_prompt_with_it(service: Service, spec: TrainingSpec
     assert last.data == {"state": "succeeded", "prompt": prompt.id}
 
 
+def test_who_was_told_that_a_job_is_cancelled_sees_no_success(
+    service: Service, spec: TrainingSpec
+) -> None:
+    claim = _claim(service, spec)
+    service.cancel(claim.job.id, "ann")  # while its worker writes the prompt's tensor
+    job = service.leases.succeed(claim, _prompt(service, claim.job), {})
+    assert (job.state, job.prompt, job.worker) == (JobState.CANCELLED, None, None)
+    assert service.prompts.list("ann") == []
+    assert service.events(job.id, "ann")[-1].data == {"state": "cancelled"}
+
+
 def test_a_name_taken_meanwhile_leaves_the_job_running(
     service: Service, spec: TrainingSpec
 ) -> None:

@@ -20,7 +20,7 @@ from ptsys.config import Settings
 from ptsys.errors import Unavailable
 from ptsys.jobs.asking import Asker
 from ptsys.jobs.backlog import Backlog, backlog
-from ptsys.jobs.limits import ModelLimits, read_limits
+from ptsys.jobs.limits import ModelLimits, ModelShape, read_limits, read_shape
 from ptsys.jobs.presence import Presence, workers
 from ptsys.jobs.queue_places import places_of
 from ptsys.jobs.quotas import RowQuota
@@ -123,6 +123,10 @@ class Context:
             )
             self.keys.put(secret, known)
         return known
+
+    def shape(self, model: str) -> ModelShape:
+        """What that model's prompts look like. Raises InvalidInput for an unknown one."""
+        return read_shape(self.settings.root, model)
 
     def limits(self, model: str) -> ModelLimits:
         """What that model takes. Raises InvalidInput for an unknown one."""

@@ -125,3 +125,6 @@ class ModelView(Value):
     builtin: bool
     default: bool = Field(description="Used where no model is named.")
     ready: bool = Field(description="A worker serves it now.")
+    vocabulary: bool = Field(
+        description="It has one; without, it keeps prompts, but neither trains nor answers."
+    )

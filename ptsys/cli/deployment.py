@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,18 +70,36 @@ class Deployment:
         """The way to workers of a model. Raises Unavailable at once if there is none."""
         from ptsys.errors import Unavailable
         from ptsys.jobs.asking import BlockingAsker
+        from ptsys.jobs.limits import read_limits
         from ptsys.jobs.redis_server import locate
 
-        address = locate(self.settings)
         if not self.serving(model):
+            read_limits(self.settings.root, model)  # or what is wrong with it
             raise Unavailable(
-                f"no worker serves model {model!r}; start one: {start_command(model)}"
+                f"no worker serves model {model!r}; start one: {self.start_command(model)}"
             )
+        address = locate(self.settings)
         asker = BlockingAsker(address)
         try:
             yield asker
         finally:
             asker.close()
+
+    def line(self, command: str) -> str:
+        """What to type for a command of this deployment, wherever its data was named."""
+        user = _option("--user", self.name, "PTSYS_USER")
+        return f"`ptsys{self._data_option}{user} {command}`"
+
+    def start_command(self, model: str) -> str:
+        """What to type to get a worker of this model."""
+        from ptsys.store.models import BUILTIN
+
+        named = "" if model == BUILTIN else f" --model {model}"
+        return f"`ptsys up{named}{self._data_option}`"
+
+    @property
+    def _data_option(self) -> str:
+        return _option("--data", self.data, "PTSYS_DATA_DIR")
 
     def serving(self, model: str) -> bool:
         """Whether a worker of this model runs, ready or still on its way."""
@@ -93,11 +113,11 @@ class Deployment:
             return False
 
 
-def start_command(model: str) -> str:
-    """What to type to get a worker of this model."""
-    from ptsys.store.models import BUILTIN
-
-    return "`ptsys up`" if model == BUILTIN else f"`ptsys up --model {model}`"
+def _option(name: str, value: object, variable: str) -> str:
+    """A global option to be typed again; nothing where the environment says the same."""
+    if value is None or str(value) == os.environ.get(variable):
+        return ""
+    return f" {name} {shlex.quote(str(value))}"
 
 
 def of(context: typer.Context, data: Path | None = None) -> Deployment:

@@ -71,7 +71,7 @@ def edit(
     if as_json:
         print_json(changed)
     else:
-        note(f"{changed.name} is changed; `ptsys prompts show {changed.name}` tells all of it")
+        note(f"{changed.name} is changed; {where.line(f'prompts show {changed.name}')} tells all")
 
 
 def _check(field: str, text: str | None) -> None:

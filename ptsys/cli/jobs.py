@@ -102,9 +102,9 @@ def watch(context: typer.Context, job: JobId, as_json: Json = False) -> None:
                 print_json(event, indent=None)
             return
         if not found.state.final and not where.serving(found.spec.model):
-            note(f"no worker runs; start one: {deployment.start_command(found.spec.model)}")
+            note(f"no worker runs; start one: {where.start_command(found.spec.model)}")
         [ended] = watch_jobs(service, [Watched(found, found.spec.name)])
-        report(service, ended, as_json=False)
+        report(where, service, ended, as_json=False)
 
 
 @app.command(epilog=examples("ptsys jobs cancel job-0e6hx2"))

@@ -42,14 +42,14 @@ def map_prompts(
     suffix = "" if output is None else output.suffix.lower()
     if suffix not in (".png", ".html") and not (output is None and as_json):
         raise InvalidInput("name a file that ends in .png or .html, or ask for --json", field="out")
-    from ptsys.jobs.limits import read_limits
+    from ptsys.jobs.limits import read_shape
     from ptsys.library.map import prompt_map
     from ptsys.library.map_html import page
     from ptsys.library.map_png import png
     from ptsys.types.library import DEFAULT_KIND
 
     where = deployment.of(context)
-    limits = read_limits(where.settings.root, model or where.settings.model)
+    limits = read_shape(where.settings.root, model or where.settings.model)
     with where.service() as service:
         made = prompt_map(
             service.library, limits.model, limits.fingerprint, where.user, kind=kind or DEFAULT_KIND

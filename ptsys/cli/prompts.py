@@ -212,11 +212,11 @@ def import_prompt(
     as_json: Json = False,
 ) -> None:
     """Keep a prompt that another tool made. Its width must be the model's."""
-    from ptsys.jobs.limits import read_limits
+    from ptsys.jobs.limits import read_shape
     from ptsys.prompts.check import check_prompt
 
     where = deployment.of(context)
-    limits = read_limits(where.settings.root, model or where.settings.model)
+    limits = read_shape(where.settings.root, model or where.settings.model)
     with naming(path, "prompt"):
         array = check_prompt(_read(path), limits.d_model, model=limits.model)
     record = {
@@ -232,7 +232,13 @@ def import_prompt(
         print_json(prompt)
     else:
         print_fields({"prompt": prompt.name, "id": prompt.id, "length": prompt.length})
-        note(f"next: `ptsys predict {prompt.name} INPUTS.jsonl`")
+        if limits.has_vocabulary:
+            note(f"next: {where.line(f'predict {prompt.name} INPUTS.jsonl')}")
+        else:
+            note(
+                f"model {limits.model} has no vocabulary yet, so nothing answers; bring it: "
+                f"{where.line(f'models replace {limits.model} SOURCE --vocabulary FILE')}"
+            )
 
 
 @app.command(epilog=examples("ptsys prompts delete reviews"))

@@ -150,12 +150,12 @@ def _query(
     if not isinstance(query, Job):
         return query
     if not where.serving(limits.model):
-        start = deployment.start_command(limits.model)
+        start = where.start_command(limits.model)
         note(f"the query is queued; start a worker with {start}, this command waits")
     try:
         [ended] = watch(service, [Watched(query, "query")])
     except KeyboardInterrupt:
-        note(f"the job goes on: `ptsys jobs watch {query.id}`; then search again")
+        note(f"the job goes on: {where.line(f'jobs watch {query.id}')}; then search again")
         raise
     return trained(service, ended)
 

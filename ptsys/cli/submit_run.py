@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ptsys.cli.deployment import Deployment, start_command
+from ptsys.cli.deployment import Deployment
 from ptsys.cli.output import note, print_json, print_table
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def submit_run(
         found = submit(service, where.user, requests)
         model = requests[0].spec.model
         if any(one.job is not None for one in found) and not where.serving(model):
-            note(f"start a worker with {start_command(model)}")
-        ended = _wait(service, found) if wait else {}
+            note(f"start a worker with {where.start_command(model)}")
+        ended = _wait(where, service, found) if wait else {}
         lines = [_line(one, ended) for one in found]
     if as_json:
         print_json({"jobs": lines})
@@ -37,7 +37,7 @@ def submit_run(
     return all(line["state"] not in ("failed", "cancelled") for line in lines)
 
 
-def _wait(service: Service, found: Sequence[Submitted]) -> dict[str, Job]:
+def _wait(where: Deployment, service: Service, found: Sequence[Submitted]) -> dict[str, Job]:
     """The jobs as they ended, by id."""
     from ptsys.cli.watching import Watched, watch
 
@@ -45,7 +45,7 @@ def _wait(service: Service, found: Sequence[Submitted]) -> dict[str, Job]:
     try:
         jobs = watch(service, watched) if watched else []
     except KeyboardInterrupt:
-        note("the jobs go on: `ptsys jobs list`, or the same command again to watch them")
+        note(f"the jobs go on: {where.line('jobs list')}, or this command again to watch them")
         raise
     return {job.id: job for job in jobs}
 

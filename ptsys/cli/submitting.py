@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptsys.cli import rows
-from ptsys.cli.deployment import Deployment, start_command
+from ptsys.cli.deployment import Deployment
 from ptsys.cli.output import note, print_fields, print_json, print_table
 from ptsys.errors import JobCancelled, JobFailed, NotFound
 
@@ -34,8 +34,6 @@ def store(service: Service, spec: AnySpec, files: Sequence[RowsFile], user: str)
     Raises InvalidInput for rows, model or options that cannot work, Conflict for a taken name.
     """
     from ptsys.jobs.limits import read_limits
-    from ptsys.store.prompts import refuse_taken_names
-    from ptsys.types.specs import prompt_names
 
     limits = read_limits(service.settings.root, spec.model)
     if spec.max_input_length is not None and spec.max_input_length < limits.max_input_length:
@@ -49,8 +47,7 @@ def store(service: Service, spec: AnySpec, files: Sequence[RowsFile], user: str)
     ]
     for file, found in zip(files, read, strict=True):
         rows.check(file.path, found, limits, file.field, unsupervised=not file.scored)
-    with service.database.reading() as session:  # before rows are stored for nothing
-        refuse_taken_names(session, user, prompt_names(spec))
+    service.check(spec, user)  # before rows are stored for nothing
     return [
         dataset or rows.store(service, file.path, found, user).id
         for file, found, dataset in zip(files, read, known, strict=True)
@@ -84,25 +81,30 @@ def _say_queued(where: Deployment, job: Job, as_json: bool) -> None:
     else:
         print(job.id)
     if not serving:
-        note(f"queued; start a worker with {start_command(job.spec.model)}")
-    note(f"watch it: `ptsys jobs watch {job.id}`")
-    note(f"then:     `ptsys predict {prompt_names(job.spec)[-1]} INPUTS.jsonl`")
+        note(f"queued; start a worker with {where.start_command(job.spec.model)}")
+    note(f"watch it: {where.line(f'jobs watch {job.id}')}")
+    note(f"then:     {where.line(f'predict {prompt_names(job.spec)[-1]} INPUTS.jsonl')}")
 
 
 def _wait(where: Deployment, service: Service, job: Job, as_json: bool) -> None:
     from ptsys.cli.watching import Watched, watch
 
     if not where.serving(job.spec.model):
-        note(f"queued; start a worker with {start_command(job.spec.model)}, this command waits")
+        note(
+            f"queued; start a worker with {where.start_command(job.spec.model)}, this command waits"
+        )
     try:
         [ended] = watch(service, [Watched(job, job.spec.name)])
     except KeyboardInterrupt:
-        note(f"the job goes on: `ptsys jobs watch {job.id}`, or `ptsys jobs cancel {job.id}`")
+        note(
+            f"the job goes on: {where.line(f'jobs watch {job.id}')}, or "
+            f"{where.line(f'jobs cancel {job.id}')}"
+        )
         raise
-    report(service, ended, as_json)
+    report(where, service, ended, as_json)
 
 
-def report(service: Service, job: Job, as_json: bool) -> None:
+def report(where: Deployment, service: Service, job: Job, as_json: bool) -> None:
     """A finished job's prompts. Raises JobFailed or JobCancelled if it ended otherwise."""
     prompt = service.prompts.get(check_succeeded(job), job.owner)
     linked = service.prompts.linked(prompt, job.owner)
@@ -121,7 +123,7 @@ def report(service: Service, job: Job, as_json: bool) -> None:
     )
     if linked:
         print_linked(linked)
-    note(f"next: `ptsys predict {(linked or [prompt])[-1].name} INPUTS.jsonl`")
+    note(f"next: {where.line(f'predict {(linked or [prompt])[-1].name} INPUTS.jsonl')}")
 
 
 def print_linked(prompts: Sequence[Prompt]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -21,7 +22,14 @@ from ptsys.client.references import reference
 from ptsys.client.retries import Retries
 from ptsys.client.rows import Row, batches, examples
 from ptsys.data.metrics import summarize
-from ptsys.errors import InvalidInput
+from ptsys.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    PtsysError,
+    QuotaExceeded,
+)
 from ptsys.types.augmentation import AugmentSpec, Strategy
 from ptsys.types.model import Value
 from ptsys.types.multitask import MultiTaskSpec
@@ -227,10 +235,11 @@ class Client:
         """
         spec = {"name": name, "dataset": "", **settings}
         _valid(TrainingSpec, spec)  # before anything is stored
-        spec["dataset"] = self._stored(f"{name}-train", data)
-        if validation is not None:
-            spec["validation"] = self._stored(f"{name}-validation", validation)
-        return self.jobs.submit(_valid(TrainingSpec, spec), idempotency_key=idempotency_key)
+        with self._storing() as stored:
+            spec["dataset"] = stored(f"{name}-train", data)
+            if validation is not None:
+                spec["validation"] = stored(f"{name}-validation", validation)
+            return self.jobs.submit(_valid(TrainingSpec, spec), idempotency_key=idempotency_key)
 
     def train_multitask(
         self,
@@ -272,11 +281,12 @@ class Client:
             return _valid(MultiTaskSpec, {"name": name, "tasks": described, **settings})
 
         spec()  # before anything is stored
-        for task, data in tasks.items():
-            parts[task]["dataset"] = self._stored(f"{name}.{task}-train", data)
-        for task, data in (validation or {}).items():
-            parts[task]["validation"] = self._stored(f"{name}.{task}-validation", data)
-        return self.jobs.submit(spec(), idempotency_key=idempotency_key)
+        with self._storing() as stored:
+            for task, data in tasks.items():
+                parts[task]["dataset"] = stored(f"{name}.{task}-train", data)
+            for task, data in (validation or {}).items():
+                parts[task]["validation"] = stored(f"{name}.{task}-validation", data)
+            return self.jobs.submit(spec(), idempotency_key=idempotency_key)
 
     def augment(
         self,
@@ -313,17 +323,34 @@ class Client:
                 "give your rows, or a query whose dataset is known and yours to see", field="data"
             )
         _valid(AugmentSpec, spec)  # before anything is stored
-        spec["dataset"] = self._stored(f"{name}-train", data)
-        if validation is not None:
-            spec["validation"] = self._stored(f"{name}-validation", validation)
-        return self.jobs.submit(_valid(AugmentSpec, spec), idempotency_key=idempotency_key)
+        with self._storing() as stored:
+            spec["dataset"] = stored(f"{name}-train", data)
+            if validation is not None:
+                spec["validation"] = stored(f"{name}-validation", validation)
+            return self.jobs.submit(_valid(AugmentSpec, spec), idempotency_key=idempotency_key)
 
-    def _stored(self, name: str, data: Data) -> str:
-        if isinstance(data, Dataset):
-            return reference(data)
-        if isinstance(data, str) and not data.endswith(".jsonl"):
-            return data
-        return self.datasets.ensure(name, data).id
+    @contextlib.contextmanager
+    def _storing(self) -> Iterator[Callable[[str, Data], str]]:
+        """What gives the reference of a job's data, and stores what is not stored yet. If the job
+        is refused, for a taken name for example, that is deleted again."""
+        new: list[Dataset] = []
+
+        def stored(name: str, data: Data) -> str:
+            if isinstance(data, Dataset):
+                return reference(data)
+            if isinstance(data, str) and not data.endswith(".jsonl"):
+                return data
+            dataset, made = self.datasets.ensured(name, data)
+            new.extend([dataset] if made else [])
+            return dataset.id
+
+        try:
+            yield stored
+        except (Conflict, InvalidInput, NotFound, QuotaExceeded, Forbidden):
+            for dataset in new:
+                with contextlib.suppress(PtsysError):
+                    self.datasets.delete(dataset)
+            raise
 
     def _rows_a_request(self) -> int:
         """Rows that one request may hold; asked once."""

@@ -145,9 +145,9 @@ class Connection:
                 return own
         return value(kind, decoded(succeeded(answer.response)))
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, *, query: Mapping[str, Any] | None = None) -> None:
         """Delete; already gone after an attempt that broke off is as good."""
-        answer = self.attempt("DELETE", path)
+        answer = self.attempt("DELETE", path, query=query)
         if not (answer.repeated and answer.response.status_code == 404):
             succeeded(answer.response)
 

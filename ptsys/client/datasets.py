@@ -61,9 +61,15 @@ class Datasets:
 
         Raises Conflict if the name is taken by other rows.
         """
+        return self.ensured(name, data)[0]
+
+    def ensured(
+        self, name: str, data: str | os.PathLike[str] | Iterable[Row]
+    ) -> tuple[Dataset, bool]:
+        """As `ensure`, and whether the dataset is a new one."""
         lines = jsonl(data)
         known = self._same(name, lines)
-        return known if known is not None else self.add(name, parse(lines))
+        return (self.add(name, parse(lines)), True) if known is None else (known, False)
 
     def generate(
         self,

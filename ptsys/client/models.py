@@ -11,7 +11,8 @@ from ptsys.types.model import Value
 
 class ServedModel(Value):
     """A frozen model as a user sees it; lengths count tokens. `fingerprint` tells prompts of one
-    set of weights from those of another; `ready` says that a worker serves it now."""
+    set of weights from those of another; `ready` says that a worker serves it now. Without its
+    `vocabulary` it keeps prompts, but neither trains nor answers."""
 
     name: str
     fingerprint: str
@@ -21,6 +22,7 @@ class ServedModel(Value):
     builtin: bool = False
     default: bool = False
     ready: bool = False
+    vocabulary: bool = True
 
 
 class Models:
@@ -36,3 +38,13 @@ class Models:
     def get(self, name: str) -> ServedModel:
         """The model of that name. Raises NotFound."""
         return value(ServedModel, decoded(self._connection.ask("GET", path("models", name))))
+
+    def delete(self, name: str, *, keep_prompts: bool = False) -> None:
+        """Delete an imported model, for good; with a key of role `admin`.
+
+        Raises NotFound, Forbidden, and Conflict while a worker serves it, a job of it has not
+        ended, or prompts belong to it; with `keep_prompts` these stay, and serve again once the
+        same weights are back under this name.
+        """
+        asked = {"keep_prompts": "true"} if keep_prompts else {}
+        self._connection.delete(path("models", name), query=asked)

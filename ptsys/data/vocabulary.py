@@ -61,7 +61,9 @@ def load_vocabulary(
         return ByteVocabulary(vocab_size)
     if path is None:
         raise InvalidInput(
-            "this model needs a SentencePiece vocabulary; give its file", field="vocabulary"
+            "this model needs a SentencePiece vocabulary; bring its file: `ptsys models replace "
+            "NAME SOURCE --vocabulary FILE`",
+            field="vocabulary",
         )
     pieces = SentencePieceVocabulary(path, extra_ids=0).size
     if pieces > vocab_size:

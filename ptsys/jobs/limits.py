@@ -10,7 +10,7 @@ import dataclasses
 import importlib.resources
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ptsys.data.features import encode_targets, longest_target
@@ -26,15 +26,22 @@ _CONFIG, _VOCABULARY = "config.json", "vocabulary.model"
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelLimits:
-    """The part of a model that decides whether rows and prompts fit it. Lengths count tokens,
-    the end of row included."""
+class ModelShape:
+    """What is known of a model beside its vocabulary, which one may have been imported without:
+    whether prompts fit it. Lengths count tokens, the end of row included."""
 
     model: str
     fingerprint: str
     d_model: int
     max_input_length: int
     max_target_length: int
+    has_vocabulary: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelLimits(ModelShape):
+    """The part of a model that decides whether rows and prompts fit it."""
+
     vocabulary: Vocabulary
 
     def target_tokens(self, targets: Sequence[str], *, field: str = "target") -> int:
@@ -77,11 +84,38 @@ def model_names(root: Path) -> list[str]:
     return sorted(set(dict(_folders(root))))
 
 
+def read_shape(root: Path, model: str) -> ModelShape:
+    """What a model's prompts look like, built in or imported under `root`, with its vocabulary or
+    without. Raises InvalidInput as `read_limits` does."""
+    shape, _ = _read(root, model)
+    return shape
+
+
 def read_limits(root: Path, model: str) -> ModelLimits:
     """The limits of a model, built in or imported under `root`.
 
-    Raises InvalidInput, naming those there are, for an unknown model, and for damaged files.
+    Raises InvalidInput, naming those there are, for an unknown model, for one that was imported
+    without its vocabulary, and for damaged files.
     """
+    shape, vocabulary = _read(root, model)
+    if not shape.has_vocabulary:
+        raise InvalidInput(
+            f"model {model!r} was imported without its vocabulary, so it can neither train nor "
+            f"answer; bring it: `ptsys models replace {model} SOURCE --vocabulary FILE`",
+            field="model",
+        )
+    try:
+        found = vocabulary()
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"the vocabulary of model {model!r} is damaged: {error}; bring it again: `ptsys models "
+            f"replace {model} SOURCE --vocabulary FILE`",
+            field="model",
+        ) from None
+    return ModelLimits(**dataclasses.asdict(shape), vocabulary=found)
+
+
+def _read(root: Path, model: str) -> tuple[ModelShape, Callable[[], Vocabulary]]:
     folder = dict(_folders(root)).get(model) if re.fullmatch(NAME, model) else None
     if folder is None:
         known = ", ".join(sorted(name for name, _ in _folders(root))) or "none"
@@ -92,24 +126,24 @@ def read_limits(root: Path, model: str) -> ModelLimits:
     try:
         description = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
         config = description["config"]
-        return ModelLimits(
+        kind, size = config["tokenizer"], int(config["vocab_size"])
+        sentinels = int(description.get("sentinels", 100))
+        path = _vocabulary_path(folder)
+        shape = ModelShape(
             model=model,
             fingerprint=str(description["fingerprint"]),
             d_model=int(config["d_model"]),
             max_input_length=int(config["max_input_length"]),
             max_target_length=int(config["max_target_length"]),
-            vocabulary=load_vocabulary(
-                config["tokenizer"],
-                _vocabulary_path(folder),
-                int(config["vocab_size"]),
-                int(description.get("sentinels", 100)),
-            ),
+            has_vocabulary=kind == "byt5" or path is not None,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(
-            f"the files of model {model!r} in {folder} are damaged ({error}); import it again",
+            f"the files of model {model!r} are damaged ({type(error).__name__}); bring it again: "
+            f"`ptsys models replace {model} SOURCE`",
             field="model",
         ) from error
+    return shape, lambda: load_vocabulary(kind, path, size, sentinels)
 
 
 def _vocabulary_path(folder: Path) -> Path | None:

@@ -311,6 +311,19 @@ class Service:
                 )
             return job_value(session.get_one(JobRow, made.job))
 
+    def check(self, spec: AnySpec, owner: str) -> None:
+        """Whether a job can be submitted, as far as can be known before its rows are stored.
+
+        Raises NotFound, InvalidInput and Conflict as `submit` does.
+        """
+        with self.database.reading() as session:
+            refuse_taken_names(session, owner, prompt_names(spec))
+        if spec.model != BUILTIN:
+            self.models.get(spec.model)
+        self._start(spec, owner)
+        if isinstance(spec, AugmentSpec):
+            self._query_prompt(spec, owner)
+
     def _resolved(self, spec: AnySpec, owner: str) -> AnySpec:
         """The spec with ids in place of names, so that later renaming does not touch the job."""
         if spec.model != BUILTIN:
@@ -332,6 +345,9 @@ class Service:
             refusal = too_few_rows(self.datasets.get(spec.dataset, owner).rows)
             if refusal is not None:
                 raise InvalidInput(refusal, field="validation")
+        return self._query_prompt(spec, owner)
+
+    def _query_prompt(self, spec: AugmentSpec, owner: str) -> str | None:
         if spec.query is None:
             return None
         prompt = self._prompt(spec.query, spec, owner, "query", "search with")

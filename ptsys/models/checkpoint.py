@@ -51,8 +51,10 @@ def save_model(
     initialization: np.ndarray | None = None,
     source: str = "",
     sentinels: int = 100,
+    replace: bool = False,
 ) -> Description:
-    """Write a model folder at `path`, whole or not at all. Raises Conflict if it exists."""
+    """Write a model folder at `path`, whole or not at all. Raises Conflict if it exists, unless
+    it is to be replaced."""
     description = Description(
         config=model.config,
         fingerprint=fingerprint(model),
@@ -60,7 +62,7 @@ def save_model(
         source=source,
         sentinels=sentinels,
     )
-    with atomic_folder(path) as folder:
+    with atomic_folder(path, replace=replace) as folder:
         with checkpointer() as orbax:
             orbax.save(folder / WEIGHTS, args=ocp.args.StandardSave(flat_parameters(model)))
         write_companions(folder, model.config, vocabulary, initialization)

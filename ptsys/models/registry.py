@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import logging
 import re
 from pathlib import Path
@@ -14,7 +16,14 @@ from jax.typing import DTypeLike
 from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.models.builtin_format import is_builtin_form, read_builtin
 from ptsys.models.checkpoint import load_model, save_model
-from ptsys.models.description import Description, is_model_folder, read_description
+from ptsys.models.description import (
+    Description,
+    is_model_folder,
+    read_description,
+    read_initialization,
+    vocabulary_path,
+)
+from ptsys.models.fingerprint import fingerprint
 from ptsys.models.hugging_face import import_hugging_face
 from ptsys.models.loaded import LoadedModel, Placement
 from ptsys.models.sentencepiece_file import count_sentinels
@@ -26,6 +35,25 @@ from ptsys.types.records import Model
 
 BUILTIN = Path(__file__).parent / "builtin"
 logger = logging.getLogger(__name__)
+
+
+Tokenizer = Literal["sentencepiece", "byt5"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Incoming:
+    """A model that was read from somewhere and is kept nowhere yet."""
+
+    model: T5
+    source: str
+    vocabulary: bytes | None = None
+    sentinels: int = 100
+    initialization: np.ndarray | None = None
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of its weights."""
+        return fingerprint(self.model)
 
 
 def load_builtin(name: str) -> LoadedModel:
@@ -67,38 +95,45 @@ class Registry:
         *,
         vocabulary: Path | None = None,
         relative_max_distance: int = 128,
-        tokenizer: Literal["sentencepiece", "byt5"] | None = None,
+        tokenizer: Tokenizer | None = None,
     ) -> Model:
-        """Bring a model in: a Hugging Face folder, a T5X checkpoint, or a folder of ours.
-
-        `vocabulary` is a SentencePiece file where the source has none (T5X); the last two
-        arguments say of a T5X checkpoint what its shapes do not. Everything is checked before
-        the model appears under its name. Raises InvalidInput, or Conflict if the name is taken.
-        """
+        """Bring a model in, as `read_source` reads it. Everything is checked before the model
+        appears under its name. Raises InvalidInput, or Conflict if the name is taken."""
         self._check_free(name)
-        source = Path(source).expanduser()
-        if not source.is_dir():
-            raise InvalidInput(f"{source} is not a folder", field="source")
-        if is_model_folder(source):
-            return self._copy(source, name)
-        if is_t5x(source):
-            imported = import_t5x(
-                source, relative_max_distance=relative_max_distance, tokenizer=tokenizer
-            )
-            for path, prompt in imported.prompts.items():
-                logger.info("%s also holds a prompt, %s %s", source, path, list(prompt.shape))
-            model = imported.model
-        elif (source / "config.json").is_file():
-            model = import_hugging_face(source)
-            beside = source / "spiece.model"
-            vocabulary = vocabulary or (beside if beside.is_file() else None)
+        incoming = read_source(
+            source,
+            vocabulary=vocabulary,
+            relative_max_distance=relative_max_distance,
+            tokenizer=tokenizer,
+        )
+        return self.keep(incoming, name)
+
+    def keep(self, incoming: Incoming, name: str, *, replace: bool = False) -> Model:
+        """Keep a model that was read under a name, or in place of the one that has it: then of
+        the same weights the vocabulary stays, unless another comes. Raises Conflict if the name
+        is taken, NotFound if there is nothing to replace."""
+        if replace:
+            incoming = _with_known_vocabulary(incoming, self.check_replaceable(name))
         else:
-            raise InvalidInput(
-                f"{source} is neither a Hugging Face folder (config.json, model.safetensors), nor "
-                "a T5X checkpoint (a file named checkpoint), nor a model folder of ptsys",
-                field="source",
-            )
-        return self._add(model, name, source=str(source), vocabulary=vocabulary)
+            self._check_free(name)
+        description = save_model(
+            incoming.model,
+            self._folder / name,
+            incoming.vocabulary,
+            initialization=incoming.initialization,
+            source=incoming.source,
+            sentinels=incoming.sentinels,
+            replace=replace,
+        )
+        return _record(name, description, builtin=False)
+
+    def check_replaceable(self, name: str) -> Path:
+        """The folder of an imported model, damaged ones too. Raises NotFound, or Conflict if it is
+        built in."""
+        folder, builtin = self._find(name)
+        if builtin:
+            raise Conflict(f"the model {name!r} is built in and stays; import another beside it")
+        return folder
 
     def add(
         self,
@@ -111,35 +146,7 @@ class Registry:
         initialization: np.ndarray | None = None,
     ) -> Model:
         """Keep a model under a name. Raises Conflict if it is taken."""
-        self._check_free(name)
-        description = save_model(
-            model,
-            self._folder / name,
-            vocabulary,
-            initialization=initialization,
-            source=source,
-            sentinels=sentinels,
-        )
-        return _record(name, description, builtin=False)
-
-    def _add(self, model: T5, name: str, *, source: str, vocabulary: Path | None) -> Model:
-        if vocabulary is None or model.config.tokenizer == "byt5":
-            return self.add(model, name, source=source)
-        content = _read_vocabulary(vocabulary)
-        sentinels = count_sentinels(content, model.config.vocab_size)
-        return self.add(model, name, source=source, vocabulary=content, sentinels=sentinels)
-
-    def _copy(self, source: Path, name: str) -> Model:
-        loaded = read_builtin(source, name) if is_builtin_form(source) else load_model(source)
-        path = loaded.vocabulary_path
-        return self.add(
-            loaded.model,
-            name,
-            source=str(source),
-            vocabulary=None if path is None else path.read_bytes(),
-            sentinels=loaded.sentinels,
-            initialization=loaded.initialization,
-        )
+        return self.keep(Incoming(model, source, vocabulary, sentinels, initialization), name)
 
     def _check_free(self, name: str) -> None:
         try:
@@ -175,6 +182,85 @@ class Registry:
                     continue
                 records.append(_record(folder.name, description, builtin=builtin))
         return records
+
+
+def read_source(
+    source: Path,
+    *,
+    vocabulary: Path | None = None,
+    relative_max_distance: int = 128,
+    tokenizer: Tokenizer | None = None,
+) -> Incoming:
+    """A model from a Hugging Face folder, a T5X checkpoint, or a folder of ours.
+
+    `vocabulary` is a SentencePiece file where the source has none (T5X); the last two arguments
+    say of a T5X checkpoint what its shapes do not. Raises InvalidInput.
+    """
+    source = Path(source).expanduser()
+    if not source.is_dir():
+        raise InvalidInput(f"{source} is not a folder", field="source")
+    if is_model_folder(source):
+        return _copied(source, vocabulary)
+    if is_t5x(source):
+        imported = import_t5x(
+            source, relative_max_distance=relative_max_distance, tokenizer=tokenizer
+        )
+        for path, prompt in imported.prompts.items():
+            logger.info("%s also holds a prompt, %s %s", source, path, list(prompt.shape))
+        model = imported.model
+    elif (source / "config.json").is_file():
+        model = import_hugging_face(source)
+    else:
+        raise InvalidInput(
+            f"{source} is neither a Hugging Face folder (config.json, model.safetensors), nor "
+            "a T5X checkpoint (a file named checkpoint), nor a model folder of ptsys",
+            field="source",
+        )
+    beside = source / "spiece.model"
+    vocabulary = vocabulary or (beside if beside.is_file() else None)
+    return _with_vocabulary(Incoming(model, str(source)), vocabulary)
+
+
+def _with_vocabulary(incoming: Incoming, vocabulary: Path | None) -> Incoming:
+    config = incoming.model.config
+    if vocabulary is None or config.tokenizer == "byt5":
+        return incoming
+    content = _read_vocabulary(vocabulary)
+    sentinels = count_sentinels(content, config.vocab_size)
+    return dataclasses.replace(incoming, vocabulary=content, sentinels=sentinels)
+
+
+def _copied(source: Path, vocabulary: Path | None) -> Incoming:
+    loaded = read_builtin(source, source.name) if is_builtin_form(source) else load_model(source)
+    path = loaded.vocabulary_path
+    incoming = Incoming(
+        loaded.model,
+        str(source),
+        None if path is None else path.read_bytes(),
+        loaded.sentinels,
+        loaded.initialization,
+    )
+    return _with_vocabulary(incoming, vocabulary)
+
+
+def _with_known_vocabulary(incoming: Incoming, folder: Path) -> Incoming:
+    """With the vocabulary and the shared start that a folder's own weights have, if those are the
+    same and none came."""
+    try:
+        known = read_description(folder)
+    except InvalidInput:
+        return incoming  # damaged: perhaps that is why it is replaced
+    if known.fingerprint != incoming.fingerprint:
+        return incoming
+    path = vocabulary_path(folder)
+    if incoming.vocabulary is None and path is not None:
+        incoming = dataclasses.replace(
+            incoming, vocabulary=path.read_bytes(), sentinels=known.sentinels
+        )
+    if incoming.initialization is None:
+        start = read_initialization(folder, known.config)
+        incoming = dataclasses.replace(incoming, initialization=start)
+    return incoming
 
 
 def _read_vocabulary(path: Path) -> bytes:

@@ -68,6 +68,8 @@ def submit(service: Service, user: str, requests: Sequence[JobRequest]) -> list[
     An unfinished job, or a prompt, of the same name is taken for the request's own if it has the
     same spec and rows. Raises Conflict for another one, before anything is queued.
     """
+    for request in requests:  # before rows are stored for nothing
+        _there(service, user, _with_known_datasets(service, user, request))
     stored = [_with_datasets(service, user, request) for request in requests]
     found = [_there(service, user, spec) for spec in stored]
     return [
@@ -89,23 +91,51 @@ def _with_datasets(
     service: Service, user: str, request: JobRequest
 ) -> TrainingSpec | MultiTaskSpec:
     ids = {key: _dataset(service, user, rows).id for key, rows in request.rows.items()}
+    return _named(request.spec, ids)
 
+
+def _with_known_datasets(
+    service: Service, user: str, request: JobRequest
+) -> TrainingSpec | MultiTaskSpec:
+    """With the datasets that are there; what is not has no id, so is no earlier submission's."""
+    ids = {}
+    for key, rows in request.rows.items():
+        known = _known(service, user, rows)
+        ids[key] = key if known is None else known.id
+    return _named(request.spec, ids)
+
+
+def _named(
+    spec: TrainingSpec | MultiTaskSpec, ids: Mapping[str, str]
+) -> TrainingSpec | MultiTaskSpec:
     def changed(of: Any) -> dict[str, Any]:
         validation = None if of.validation is None else ids[of.validation]
         return {"dataset": ids[of.dataset], "validation": validation}
 
-    spec = request.spec
     if isinstance(spec, MultiTaskSpec):
         tasks = tuple(task.model_copy(update=changed(task)) for task in spec.tasks)
         return spec.model_copy(update={"tasks": tasks})
     return spec.model_copy(update=changed(spec))
 
 
+def _known(service: Service, user: str, rows: QueuedRows) -> Dataset | None:
+    """The rows' dataset, if it is there."""
+    wanted = digest(rows.rows)
+    with contextlib.suppress(NotFound):
+        known = service.datasets.get(f"{user}/{_dataset_name(rows, wanted)}", user)
+        return known if known.digest == wanted else None
+    return None
+
+
+def _dataset_name(rows: QueuedRows, wanted: str) -> str:
+    return f"{rows.name[: 99 - _DIGITS]}-{wanted[:_DIGITS]}"
+
+
 def _dataset(service: Service, user: str, rows: QueuedRows) -> Dataset:
     """The rows' dataset, stored unless it is there. Raises Conflict if other rows have its name,
     which their digest is part of."""
     wanted = digest(rows.rows)
-    name = f"{rows.name[: 99 - _DIGITS]}-{wanted[:_DIGITS]}"
+    name = _dataset_name(rows, wanted)
     for _ in range(2):
         try:
             known = service.datasets.get(f"{user}/{name}", user)

@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from ptsys.errors import Conflict, NotFound
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database
+from ptsys.store.identifiers import new_id
 from ptsys.store.tables import ModelRow
 from ptsys.store.visibility import check_name
 from ptsys.types.records import Model
@@ -66,18 +67,31 @@ class Models:
         with self._database.reading() as session:
             return [_model(row) for row in session.scalars(select(ModelRow).order_by("name"))]
 
-    def delete(self, name: str) -> Model:
-        """Forget a model, record first, then weights. Raises NotFound, or Conflict if built in."""
-        model = self.get(name)
-        if model.builtin:
-            raise Conflict(f"{name!r} is built in and cannot be deleted")
+    def replace(self, model: Model) -> Model:
+        """Record a model in place of what its name meant before, if anything."""
+        check_name(model.name)
+        with self._database.session() as session:
+            values = model.model_dump()
+            session.merge(ModelRow(**values, created=self._clock()))
+        return model
+
+    def delete(self, name: str) -> None:
+        """Forget a model, record first, then weights. Raises Conflict if it is built in, NotFound
+        if there is nothing of it."""
+        folder = self.path(name)
+        if name == BUILTIN:
+            raise Conflict(f"the model {name!r} is built in and cannot be deleted")
         with self._database.session() as session:
             row = session.get(ModelRow, name)
+            if row is None and not folder.exists():
+                raise NotFound(
+                    f"there is no model {name!r}; `ptsys models list` shows those there are"
+                )
             if row is not None:
                 session.delete(row)
-        if self.path(name).exists():
-            self.path(name).rmtree()
-        return model
+        if folder.exists():  # under another name first: nobody reads half a model
+            folder.rename(going := self._folder / f".{name}.{new_id('gone')}")
+            going.rmtree()
 
     def _row(self, name: str) -> ModelRow | None:
         with self._database.reading() as session:

@@ -135,6 +135,14 @@ class Prompts:
         with self._database.reading() as session:
             return list(session.scalars(select(PromptRow.id).where(PromptRow.dataset == dataset)))
 
+    def of_weights(self, model: str, fingerprint: str) -> int:
+        """How many prompts, whoever owns them, were made for these weights of that model."""
+        query = select(func.count()).where(
+            PromptRow.model == model, PromptRow.model_fingerprint == fingerprint
+        )
+        with self._database.reading() as session:
+            return session.scalar(query) or 0
+
     def read(self, identifier: str) -> Prompt:
         """The prompt of that id, whoever owns it: for the service itself. Raises NotFound."""
         with self._database.reading() as session:

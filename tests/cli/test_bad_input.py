@@ -221,6 +221,23 @@ def test_a_taken_name_is_told_before_anything_is_stored(run: Run, data: Path) ->
     assert run("jobs", "cancel", first.json["id"]).code == 0
 
 
+def test_what_is_refused_stores_no_rows(run: Run, data: Path, root: Path) -> None:
+    """A taken name, a start that is not there, another model's query: known before."""
+    first = run("train", data, "--name", "held", "--json")
+    assert first.code == 0, first.err
+    before = sorted((root / "datasets").iterdir())
+    other = write_rows(data.with_name("unstored.jsonl"), examples(5))
+    for refused in (
+        run("train", other, "--name", "held"),
+        run("train", other, "--name", "n", "--init", "prompt:nope"),
+        run("multitask", "--name", "held", "--task", f"a={other}"),
+        run("augment", "--data", other, "--name", "held"),
+    ):
+        assert refused.code == 2
+        assert sorted((root / "datasets").iterdir()) == before
+    assert run("jobs", "cancel", first.json["id"]).code == 0
+
+
 def test_without_a_service_a_command_says_how_to_start_it(run: Run, data: Path) -> None:
     ended = run("predict", "-", data)
     assert ended.code == 1

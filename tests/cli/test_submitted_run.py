@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import MODEL, Ended
+from conftest import MODEL, Ended, examples, write_rows
 from small_runs import SMALL, TASKS, start, stores, tensors, write_tasks
 
 from ptsys.config import Settings
@@ -60,6 +60,17 @@ def test_several_tasks_are_one_job(root: Path, tasks: Path) -> None:
     other = queue(root, "multitask", tasks, NAME="all", BATCH_SIZE=7)
     assert other.code == 2
     assert "trains another prompt 'all'" in other.err
+
+
+def test_a_refused_run_stores_no_rows(root: Path, tasks: Path, tmp_path: Path) -> None:
+    assert jobs(queue(root, "multitask", tasks, NAME="held", BATCH_SIZE=6))
+    (tmp_path / "fresh").mkdir()
+    write_rows(tmp_path / "fresh" / "train.jsonl", examples(9))
+    before = {dataset.name for dataset in stores(root)[0].list("local")}
+    refused = queue(root, "multitask", tmp_path / "fresh", NAME="held", BATCH_SIZE=6)
+    assert refused.code == 2
+    assert "trains another prompt 'held'" in refused.err
+    assert {dataset.name for dataset in stores(root)[0].list("local")} == before
 
 
 def test_the_owner_that_a_run_names_owns_its_jobs(root: Path, tasks: Path) -> None:

@@ -286,3 +286,20 @@ def test_an_augmentation_takes_rows_or_a_query_with_its_own(ann: Client) -> None
     with pytest.raises(InvalidInput) as caught:
         ann.augment("wrong", few[:7])
     assert caught.value.field == "validation"
+
+
+def test_a_refused_job_leaves_no_rows_behind(ann: Client) -> None:
+    """What was stored for it alone is deleted again; what was there stays."""
+    held = ann.train("held", ROWS)
+    kept = ann.datasets.add("mine", ROWS)
+    before = {dataset.name for dataset in ann.datasets.list()}
+    for refused in (
+        lambda: ann.train("held", ROWS[:1], validation=ROWS[1:]),
+        lambda: ann.train("held", kept),
+        lambda: ann.train("n", ROWS, initialization={"kind": "prompt", "prompt": "nope"}),
+        lambda: ann.train_multitask("held", {"a": ROWS}),
+    ):
+        with pytest.raises((Conflict, NotFound)):
+            refused()
+        assert {dataset.name for dataset in ann.datasets.list()} == before
+    held.cancel()

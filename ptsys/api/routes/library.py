@@ -118,7 +118,7 @@ def _form(request: Request) -> str:
 def _drawn(
     context: Context, model: str | None, user: str, kind: VectorKind, color_by: ColorBy, form: str
 ) -> str | bytes:
-    limits = context.limits(model or context.settings.model)
+    limits = context.shape(model or context.settings.model)
     library = context.service.library
     made = prompt_map(library, limits.model, limits.fingerprint, user, kind=kind)
     if form == PNG:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
-from ptsys.api.authentication import Caller
+from ptsys.api.authentication import Admin, Caller
 from ptsys.api.context import Context, Shared
 from ptsys.api.forms import ModelView
 from ptsys.api.pages import Page
 from ptsys.api.problems import documented
 from ptsys.errors import InvalidInput, NotFound
+from ptsys.jobs import model_changes
 from ptsys.jobs.limits import model_names
 from ptsys.store.models import BUILTIN
 from ptsys.types.text import Text
@@ -23,8 +25,11 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 def list_models(caller: Caller, context: Shared) -> Page[ModelView]:
     """All models, by name."""
     ready = context.ready_models()
-    names = model_names(context.settings.root)
-    return Page(data=[_view(context, name, ready) for name in names])
+    found = []
+    for name in model_names(context.settings.root):
+        with contextlib.suppress(InvalidInput):  # damaged: its own path says so
+            found.append(_view(context, name, ready))
+    return Page(data=found)
 
 
 @router.get("/{model}", responses=documented(404))
@@ -35,11 +40,37 @@ def get_model(
     try:
         return _view(context, model, context.ready_models())
     except InvalidInput:
-        raise NotFound(f"there is no model {model!r}; GET /v1/models lists them") from None
+        if model in model_names(context.settings.root):
+            raise
+        raise _unknown(model) from None
+
+
+@router.delete("/{model}", status_code=204, responses=documented(403, 404, 409))
+def delete_model(
+    model: Annotated[Text, Path(max_length=100)],
+    caller: Admin,
+    context: Shared,
+    keep_prompts: Annotated[
+        bool,
+        Query(
+            description="Also where prompts belong to it: they stay, and serve again once the same "
+            "weights are back under this name."
+        ),
+    ] = False,
+) -> None:
+    """Delete an imported model, for good. Refused while a worker serves it, a job of it has not
+    ended, or prompts belong to it. For admins."""
+    if model not in model_names(context.settings.root):
+        raise _unknown(model)
+    model_changes.delete_model(context.service, model, keep_prompts=keep_prompts)
+
+
+def _unknown(model: str) -> NotFound:
+    return NotFound(f"there is no model {model!r}; GET /v1/models lists them")
 
 
 def _view(context: Context, name: str, ready: list[str]) -> ModelView:
-    limits = context.limits(name)
+    limits = context.shape(name)
     return ModelView(
         name=name,
         fingerprint=limits.fingerprint,
@@ -49,4 +80,5 @@ def _view(context: Context, name: str, ready: list[str]) -> ModelView:
         builtin=name == BUILTIN,
         default=name == context.settings.model,
         ready=name in ready,
+        vocabulary=limits.has_vocabulary,
     )

@@ -109,7 +109,7 @@ async def add_prompt(
     field = "tensor" if kind == JSON else "prompt"
 
     def keep() -> Prompt:
-        limits = context.limits(model)
+        limits = context.shape(model)
         array = check_prompt(decode(data, kind), limits.d_model, model=model, field=field)
         record = Prompt(
             id=context.service.prompts.new_id(),

@@ -171,6 +171,20 @@ class Settings(BaseSettings):
     request_seconds: float = Field(
         default=180.0, gt=0, description="Longest a prediction or gradient may take over HTTP."
     )
+    allowed_hosts: str = Field(
+        default="*",
+        description="Names that the HTTP API is asked by, with commas between; `*` is any, "
+        "`*.x.org` those below x.org.",
+    )
+    metrics: Literal["open", "admins", "closed"] = Field(
+        default="open", description="Who may read the API's /metrics."
+    )
+    search_seconds: float = Field(
+        default=20.0,
+        gt=0,
+        description="Longest that a search waits for the prompt it is trained with; then it "
+        "answers 202 and names the job.",
+    )
     max_connections: int = Field(
         default=1000, ge=1, description="Most connections to one API process."
     )

@@ -16,7 +16,9 @@ from ptsys.api.authentication import Keys
 from ptsys.api.context import Context
 from ptsys.api.counting import TokensBody
 from ptsys.api.generating import GenerateBody
+from ptsys.api.guarding import BrowserHeaders, Hosts
 from ptsys.api.incoming import BodyLimits
+from ptsys.api.methods import Methods
 from ptsys.api.observing import Observing
 from ptsys.api.pages import Page
 from ptsys.api.problems import Problem, add_handlers
@@ -31,6 +33,7 @@ from ptsys.api.routes import (
     keys,
     library,
     models,
+    pages,
     predict,
     prompts,
     search,
@@ -57,6 +60,7 @@ _ROUTERS = (
     keys,
     tokens,
     health,
+    pages,
 )
 _GZIP_BYTES = 2048
 _GZIP_LEVEL = 1
@@ -74,12 +78,19 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     settings = settings or (service.settings if service is not None else Settings())
     context = Context(settings, service)
     app = FastAPI(
-        title="ptsys", version=ptsys.__version__, description=_DESCRIPTION, lifespan=_lifespan
+        title="ptsys",
+        version=ptsys.__version__,
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.context = context
     for module in _ROUTERS:
         app.include_router(module.router)
     add_handlers(app)
+    routes = [route for module in _ROUTERS for route in module.router.routes]
+    app.add_middleware(Methods, routes=routes)
     # Tensors do not shrink, and zipping them would take longer than the gradient.
     app.add_middleware(
         GZipMiddleware,
@@ -89,12 +100,14 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     )
     app.add_middleware(Keys)
     app.add_middleware(BodyLimits, settings=settings)
+    app.add_middleware(Hosts, allowed=settings.allowed_hosts)
     app.add_middleware(
         Observing,
         metrics=context.metrics,
         leaving=context.leaving,
         log_requests=settings.log_requests,
     )
+    app.add_middleware(BrowserHeaders)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -15,6 +15,7 @@ from ptsys.errors import Forbidden, PtsysError, Unauthenticated
 from ptsys.store.keys import is_secret
 from ptsys.types.records import ApiKey
 
+METRICS = "/metrics"
 _KEYED = "/v1/"
 _CALLER = "ptsys.caller"
 _SCHEME = "bearer "
@@ -27,7 +28,8 @@ _bearer = HTTPBearer(
 
 
 class Keys:
-    """Middleware: of a request under `/v1/` nothing but the head is read before its key is known.
+    """Middleware: of a request under `/v1/`, and of one for metrics that only admins may read,
+    nothing but the head is read before its key is known.
 
     A route's dependencies would come too late: FastAPI reads and parses the body before them.
     """
@@ -37,7 +39,7 @@ class Keys:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse who has no key; tell the others' requests whose they are."""
-        if scope["type"] == "http" and scope["path"].startswith(_KEYED):
+        if scope["type"] == "http" and _is_keyed(scope):
             try:
                 context: Context = scope["app"].state.context
                 scope[_CALLER] = await context.caller(_secret(Headers(scope=scope)))
@@ -47,9 +49,22 @@ class Keys:
         await self._app(scope, receive, send)
 
 
+def _is_keyed(scope: Scope) -> bool:
+    path: str = scope["path"]
+    if path == METRICS:
+        return bool(scope["app"].state.context.settings.metrics == "admins")
+    return path.startswith(_KEYED)
+
+
+def caller_of(scope: Scope) -> ApiKey | None:
+    """Whose key came with the request; None where none is asked for."""
+    caller: ApiKey | None = scope.get(_CALLER)
+    return caller
+
+
 def user_of(scope: Scope) -> str | None:
     """Whose request this is; None where no key is asked for."""
-    caller: ApiKey | None = scope.get(_CALLER)
+    caller = caller_of(scope)
     return None if caller is None else caller.user
 
 

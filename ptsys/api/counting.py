@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ptsys.api.forms import Text
 from ptsys.config import Settings
 from ptsys.errors import InvalidInput
 from ptsys.jobs.limits import ModelLimits
 from ptsys.types.model import Value
+from ptsys.types.text import Text
 
 
 class TokensBody(Value):

@@ -17,6 +17,8 @@ from ptsys.types.text import Reference, Text
 class SearchQuery(Filters):
     """A search by a stored prompt, by words, or by both: then the words are a filter."""
 
+    from_words = True
+
     prompt: Reference | None = Field(
         default=None, description="A stored prompt: its id, your own name, or owner/name."
     )
@@ -57,6 +59,8 @@ class ExampleRow(Value):
 
 class SearchBody(SearchQuery):
     """A search by a stored prompt, by rows, by words, or by words and one of the others."""
+
+    from_words = False
 
     examples: Annotated[list[ExampleRow], Field(fail_fast=True)] | None = Field(
         default=None,

@@ -31,7 +31,8 @@ Kind = Literal[
     "application/x-orbax+zip",
 ]
 
-Rows = Annotated[list[Annotated[list[float], Field(fail_fast=True)]], Field(fail_fast=True)]
+Row = Annotated[list[Annotated[float, Field(strict=True)]], Field(fail_fast=True)]
+Rows = Annotated[list[Row], Field(fail_fast=True)]
 _ROWS: TypeAdapter[Rows] = TypeAdapter(Rows)
 
 

@@ -7,8 +7,9 @@ import re
 import secrets
 
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
-from ptsys.errors import InvalidInput, NotFound, Unauthenticated
+from ptsys.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
 from ptsys.store.ending import end_jobs
@@ -88,11 +89,16 @@ class ApiKeys:
             rows = session.scalars(query.order_by(ApiKeyRow.id.desc()).limit(limit))
             return [_key(row) for row in rows]
 
-    def revoke(self, identifier: str, *, keep_jobs: bool = False) -> ApiKey:
+    def revoke(
+        self, identifier: str, *, keep_jobs: bool = False, keep_an_admin: bool = False
+    ) -> ApiKey:
         """Let that key open nothing any longer; twice is no error. Unfinished jobs that it asked
-        for are asked to end, unless `keep_jobs`: then they are the user's alone. Raises NotFound.
+        for are asked to end, unless `keep_jobs`: then they are the user's alone. Raises NotFound;
+        Conflict, if `keep_an_admin`, for the last admin's key there is.
         """
         with self._database.session() as session:
+            if keep_an_admin:
+                _refuse_last_admin(session, identifier)
             changed(
                 session,
                 update(ApiKeyRow)
@@ -112,6 +118,18 @@ class ApiKeys:
                     f"there is no API key {identifier!r}; `ptsys keys list` shows those there are"
                 )
             return _key(row)
+
+
+def _refuse_last_admin(session: Session, identifier: str) -> None:
+    """Raise Conflict if nobody could make keys over HTTP any longer. Of two at once that would
+    each leave the other, one waits here for the other's end."""
+    admins = select(ApiKeyRow.id).where(ApiKeyRow.role == "admin", ApiKeyRow.revoked.is_(None))
+    found = session.scalars(admins.order_by(ApiKeyRow.id).with_for_update()).all()
+    if list(found) == [identifier]:
+        raise Conflict(
+            "this is the last key of role 'admin'; make another one first, or let the service's "
+            "keeper run `ptsys keys revoke`"
+        )
 
 
 def check_user(user: str, *, field: str = "user") -> None:

@@ -1,9 +1,66 @@
 """The root of all value types."""
 
-from pydantic import BaseModel, ConfigDict
+from __future__ import annotations
+
+import typing
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 
 class Value(BaseModel):
-    """Immutable, and strict about unknown keys."""
+    """Immutable, and strict about unknown keys and about what is a number: `true` is none, nor is
+    `"5"`, and `1` is no truth."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    from_words: ClassVar[bool] = False
+    """Its fields come as words of a URL, where numbers have no other form."""
+
+    _numbers: ClassVar[frozenset[str]] = frozenset()
+    _truths: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        kinds = {name: _kinds(field.annotation) for name, field in cls.model_fields.items()}
+        cls._numbers = frozenset(name for name, found in kinds.items() if _is_number(found))
+        cls._truths = frozenset(n for n, found in kinds.items() if found - {type(None)} == {bool})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _means_what_it_says(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or cls.from_words:
+            return given
+        wrong = [
+            _wrong(name, "a number is wanted here")
+            for name in cls._numbers
+            if isinstance(given.get(name), bool | str)
+        ]
+        wrong += [
+            _wrong(name, "true or false is wanted here")
+            for name in cls._truths
+            if not isinstance(given.get(name), bool | None)
+        ]
+        if wrong:
+            raise ValidationError.from_exception_data(cls.__name__, wrong)
+        return given
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that a field may have, those of a union one by one."""
+    inner = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _kinds(inner[0])
+    if typing.get_origin(annotation) in (typing.Union, typing.get_origin(int | str)):
+        return {kind for one in inner for kind in _kinds(one)}
+    return {annotation}
+
+
+def _is_number(kinds: set[Any]) -> bool:
+    return bool(kinds & {int, float}) and kinds <= {int, float, type(None)}
+
+
+def _wrong(field: str, told: str) -> InitErrorDetails:
+    reason = PydanticCustomError("value_error", "{told}", {"told": told})
+    return InitErrorDetails(type=reason, loc=(field,), input=None)

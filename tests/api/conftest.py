@@ -21,6 +21,7 @@ from ptsys.api.app import create_app
 from ptsys.types.records import Role
 
 ON_BOTH_DATABASES = {
+    "test_browsers",
     "test_http_datasets",
     "test_http_jobs",
     "test_http_keys",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from sqlalchemy import text
 
+from ptsys.api.authentication import METRICS, caller_of
 from ptsys.api.context import Context, Shared
-from ptsys.errors import Unavailable
+from ptsys.errors import Forbidden, NotFound, Unavailable
 from ptsys.jobs.pings import Pings
 from ptsys.types.model import Value
 
@@ -57,12 +58,18 @@ def readyz(response: Response, context: Shared) -> Readiness:
 
 
 @router.get(
-    "/metrics",
+    METRICS,
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-def metrics(context: Shared) -> Response:
-    """Counts for Prometheus. They name no user."""
+def metrics(request: Request, context: Shared) -> Response:
+    """Counts for Prometheus. They name no user. `PTSYS_METRICS` keeps them for admins, or closes
+    them."""
+    caller = caller_of(request.scope)
+    if context.settings.metrics == "closed":
+        raise NotFound("metrics are closed here")
+    if context.settings.metrics == "admins" and (caller is None or caller.role != "admin"):
+        raise Forbidden("metrics are for keys of role 'admin' here")
     data = generate_latest(context.metrics.registry) + generate_latest(_now(context))
     return Response(data, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

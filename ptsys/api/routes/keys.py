@@ -73,7 +73,7 @@ def create_key(wanted: KeyRequest, caller: Admin, context: Shared) -> NewKey:
     return NewKey(**key.model_dump(), secret=secret)
 
 
-@router.delete("/v1/keys/{key}", status_code=204, responses=documented(403, 404))
+@router.delete("/v1/keys/{key}", status_code=204, responses=documented(403, 404, 409))
 def revoke_key(
     key: Annotated[Text, Path(max_length=100)],
     caller: Admin,
@@ -83,7 +83,7 @@ def revoke_key(
     ] = False,
 ) -> None:
     """Revoke a key: it opens nothing from now on, on other hosts a second later. Unfinished jobs
-    that it asked for end too. For admins."""
-    context.service.keys.revoke(key, keep_jobs=keep_jobs)
+    that it asked for end too. The last admin's key stays. For admins."""
+    context.service.keys.revoke(key, keep_jobs=keep_jobs, keep_an_admin=True)
     context.service.settle()
     context.keys.clear()

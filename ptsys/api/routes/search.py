@@ -116,7 +116,8 @@ def _query(context: Context, body: SearchBody, caller: ApiKey) -> Prompt | Job:
 async def _waited(context: Context, query: Prompt | Job) -> Prompt | Job:
     """The prompt once its job has ended; the job if that takes too long, or nobody is there to do
     it. No thread waits meanwhile. Raises Conflict if the job failed."""
-    deadline = time.monotonic() + context.settings.request_seconds
+    settings = context.settings
+    deadline = time.monotonic() + min(settings.search_seconds, settings.request_seconds)
     pause = _FIRST_PAUSE
     while isinstance(query, Job) and not query.state.final:
         serving = await context.in_thread(context.ready_models)

@@ -233,6 +233,16 @@ class Settings(BaseSettings):
     max_user_jobs: int = Field(
         default=64, ge=1, description="Unfinished training jobs a user of the HTTP API may have."
     )
+    max_user_bytes: int = Field(
+        default=10 * 2**30,
+        ge=1,
+        description="Bytes of datasets and prompts a user of the HTTP API may store.",
+    )
+    max_user_objects: int = Field(
+        default=10_000,
+        ge=1,
+        description="Datasets and prompts a user of the HTTP API may store.",
+    )
 
     @property
     def root(self) -> Path:

@@ -2,6 +2,7 @@
 
 PtsysError
 ├── InvalidInput        the caller's data or arguments are wrong; names the field and the fix
+│   └── TooLarge        so large that it will never fit
 ├── NotFound            no such model, prompt, dataset or job (or not the caller's to see)
 ├── Conflict            the name is taken, or the state forbids it
 ├── Damaged             what is stored is damaged for good: to be made or brought in again
@@ -10,6 +11,7 @@ PtsysError
 │   └── WrongDeployment     database and data folder do not belong together; says how to go on
 ├── Unauthenticated     no API key came with the request, or one that is unknown or revoked
 ├── Forbidden           the caller is known, and may not do this
+├── StorageUsedUp       what the caller stores is as much as is allowed, or more
 ├── QuotaExceeded       the caller's share is used up for now; says when to come back
 ├── JobFailed           a job ended in failure; its one-line reason is the message
 ├── JobCancelled        a job was cancelled
@@ -35,6 +37,10 @@ class InvalidInput(PtsysError):
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
+
+
+class TooLarge(InvalidInput):
+    """The caller's data is larger than anything that would be kept."""
 
 
 class NotFound(PtsysError):
@@ -69,6 +75,10 @@ class Unauthenticated(PtsysError):
 
 class Forbidden(PtsysError):
     """The caller is known, and may not do this."""
+
+
+class StorageUsedUp(PtsysError):
+    """What the caller stores is as much as is allowed, or more: something has to go first."""
 
 
 class QuotaExceeded(PtsysError):

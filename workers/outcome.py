@@ -123,8 +123,9 @@ def record(
     length: int,
     dataset: str | None,
     scores: Mapping[str, float],
+    size: int,
 ) -> Prompt:
-    """The record of a prompt that a job made; `length` counts its own tokens."""
+    """The record of a prompt that a job made; `length` counts its own tokens, `size` bytes."""
     spec = job.spec
     return Prompt(
         id=identifier,
@@ -142,4 +143,5 @@ def record(
         steps=spec.steps,
         scores=finite(scores),
         tags=spec.tags,
+        bytes=size,
     )

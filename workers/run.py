@@ -189,6 +189,7 @@ class Run(abc.ABC, Generic[Spec]):
             length=0 if part.rows is None else len(part.rows),
             dataset=dataset,
             scores=scores,
+            size=part.size,
         )
         return outcome.Made(record, part)
 

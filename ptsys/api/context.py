@@ -30,6 +30,7 @@ from ptsys.jobs.requests import Answer, Kind, RequestChannel
 from ptsys.jobs.service import Service
 from ptsys.store.statement_times import time_statements
 from ptsys.types.records import ApiKey
+from ptsys.types.storage import Quota
 
 T = TypeVar("T")
 
@@ -167,6 +168,12 @@ class Context:
             found = backlog(self.service.database)
             self._counted = (time.monotonic(), found)
         return found
+
+    @functools.cached_property
+    def quota(self) -> Quota:
+        """What a user may store."""
+        settings = self.settings
+        return Quota(bytes=settings.max_user_bytes, objects=settings.max_user_objects)
 
     def places(self) -> dict[str, int]:
         """The places for jobs that workers offer, by model; none if Redis does not answer."""

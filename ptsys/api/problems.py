@@ -21,6 +21,8 @@ from ptsys.errors import (
     PtsysError,
     QuotaExceeded,
     StorageFull,
+    StorageUsedUp,
+    TooLarge,
     Unauthenticated,
     Unavailable,
 )
@@ -69,7 +71,9 @@ _TITLES = {
     503: "A part of the service is away for now",
     507: "The service's disk is full",
 }
+_USED_UP = ("storage-used-up", "What you store is as much as you may")
 _STATUSES: tuple[tuple[type[PtsysError], int], ...] = (
+    (TooLarge, 413),
     (InvalidInput, 422),
     (NotFound, 404),
     (Conflict, 409),
@@ -78,6 +82,7 @@ _STATUSES: tuple[tuple[type[PtsysError], int], ...] = (
     (Forbidden, 403),
     (QuotaExceeded, 429),
     (StorageFull, 507),
+    (StorageUsedUp, 507),
     (Unavailable, 503),
 )
 
@@ -125,9 +130,10 @@ def problem(
     field: str | None = None,
     errors: Sequence[WrongField] = (),
     retry_after: float | None = None,
+    kind: tuple[str, str] | None = None,
 ) -> JSONResponse:
     """The answer that tells this error. Whatever of it a user sent can be told: the one place
-    where it is escaped."""
+    where it is escaped. `kind` is slug and title, where the status has others."""
     detail = shown(detail, _LONGEST_DETAIL)
     field = None if field is None else shown(field, _LONGEST_FIELD)
     wrong = list(errors) or ([WrongField(field=field, detail=detail)] if field else [])
@@ -138,9 +144,11 @@ def problem(
         )
         for one in wrong
     ]
+    usual = (_SLUGS.get(status, "refused"), _TITLES.get(status, "The request was refused"))
+    slug, title = kind or usual
     body = Problem(
-        type=f"urn:ptsys:problem:{_SLUGS.get(status, 'refused')}",
-        title=_TITLES.get(status, "The request was refused"),
+        type=f"urn:ptsys:problem:{slug}",
+        title=title,
         status=status,
         detail=detail,
         field=field,
@@ -176,10 +184,18 @@ def told(request_id: str, error: Exception) -> JSONResponse:
     wait: float | None = None
     if isinstance(error, QuotaExceeded):
         wait = error.retry_after
-    elif status in (503, 507):
+    elif isinstance(error, Unavailable):
         wait = _RETRY_SECONDS
     field = error.field if isinstance(error, InvalidInput) else None
-    return problem(request_id, status, public_text(error), field=field, retry_after=wait)
+    used_up = isinstance(error, StorageUsedUp)
+    return problem(
+        request_id,
+        status,
+        public_text(error),
+        field=field,
+        retry_after=wait,
+        kind=_USED_UP if used_up else None,
+    )
 
 
 def _on_own(request: Request, error: Exception) -> Response:

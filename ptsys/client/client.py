@@ -104,6 +104,10 @@ class Client:
         """Who the key belongs to, and its limits."""
         return decoded(self._connection.ask("GET", "/v1/me"))
 
+    def usage(self, user: str | None = None) -> dict[str, Any]:
+        """How much is stored and runs, of how much may; of another `user` for admins."""
+        return decoded(self._connection.ask("GET", "/v1/usage", query={"user": user}))
+
     # ---- with the user's own optimizer ----------------------------------------------------
 
     def gradients(

@@ -16,6 +16,7 @@ from ptsys.errors import (
     PtsysError,
     QuotaExceeded,
     StorageFull,
+    StorageUsedUp,
     Unauthenticated,
     Unavailable,
 )
@@ -33,6 +34,7 @@ _KINDS: dict[int, type[PtsysError]] = {
     507: StorageFull,
 }
 _INPUT = (400, 413, 415, 422)
+_USED_UP = "urn:ptsys:problem:storage-used-up"
 _SHOWN = 200  # characters of an answer that is no problem
 
 
@@ -53,6 +55,8 @@ def error_of(response: httpx.Response) -> PtsysError:
 
 def _made(response: httpx.Response, problem: dict[str, Any], message: str) -> PtsysError:
     status = response.status_code
+    if status == 507 and problem.get("type") == _USED_UP:
+        return StorageUsedUp(message)
     if status in _INPUT:
         field = problem.get("field")
         return InvalidInput(message, field=field if isinstance(field, str) else None)

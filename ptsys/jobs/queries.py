@@ -12,6 +12,7 @@ from ptsys.jobs.service import Service
 from ptsys.types.example import Example, digest
 from ptsys.types.library import QUERY_STEPS, QUERY_TAG
 from ptsys.types.records import Dataset, Job, JobState, Prompt
+from ptsys.types.storage import Quota, stored_size
 from ptsys.types.training import TrainingSpec
 
 _DIGITS = 16  # of the name that tells one query from another
@@ -27,13 +28,15 @@ def query_prompt(
     steps: int = QUERY_STEPS,
     most_unfinished: int | None = None,
     api_key: str | None = None,
+    quota: Quota | None = None,
 ) -> Prompt | Job:
     """The user's prompt that was trained on these very rows to search with, or the job that is
     training it, submitted now if there is none; the rows are stored unless they are those of a
     `dataset`. Asked again once the job has ended, it is the prompt.
 
     The prompt is private and tagged, and nobody's result. Raises InvalidInput for rows that the
-    model cannot learn, QuotaExceeded as `Service.submit`, Conflict if something else has the name.
+    model cannot learn, QuotaExceeded and StorageUsedUp as `Service.submit`, Conflict if something
+    else has the name.
     """
     name = _name(rows, limits, steps)
     found = _there(service, user, name)
@@ -43,12 +46,19 @@ def query_prompt(
     spec = TrainingSpec(
         name=name,
         model=limits.model,
-        dataset=(dataset or _stored(service, user, name, rows)).id,
+        dataset=(dataset or _stored(service, user, name, rows, quota)).id,
         steps=steps,
         tags=(QUERY_TAG,),
     )
     try:
-        return service.submit(spec, user, most_unfinished=most_unfinished, api_key=api_key)
+        return service.submit(
+            spec,
+            user,
+            most_unfinished=most_unfinished,
+            api_key=api_key,
+            quota=quota,
+            promised=stored_size(spec, limits.d_model),
+        )
     except Conflict:
         found = _there(service, user, name)  # asked twice at the same moment
         if found is None:
@@ -85,7 +95,9 @@ def _there(service: Service, user: str, name: str) -> Prompt | Job | None:
     return prompt
 
 
-def _stored(service: Service, user: str, name: str, rows: Sequence[Example]) -> Dataset:
+def _stored(
+    service: Service, user: str, name: str, rows: Sequence[Example], quota: Quota | None
+) -> Dataset:
     """The rows under the query's name; not even a dataset that was given this name by hand can
     stand for others."""
     for _ in range(2):
@@ -93,7 +105,7 @@ def _stored(service: Service, user: str, name: str, rows: Sequence[Example]) -> 
             known = service.datasets.get(name, user)
         except NotFound:
             with contextlib.suppress(Conflict):  # asked twice at the same moment
-                return service.datasets.add(name, user, rows)
+                return service.datasets.add(name, user, rows, quota=quota)
         else:
             if known.digest == digest(rows):
                 return known

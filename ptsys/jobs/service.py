@@ -37,11 +37,14 @@ from ptsys.store.identifiers import new_id
 from ptsys.store.keys import ApiKeys
 from ptsys.store.models import BUILTIN, Models
 from ptsys.store.prompts import Prompts, refuse_taken_names
+from ptsys.store.quota import lock_user, refuse_more
+from ptsys.store.storage import Storage
 from ptsys.store.tables import EventRow, IdempotencyRow, JobRow, JobSourceRow
 from ptsys.types.augmentation import AugmentSpec, too_few_rows
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import Event, Job, JobState, Prompt
 from ptsys.types.specs import AnySpec, datasets_of, prompt_names, prompts_of
+from ptsys.types.storage import NOTHING, Quota, Usage
 from ptsys.types.training import Initialization, TrainingSpec
 
 if TYPE_CHECKING:
@@ -76,6 +79,7 @@ class Service:
         self.deployment = bind(self.database, settings.root, clock)
         self.datasets = Datasets(self.database, settings.root, clock)
         self.prompts = Prompts(self.database, settings.root)
+        self.storage = Storage(self.database, self.datasets)
         self.keys = ApiKeys(self.database, clock)
         self.models = Models(self.database, settings.root, clock)
         self.leases = Leases(self.database, settings, clock)
@@ -97,6 +101,8 @@ class Service:
         idempotency_key: str | None = None,
         most_unfinished: int | None = None,
         api_key: str | None = None,
+        quota: Quota | None = None,
+        promised: Usage = NOTHING,
     ) -> Job:
         """Record a training job of any kind and announce it.
 
@@ -106,7 +112,8 @@ class Service:
         Raises NotFound for a dataset, model or first prompt that is not there for this owner,
         InvalidInput for a first prompt of another model, Conflict if the name is taken or the key
         was used for another spec, QuotaExceeded if the owner has `most_unfinished` jobs already.
-        Where the `api_key` of that id is revoked, the job ends.
+        Where the `api_key` of that id is revoked, the job ends. What it will store is `promised`:
+        StorageUsedUp or TooLarge where that does not fit into the owner's `quota`.
         """
         known = self.submitted(spec, owner, idempotency_key)
         if known is not None:
@@ -115,8 +122,13 @@ class Service:
         try:
             with self.database.session() as session:
                 if most_unfinished is not None:
+                    lock_user(session, owner)
                     _refuse_more(session, owner, most_unfinished)
-                job = self._insert(session, resolved, owner, idempotency_key, _hash(spec), api_key)
+                if quota is not None:
+                    refuse_more(session, owner, quota, promised)
+                job = self._insert(
+                    session, resolved, owner, idempotency_key, _hash(spec), api_key, promised
+                )
         except (IntegrityError, Conflict) as error:
             known = self.submitted(spec, owner, idempotency_key)  # at the same moment?
             if known is not None:
@@ -161,6 +173,11 @@ class Service:
             with contextlib.suppress(Unavailable):
                 self.queue().send_cancelled(cancelled.spec.model)
         return cancelled
+
+    def count_unfinished(self, owner: str) -> int:
+        """How many jobs of the owner have not ended."""
+        with self.database.reading() as session:
+            return _unfinished(session, owner)
 
     def settle(self) -> None:
         """Bring jobs to an end that somebody asked to end: those that wait, at once; of the others
@@ -394,6 +411,7 @@ class Service:
         key: str | None,
         request: str,
         api_key: str | None,
+        promised: Usage,
     ) -> Job:
         refuse_taken_names(session, owner, prompt_names(spec))
         now = self.clock()
@@ -409,6 +427,8 @@ class Service:
             sent=now,
             waiting=now,
             api_key=api_key,
+            promised_bytes=promised.bytes,
+            promised_objects=promised.objects,
             sequence=0,
             created=now,
         )
@@ -430,12 +450,16 @@ def _hash(spec: AnySpec) -> str:
 
 
 def _refuse_more(session: Session, owner: str, most: int) -> None:
-    query = select(func.count()).where(JobRow.owner == owner, JobRow.state.in_(UNFINISHED))
-    if (session.scalar(query) or 0) >= most:
+    if _unfinished(session, owner) >= most:
         raise QuotaExceeded(
             f"you have {most} unfinished jobs, the most allowed; wait for one or cancel one",
             retry_after=_JOB_SECONDS,
         )
+
+
+def _unfinished(session: Session, owner: str) -> int:
+    query = select(func.count()).where(JobRow.owner == owner, JobRow.state.in_(UNFINISHED))
+    return session.scalar(query) or 0
 
 
 def _owned(session: Session, job: str, owner: str | None) -> JobRow:

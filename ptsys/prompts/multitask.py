@@ -54,6 +54,13 @@ class TaskPart:
     rows: NDArray[np.float32] | None
     affine: Affine | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of its numbers."""
+        affine = () if self.affine is None else (self.affine.matrix, self.affine.bias)
+        rows = () if self.rows is None else (self.rows,)
+        return sum(array.nbytes for array in (*rows, *affine))
+
     def with_general(self, general: NDArray[np.float32], method: Method) -> NDArray[np.float32]:
         """The prompt [P, D] that the model reads. Raises InvalidInput as `combine` does."""
         return combine(general, self.rows, method=method, affine=self.affine)

@@ -12,13 +12,14 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ptsys.errors import Conflict, Damaged, InvalidInput, NotFound
+from ptsys.errors import Conflict, Damaged, InvalidInput, NotFound, StorageUsedUp
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database
 from ptsys.store.durable import make_folder, put_in_place
 from ptsys.store.ending import end_others_uses, end_unseen_uses
 from ptsys.store.faults import unreadable, unwritable
 from ptsys.store.identifiers import new_id
+from ptsys.store.quota import refuse_more
 from ptsys.store.tables import DatasetRow, PromptRow
 from ptsys.store.visibility import (
     change_shares,
@@ -32,6 +33,7 @@ from ptsys.store.visibility import (
 )
 from ptsys.types.example import Example, digest
 from ptsys.types.records import Dataset, Visibility
+from ptsys.types.storage import Quota, Usage
 
 
 class Datasets:
@@ -53,11 +55,13 @@ class Datasets:
         visibility: Visibility = "private",
         shared_with: Iterable[str] = (),
         generated_by: str | None = None,
+        quota: Quota | None = None,
     ) -> Dataset:
         """Store the rows under a name. A dataset never changes afterwards. `generated_by` is the
         id of the prompt whose answers the targets are.
 
-        Raises InvalidInput for a bad name or no rows, Conflict if the owner's name is taken.
+        Raises InvalidInput for a bad name or no rows, Conflict if the owner's name is taken,
+        StorageUsedUp or TooLarge for more than the owner's `quota`.
         """
         check_name(name)
         if not examples:
@@ -67,12 +71,16 @@ class Datasets:
         users = set(shared_with)
         self._write(identifier, examples)
         try:
+            size = self.size(identifier)
             with self._database.session() as session:
+                if quota is not None:
+                    refuse_more(session, owner, quota, Usage(bytes=size, objects=1))
                 row = DatasetRow(
                     id=identifier,
                     name=name,
                     owner=owner,
                     rows=len(examples),
+                    bytes=size,
                     digest=digest(examples),
                     description=description,
                     generated_by=generated_by,
@@ -82,7 +90,11 @@ class Datasets:
                 session.add(row)
                 session.flush()
                 return dataset_value(session, row, owner)
-        except (IntegrityError, InvalidInput) as error:  # surely no record: of others, who knows
+        except (
+            IntegrityError,
+            InvalidInput,
+            StorageUsedUp,
+        ) as error:  # surely no record: of others, who knows
             self.path(identifier).unlink(missing_ok=True)
             if isinstance(error, IntegrityError):
                 raise _taken(name) from None
@@ -162,6 +174,13 @@ class Datasets:
         self.path(dataset.id).unlink(missing_ok=True)
         return dataset
 
+    def size(self, identifier: str) -> int:
+        """Bytes of the file; 0 if it is gone."""
+        try:
+            return int(self.path(identifier).stat().length)
+        except OSError:
+            return 0
+
     def path(self, identifier: str) -> epath.Path:
         """Where the rows of that dataset lie."""
         return self._folder / f"{identifier}.jsonl"
@@ -214,6 +233,7 @@ def dataset_value(session: Session, row: DatasetRow, viewer: str | None) -> Data
         visibility=row.visibility,  # type: ignore[arg-type]  # checked by pydantic
         shared_with=shared_with(session, row, viewer),
         rows=row.rows,
+        bytes=row.bytes,
         digest=row.digest,
         description=description,
         generated_by=None if maker is None else maker.id,

@@ -10,11 +10,12 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ptsys.errors import Conflict, InvalidInput, NotFound
+from ptsys.errors import Conflict, InvalidInput, NotFound, StorageUsedUp
 from ptsys.store.clock import utc_now
 from ptsys.store.database import Database
 from ptsys.store.ending import end_others_uses, end_unseen_uses
 from ptsys.store.identifiers import new_id
+from ptsys.store.quota import refuse_more
 from ptsys.store.tables import DatasetRow, JobRow, PromptParentRow, PromptRow, ShareRow
 from ptsys.store.visibility import (
     change_shares,
@@ -26,6 +27,7 @@ from ptsys.store.visibility import (
     visible_to,
 )
 from ptsys.types.records import Parent, Prompt, Visibility
+from ptsys.types.storage import Quota, Usage
 
 REMEDY = "train it again, or bring it in again under another name"
 """What to do about a damaged tensor."""
@@ -49,25 +51,34 @@ class Prompts:
         """Where the tensor of that prompt lies."""
         return self._folder / identifier
 
-    def add(self, prompt: Prompt) -> Prompt:
+    def add(self, prompt: Prompt, *, quota: Quota | None = None) -> Prompt:
         """Record a prompt whose tensor is written. A tensor that surely got no record is removed.
 
         Raises InvalidInput for a bad name, Conflict if the owner's name is taken, also by a job
-        that has not ended. A job's own prompt goes through `ptsys.jobs.leases.Leases.succeed`.
+        that has not ended, StorageUsedUp or TooLarge for more than the owner's `quota`. A job's own
+        prompt goes through `ptsys.jobs.leases.Leases.succeed`.
         """
-        self.add_all([prompt])
+        self.add_all([prompt], quota=quota)
         return prompt
 
-    def add_all(self, prompts: Sequence[Prompt]) -> None:
+    def add_all(self, prompts: Sequence[Prompt], *, quota: Quota | None = None) -> None:
         """As `add`, several of one owner's in one transaction."""
         try:
             with self._database.session() as session:
                 for owner in {prompt.owner for prompt in prompts}:
                     names = [prompt.name for prompt in prompts if prompt.owner == owner]
                     refuse_taken_names(session, owner, names)
+                    if quota is not None:
+                        sizes = [prompt.bytes or 0 for prompt in prompts if prompt.owner == owner]
+                        more = Usage(bytes=sum(sizes), objects=len(sizes))
+                        refuse_more(session, owner, quota, more)
                 for prompt in prompts:
                     insert_prompt(session, prompt)
-        except (InvalidInput, Conflict):  # of other errors nobody knows what was committed
+        except (
+            InvalidInput,
+            Conflict,
+            StorageUsedUp,
+        ):  # of other errors nobody knows what was committed
             for prompt in prompts:
                 with contextlib.suppress(OSError):
                     self.tensor_path(prompt.id).rmtree(missing_ok=True)

@@ -190,7 +190,8 @@ class JobRow(Row):
     `saved` is the step of its furthest checkpoint, `attempts` those that failed since, `failures`
     all that ever failed. While `solitude` is not 0 it runs alone: so many checkpoints are to pass.
     `waiting` is since when it waits, `claimed` when it last got a place, at `claimed_step`; while
-    `yielding` it is about to give it back. `api_key` is the key that it was asked for with.
+    `yielding` it is about to give it back. `api_key` is the key that it was asked for with. What
+    its prompts will take of its owner's quota is `promised` until it ends.
     """
 
     __tablename__ = "jobs"
@@ -226,6 +227,8 @@ class JobRow(Row):
     claimed_step: Mapped[int | None]
     yielding: Mapped[bool] = mapped_column(default=False)
     api_key: Mapped[str | None] = mapped_column(String(40))
+    promised_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    promised_objects: Mapped[int] = mapped_column(default=0)
     lease_expires: Mapped[datetime.datetime | None]
     sent: Mapped[datetime.datetime | None]
     sequence: Mapped[int] = mapped_column(default=0)

@@ -103,7 +103,8 @@ class Prompt(Value):
 
     `dataset` and `parents` are told as far as the viewer may see them. `contact` is what the owner
     agreed to show, `licence` an SPDX name or the owner's words. `uses` counts the requests that it
-    answered, and the prompts made from it that the viewer may see.
+    answered, and the prompts made from it that the viewer may see. `bytes` are those of its
+    numbers.
     """
 
     id: str
@@ -131,10 +132,11 @@ class Prompt(Value):
     contact: str | None = None
     parents: tuple[Parent, ...] = ()
     uses: int = 0
+    bytes: int | None = None
 
 
 class Dataset(Value):
-    """A stored set of examples; its rows are a JSONL file.
+    """A stored set of examples; its rows are a JSONL file of so many `bytes`.
 
     `generated_by` is the id of the prompt whose answers its targets are, told to those who may see
     that prompt.
@@ -146,6 +148,7 @@ class Dataset(Value):
     visibility: Visibility = "private"
     shared_with: tuple[str, ...] = ()
     rows: int
+    bytes: int | None = None
     digest: str
     description: str | None = None
     generated_by: str | None = None

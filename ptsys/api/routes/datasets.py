@@ -22,6 +22,7 @@ from ptsys.api.forms import (
 )
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import Refused, documented
+from ptsys.api.storing import refuse_declared
 from ptsys.api.tensors import media_type
 from ptsys.data.examples import read_examples
 from ptsys.errors import InvalidInput
@@ -62,6 +63,7 @@ async def add_dataset(
     """
     if media_type(request) not in _KINDS:
         raise Refused(415, f"send the rows as {JSONL}, and say so in Content-Type")
+    await refuse_declared(request, context, caller.user)
     data = await request.body()
 
     def add() -> Dataset:
@@ -72,6 +74,7 @@ async def add_dataset(
             description=description,
             visibility=visibility,
             shared_with=shared_with,
+            quota=context.quota,
         )
 
     stored = await context.stored(len(data), add)

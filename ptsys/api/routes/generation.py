@@ -17,6 +17,7 @@ from ptsys.errors import Unavailable
 from ptsys.types.generation import Generated
 from ptsys.types.records import Prompt
 from ptsys.types.requests import Prediction, PredictRequest
+from ptsys.types.storage import ONE
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -59,6 +60,7 @@ def _prepared(context: Context, body: GenerateBody, user: str) -> tuple[Prompt, 
     if body.general is not None or prompt.general is not None:
         service.prompts.general_of(prompt, user, body.general)
     service.datasets.refuse_taken(body.name, user)
+    service.storage.refuse_more(user, context.quota, ONE)
     return prompt, wanted_inputs(context, body, user)
 
 
@@ -112,5 +114,6 @@ def _kept(
         visibility=body.visibility,
         shared_with=body.shared_with,
         generated_by=prompt.id,
+        quota=context.quota,
     )
     return Generated(dataset=stored, asked=len(inputs), left_out=left_out)

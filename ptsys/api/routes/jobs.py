@@ -18,6 +18,7 @@ from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import ApiKey, Job, JobState
 from ptsys.types.specs import AnySpec, Spec
+from ptsys.types.storage import stored_size
 from ptsys.types.text import Text
 from ptsys.types.training import TrainingSpec
 
@@ -72,6 +73,8 @@ def create_job(
             idempotency_key=key,
             most_unfinished=context.settings.max_user_jobs,
             api_key=caller.id,
+            quota=context.quota,
+            promised=stored_size(spec, context.limits(spec.model).d_model),
         )
     response.headers["Location"] = f"/v1/jobs/{known.id}"
     return _view(context, known)

@@ -12,6 +12,7 @@ from ptsys.api.context import Shared
 from ptsys.api.forms import KeyRequest, NewKey
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import documented
+from ptsys.errors import Forbidden
 from ptsys.types.model import Value
 from ptsys.types.records import ApiKey, Role
 from ptsys.types.text import Text
@@ -26,6 +27,8 @@ class UserLimits(Value):
     rows_per_minute: int
     jobs: int = Field(description="Unfinished jobs at a time.")
     body_bytes: int
+    stored_bytes: int = Field(description="Of datasets and prompts; `/v1/usage` tells the rest.")
+    stored_objects: int = Field(description="Datasets and prompts.")
 
 
 class Me(Value):
@@ -50,7 +53,49 @@ def me(caller: Caller, context: Shared) -> Me:
             rows_per_minute=settings.rows_per_minute,
             jobs=settings.max_user_jobs,
             body_bytes=settings.max_body_bytes,
+            stored_bytes=settings.max_user_bytes,
+            stored_objects=settings.max_user_objects,
         ),
+    )
+
+
+class Share(Value):
+    """How much of something is used, and the most that may be."""
+
+    used: int
+    most: int
+
+
+class UsageView(Value):
+    """What a user has of the service now."""
+
+    user: str
+    stored_bytes: Share = Field(
+        description="Of datasets and prompts; what unfinished jobs will store is counted."
+    )
+    stored_objects: Share = Field(description="Datasets and prompts, those to come included.")
+    jobs: Share = Field(description="Unfinished ones.")
+
+
+@router.get("/v1/usage", responses=documented(403))
+def usage(
+    caller: Caller,
+    context: Shared,
+    user: Annotated[
+        Text | None, Query(max_length=200, description="Another's. For admins.")
+    ] = None,
+) -> UsageView:
+    """How much you store and run, of how much you may."""
+    if user not in (None, caller.user) and caller.role != "admin":
+        raise Forbidden("what other users store is for keys of role 'admin'")
+    whose, settings = user or caller.user, context.settings
+    used = context.service.storage.usage(whose)
+    jobs = context.service.count_unfinished(whose)
+    return UsageView(
+        user=whose,
+        stored_bytes=Share(used=used.bytes, most=settings.max_user_bytes),
+        stored_objects=Share(used=used.objects, most=settings.max_user_objects),
+        jobs=Share(used=jobs, most=settings.max_user_jobs),
     )
 
 

@@ -126,6 +126,7 @@ async def add_prompt(
             description=description or None,
             licence=licence or None,
             contact=contact or None,
+            bytes=array.nbytes,
         )
         return _keep(context, record, array)
 
@@ -235,7 +236,7 @@ def _keep(context: Context, record: Prompt, array: NDArray[np.float32]) -> Promp
         refuse_taken_name(session, record.owner, record.name)
     tensor = prompts.tensor_path(record.id)
     write_orbax(tensor, array)
-    return prompts.add(record)
+    return prompts.add(record, quota=context.quota)
 
 
 def _combined(

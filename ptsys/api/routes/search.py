@@ -110,6 +110,7 @@ def _query(context: Context, body: SearchBody, caller: ApiKey) -> Prompt | Job:
         steps=body.steps,
         most_unfinished=settings.max_user_jobs,
         api_key=caller.id,
+        quota=context.quota,
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import logging
 import queue
 import threading
 import time
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from ptsys.errors import PtsysError, Unavailable
 from ptsys.jobs.requests import Answer, Request, RequestChannel
@@ -23,6 +25,29 @@ _MOST_AT_ONCE = 1024  # requests taken and not yet answered
 _BLOCK_SECONDS = 0.5
 _THREADS = 4
 _ANSWERS_AT_ONCE = 64
+_LOOK_SECONDS = 0.25  # how often it is looked whether those who asked still wait
+
+
+@dataclasses.dataclass
+class _UnderWay:
+    """A request that was taken and has no answer yet."""
+
+    request: Request
+    since: float
+    result: concurrent.futures.Future[Any] | None = None
+    left: bool = False
+
+    def began(self, result: concurrent.futures.Future[Any]) -> None:
+        """Its rows are in the engine."""
+        self.result = result
+        if self.left:
+            result.cancel()
+
+    def withdraw(self) -> None:
+        """Nobody waits for it: its rows leave the engine."""
+        self.left = True
+        if self.result is not None:
+            self.result.cancel()
 
 
 class ServeLoop:
@@ -42,11 +67,14 @@ class ServeLoop:
         self._answers: queue.SimpleQueue[tuple[Request, Pending | Exception]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="serve", daemon=True)
         self._replier = threading.Thread(target=self._run_replies, name="reply", daemon=True)
+        self._withdrawer = threading.Thread(target=self._run_withdrawals, name="left", daemon=True)
+        self._under_way: dict[str, _UnderWay] = {}
 
     def start(self) -> None:
         """Begin to take requests."""
         self._thread.start()
         self._replier.start()
+        self._withdrawer.start()
 
     def wake(self) -> None:
         """Requests wait."""
@@ -95,10 +123,11 @@ class ServeLoop:
     def _welcome(self, request: Request) -> None:
         """Begin with a request: at once, unless a stored prompt has to be read first."""
         self._count(1)
+        under_way = self._under_way[request.id] = _UnderWay(request, time.monotonic())
         if self._interactive.reads(request):
-            self._beginners.submit(self._begin, request)
+            self._beginners.submit(self._begin, under_way)
         else:
-            self._begin(request)
+            self._begin(under_way)
 
     def _sleep(self) -> None:
         """Stop listening, unless a request came in this moment."""
@@ -117,13 +146,37 @@ class ServeLoop:
         except Unavailable:
             return  # then its word that it listens ends by itself
 
-    def _begin(self, request: Request) -> None:
+    def _begin(self, under_way: _UnderWay) -> None:
+        request = under_way.request
         try:
+            if under_way.left:
+                raise Unavailable("whoever asked has left")
             pending = self._interactive.begin(request)
         except Exception as error:
             self._answers.put((request, error))
         else:
+            under_way.began(pending.result)
             pending.result.add_done_callback(lambda _: self._answers.put((request, pending)))
+
+    # ---- those who left -----------------------------------------------------------------------
+
+    def _run_withdrawals(self) -> None:
+        """Take out of the engine what nobody waits for any more. Whoever asks deletes the payload
+        when it gives up; nothing else has to be told, so nothing can be missed."""
+        while True:
+            time.sleep(_LOOK_SECONDS)
+            old = time.monotonic() - _LOOK_SECONDS
+            asked = [one for one in list(self._under_way.values()) if one.since < old]
+            try:
+                gone = {x.id for x in self._channel.abandoned([one.request for one in asked])}
+            except Unavailable:
+                continue  # then nobody knows
+            except Exception as error:
+                logger.error("nobody can be withdrawn: %s", _where(error))
+                continue
+            for one in asked:
+                if one.request.id in gone:
+                    one.withdraw()
 
     # ---- answers, on a thread of their own ----------------------------------------------------
 
@@ -144,6 +197,8 @@ class ServeLoop:
         except Exception as error:
             logger.warning("%d answers were not sent: %s", len(ready), type(error).__name__)
         finally:
+            for request, _ in ready:
+                self._under_way.pop(request.id, None)
             self._count(-len(ready))
 
     def _count(self, change: int) -> None:
@@ -160,6 +215,8 @@ def _answer(request: Request, end: Pending | Exception) -> Answer | Exception:
         return end.reply(end.result.result())
     except PtsysError as error:
         return error
+    except concurrent.futures.CancelledError:
+        return Unavailable("whoever asked has left")
     except Exception as error:
         logger.error("a %s request failed: %s", request.kind, _where(error))
         return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import operator
 from collections.abc import Sequence
@@ -40,15 +41,21 @@ def answer_calls(
         arrays = type(result)(*(np.asarray(x) for x in result))
     except Exception as error:
         for placement in placements:
-            placement.call.future.set_exception(error)
+            _refuse(placement, error)
         raise
     for placement in placements:
         try:
             answer = _ANSWERS[group.kind](placement, arrays, vocabulary)
         except Exception as error:
-            placement.call.future.set_exception(error)
+            _refuse(placement, error)
         else:
-            placement.call.future.set_result(answer)
+            with contextlib.suppress(concurrent.futures.InvalidStateError):  # nobody waits
+                placement.call.future.set_result(answer)
+
+
+def _refuse(placement: Placement, error: Exception) -> None:
+    with contextlib.suppress(concurrent.futures.InvalidStateError):
+        placement.call.future.set_exception(error)
 
 
 def _gradients(placement: Placement, result: Any, vocabulary: Vocabulary) -> GradientsResult:

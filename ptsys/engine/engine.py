@@ -403,7 +403,18 @@ class Engine:
             for call in calls:
                 refuse(call.future, self._broken)
         self._commands.put(lambda: self._enqueue(calls))
+        for call in calls:
+            call.future.add_done_callback(functools.partial(self._given_up, call.key))
         return [Asked(call.numbers, call.future) for call in calls]
+
+    def _given_up(self, key: int, future: concurrent.futures.Future[Any]) -> None:
+        """If nobody waits for a call any more, it leaves the queue; one under way is done with."""
+        if future.cancelled():
+            self._commands.put(lambda: self._withdraw(key))
+
+    def _withdraw(self, key: int) -> None:
+        if self._scheduler.withdraw(key):
+            self._calls.pop(key, None)
 
     def _cutting(self, group: Group) -> Cutting:
         """How requests of a group are cut. Gradients lie on one shard whole; rows of other kinds

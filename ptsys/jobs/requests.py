@@ -141,6 +141,20 @@ class RequestChannel:
             raise self._address.unavailable(error) from error
         return sent
 
+    def abandoned(self, requests: Sequence[Request]) -> list[Request]:
+        """Those of these requests that nobody waits for any more: whoever asked took them back, or
+        their time is over. Raises Unavailable if Redis does not answer."""
+        if not requests:
+            return []
+        try:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for request in requests:
+                    pipe.exists(payload_key(request.id))
+                there = pipe.execute()
+        except redis.RedisError as error:
+            raise self._address.unavailable(error) from error
+        return [request for request, waits in zip(requests, there, strict=True) if not waits]
+
     def pending(self, model: str) -> int:
         """How many requests wait to be taken. Raises Unavailable."""
         try:

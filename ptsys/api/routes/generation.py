@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
+from ptsys.api.disconnects import while_connected
 from ptsys.api.generating import GenerateBody, wanted_inputs
 from ptsys.api.json_bodies import documented_json, read_json
 from ptsys.api.problems import documented
@@ -48,7 +49,8 @@ async def generate_dataset(
     """
     body, user = await read_json(request, context, GenerateBody), caller.user
     prompt, inputs = await context.in_thread(_prepared, context, body, user)
-    answers = await _answers(context, body, prompt, inputs, user)
+    asked = _answers(context, body, prompt, inputs, user)
+    answers = await while_connected(request, asked)
     made = await context.in_thread(_kept, context, body, prompt, inputs, answers, user)
     response.headers["Location"] = f"/v1/datasets/{made.dataset.id}"
     return made

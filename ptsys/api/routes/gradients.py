@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Shared
+from ptsys.api.disconnects import while_connected
 from ptsys.api.problems import documented
 from ptsys.api.questions import (
     KINDS,
@@ -66,9 +67,8 @@ async def gradients(request: Request, caller: Caller, context: Shared) -> Respon
     """
     kind = accepted(request, KINDS, default=content_type(request, KINDS))
     body, tensor = await read_question(request, context, GradientsBody)
-    answer, data = await context.ask(
-        caller.user, body.model, "gradients", header(body), tensor, rows=body.rows
-    )
+    asked = context.ask(caller.user, body.model, "gradients", header(body), tensor, rows=body.rows)
+    answer, data = await while_connected(request, asked)
     if len(data or b"") <= SMALL_BYTES and kind == SAFETENSORS:
         return _response(answer, data or b"", kind)
     return await context.in_thread(_response, answer, data or b"", kind)

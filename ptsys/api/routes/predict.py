@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Shared
+from ptsys.api.disconnects import while_connected
 from ptsys.api.problems import documented
 from ptsys.api.questions import (
     Answer,
@@ -46,9 +47,8 @@ async def predict(request: Request, caller: Caller, context: Shared) -> Predicti
     logged.
     """
     body, tensor = await read_question(request, context, PredictBody)
-    answer, _ = await context.ask(
-        caller.user, body.model, "predict", header(body), tensor, rows=body.rows
-    )
+    asked = context.ask(caller.user, body.model, "predict", header(body), tensor, rows=body.rows)
+    answer, _ = await while_connected(request, asked)
     return Predictions(predictions=[_row(row) for row in answer["predictions"]])
 
 

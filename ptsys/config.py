@@ -233,6 +233,11 @@ class Settings(BaseSettings):
     max_user_jobs: int = Field(
         default=64, ge=1, description="Unfinished training jobs a user of the HTTP API may have."
     )
+    max_user_streams: int = Field(
+        default=32,
+        ge=1,
+        description="Event streams a user may have open at a time, in one API process.",
+    )
     max_user_bytes: int = Field(
         default=10 * 2**30,
         ge=1,

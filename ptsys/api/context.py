@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 from fastapi import Depends, Request
 
+from ptsys.api.event_feed import EventFeed
 from ptsys.api.observing import Metrics
 from ptsys.api.readers import Readers
 from ptsys.api.recent_keys import RecentKeys
@@ -98,6 +99,11 @@ class Context:
         service = self._given or Service(self.settings)
         time_statements(service.database.engine, self.metrics.statements.observe)
         return service
+
+    @functools.cached_property
+    def feed(self) -> EventFeed:
+        """The events of jobs, for those who follow them."""
+        return EventFeed(lambda: self.service, self.settings.max_user_streams)
 
     @functools.cached_property
     def _limiter(self) -> anyio.CapacityLimiter:
@@ -251,6 +257,8 @@ class Context:
 
     async def aclose(self) -> None:
         """Close what this context opened."""
+        if "feed" in self.__dict__:
+            await self.feed.aclose()
         if self._link is not None:
             await self._link.aclose()
         await self.in_thread(self.close)

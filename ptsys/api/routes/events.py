@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
-import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
+from ptsys.api.event_feed import Listener
 from ptsys.api.forms import event_view
 from ptsys.api.pages import Page
 from ptsys.api.problems import Refused, documented
@@ -24,7 +26,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 STREAM = "text/event-stream"
 _PAGE = 500
-_FIRST_PAUSE, _LAST_PAUSE = 0.05, 0.5  # seconds between two looks at the database
+_LEAVING_SECONDS = 0.5  # so often a stream looks whether this process is to end
 _KEEP_ALIVE_SECONDS = 15.0
 _RETRY_MS = 2000
 _LAST = 2**31 - 1  # the most that a database's integer holds
@@ -45,7 +47,7 @@ _EVENTS: dict[str, Any] = {
 @router.get(
     "/{job}/events",
     response_class=Response,
-    responses={200: _EVENTS, **documented(404, 406)},
+    responses={200: _EVENTS, **documented(404, 406, 429)},
 )
 async def get_events(
     request: Request,
@@ -69,11 +71,9 @@ async def get_events(
     if _wanted(request) == JSON:
         return JSONResponse(await _page(context, job, user, after, limit))
     await _call(context.service.get, job, user)  # a 404 must come before the stream begins
-    return StreamingResponse(
-        _stream(context, job, user, after),
-        media_type=STREAM,
-        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-    )
+    ear = contextlib.ExitStack()
+    listener = ear.enter_context(context.feed.listening(job, caller))
+    return _Stream(_stream(context, listener, user, after), ear.close)
 
 
 async def _page(context: Context, job: str, user: str | None, after: int, limit: int) -> Any:
@@ -86,28 +86,52 @@ async def _page(context: Context, job: str, user: str | None, after: int, limit:
     return Page[Event](data=events, next=following).model_dump(mode="json")
 
 
-async def _stream(context: Context, job: str, user: str | None, after: int) -> AsyncIterator[str]:
-    """The events as they come. Ends when the job does, when the reader goes, or when this process
-    is to end: the reader then goes on elsewhere."""
+class _Stream(StreamingResponse):
+    """Events as they come; whatever ends it, nobody listens afterwards."""
+
+    def __init__(self, content: AsyncIterator[str], leave: Callable[[], None]) -> None:
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(content, media_type=STREAM, headers=headers)
+        self._leave = leave
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it all."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._leave()
+
+
+async def _stream(
+    context: Context, listener: Listener, user: str | None, after: int
+) -> AsyncIterator[str]:
+    """The events as they come. Ends when the job does, when the reader goes, when its key is
+    revoked, or when this process is to end: the reader then goes on elsewhere."""
     yield f"retry: {_RETRY_MS}\n\n"
-    pause, spoke = _FIRST_PAUSE, time.monotonic()
+    spoke, job = time.monotonic(), listener.job
+    state, events = await _call(_look, context, job, user, after)
     while True:
-        state, events = await _call(_look, context, job, user, after)
         for event in events:
             after = event.sequence
-            yield f"id: {after}\nevent: {event.kind}\ndata: {event.model_dump_json()}\n\n"
+            data = event_view(event).model_dump_json()
+            yield f"id: {after}\nevent: {event.kind}\ndata: {data}\n\n"
         if state.final and len(events) < _PAGE:
             yield f'event: end\ndata: {{"state": "{state.value}"}}\n\n'
             return
         if context.leaving.is_set():
             return
+        if listener.revoked:
+            yield ": the API key was revoked\n\n"
+            return
         if events:
-            pause, spoke = _FIRST_PAUSE, time.monotonic()
+            spoke = time.monotonic()
         elif time.monotonic() - spoke > _KEEP_ALIVE_SECONDS:
             spoke = time.monotonic()
             yield ": keep-alive\n\n"
-        await anyio.sleep(pause)
-        pause = min(pause * 1.5, _LAST_PAUSE)
+        events = []
+        if await listener.wait(after, _LEAVING_SECONDS):
+            told = listener.told(after)
+            state, events = told or await _call(_look, context, job, user, after)
 
 
 def _look(context: Context, job: str, user: str | None, after: int) -> tuple[JobState, list[Event]]:

@@ -1,9 +1,12 @@
+import dataclasses
 import datetime
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import until
 
 from ptsys.config import Settings
 from ptsys.engine.residents import Snapshot, Training, TrainingTask
@@ -100,3 +103,32 @@ def test_a_job_stopped_before_it_trains_stops_when_it_does(service: Service) -> 
     early.stop(Halt.GIVE_BACK)
     early.attach(training(stopped))
     assert stopped == ["t", "t"]
+
+
+def test_one_that_runs_alone_waits_until_the_others_gave_their_places_back(
+    service: Service,
+) -> None:
+    holds = Holds(service.leases, 4)
+    others = [holds.add(claimed(service, name)) for name in ("a", "b")]
+    alone = holds.add(dataclasses.replace(claimed(service, "c"), alone=True))
+    assert holds.full  # nobody joins it
+    waiting = threading.Thread(target=holds.send_away_others, args=(alone,))
+    waiting.start()
+    until(lambda: all(other.halt is Halt.GIVE_BACK for other in others), 10)
+    assert alone.halt is None
+    for other in others:
+        assert waiting.is_alive()
+        holds.remove(other)
+    waiting.join(10)
+    assert not waiting.is_alive()
+    trusted: list[bool] = []
+    alone.on_trust = lambda: trusted.append(True)
+    alone.trust()
+    assert (trusted, holds.full) == ([True], False)
+
+
+def test_only_those_named_give_their_places_back(service: Service) -> None:
+    holds = Holds(service.leases, 4)
+    named, other = (holds.add(claimed(service, name)) for name in ("a", "b"))
+    holds.give_back([named.claim.job.id], "another's turn")
+    assert (named.halt, named.reason, other.halt) == (Halt.GIVE_BACK, "another's turn", None)

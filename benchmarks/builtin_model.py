@@ -27,7 +27,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -114,9 +114,10 @@ def load(folder: Path) -> Model:
             stored = load_file(place)
             meta = MetaPrompt(**{name: jnp.asarray(x, jnp.float32) for name, x in stored.items()})
             break
-    big = Execution(chunk_positions=1 << 17)
+    chunk = 512 if jax.default_backend() == "cpu" else 1 << 17
+    execution = Execution(chunk_positions=chunk)
     return Model(
-        freeze(loaded.model, execution=big), words, jnp.asarray(loaded.initialization), meta
+        freeze(loaded.model, execution=execution), words, jnp.asarray(loaded.initialization), meta
     )
 
 
@@ -293,40 +294,48 @@ def measure(group: Group, options: argparse.Namespace) -> Scores:
     """Every column of every task of a group."""
     columns: dict[str, np.ndarray] = {}
 
-    def add(name: str, values: np.ndarray) -> None:
-        columns[name] = values
+    def add(name: str, values: Callable[[], np.ndarray]) -> None:
+        if options.columns and name.partition("@")[0] not in options.columns.split(","):
+            return
+        columns[name] = values()
         spent = time.monotonic() - began
         print(
-            f"{group.width:4} {name:10} {values.mean():5.1f}  {spent:.0f} s",
+            f"{group.width:4} {name:10} {columns[name].mean():5.1f}  {spent:.0f} s",
             file=sys.stderr,
             flush=True,
         )
 
     began = time.monotonic()
-    add("major", np.array([_majority(task) for task in group.tasks]))
-    add("zero", group.scores(group.nothing(), [f"{t.description} " for t in group.tasks]))
-    add("text", group.scores(group.nothing(), group.shots()))
+    described = [f"{task.description} " for task in group.tasks]
+    add("major", lambda: np.array([_majority(task) for task in group.tasks]))
+    add("zero", lambda: group.scores(group.nothing(), described))
+    add("text", lambda: group.scores(group.nothing(), group.shots()))
     if group.model.meta is not None:
-        emitted = group.emitted(FEW)
-        add("emitted", group.scores(emitted))
-        add("mean", group.scores(group.emitted(FEW, pairs=False)))
-        add("pairs", group.scores(group.emitted(FEW, kind=False)))
-        add(
-            "described",
-            group.scores(group.emitted(FEW, examples=False, described=True, pairs=False)),
-        )
+        parts: dict[str, dict[str, bool]] = {
+            "emitted": {},
+            "mean": {"pairs": False},
+            "pairs": {"kind": False},
+            "described": {"examples": False, "described": True, "pairs": False},
+        }
+        for name, chosen in parts.items():
+            add(name, lambda chosen=chosen: group.scores(group.emitted(FEW, **chosen)))
         if len(group.tasks) > 1:
-            add("wrong", group.scores(Prompts(*(jnp.roll(x, 1, axis=0) for x in emitted))))
+            add("wrong", lambda: group.scores(_rolled(group.emitted(FEW))))
     for rate in options.rates:
         tail = "" if len(options.rates) == 1 else f"@{rate:g}"
-        add(f"16{tail}", group.scores(group.tuned(FEW, 60, rate)))
-        add(f"400{tail}", group.scores(group.tuned(MANY, options.steps, rate)))
+        add(f"16{tail}", lambda rate=rate: group.scores(group.tuned(FEW, 60, rate)))
+        add(f"400{tail}", lambda rate=rate: group.scores(group.tuned(MANY, options.steps, rate)))
     if options.ceiling:
-        add("all", group.ceiling())
+        add("all", group.ceiling)
     return {
         task.name: {name: float(values[i]) for name, values in columns.items()}
         for i, task in enumerate(group.tasks)
     }
+
+
+def _rolled(prompts: Prompts) -> Prompts:
+    """Every task with the prompt of the one before it."""
+    return Prompts(*(jnp.roll(x, 1, axis=0) for x in prompts))
 
 
 def _majority(task: Task) -> float:
@@ -345,6 +354,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300, help="of tuning on 400 rows")
     parser.add_argument("--rates", type=float, nargs="+", default=[0.3], help="Adafactor's")
     parser.add_argument("--ceiling", action="store_true", help="tune all weights too")
+    parser.add_argument("--columns", help="comma-separated; all by default")
     parser.add_argument("--json", type=Path, help="where the scores go too")
     options = parser.parse_args()
     keep_freed_memory()

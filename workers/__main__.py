@@ -290,6 +290,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PtsysError as error:
         logger.error("%s", error)
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise  # no file's fault
+        logger.error("%s: %s", error.filename, error.strerror)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -37,6 +37,7 @@ from ptsys.cli.signals import heed_interrupts
 from ptsys.errors import PtsysError
 from ptsys.sharding.absent_tpu import silence_absent_tpu
 from ptsys.sharding.host_memory import keep_freed_memory
+from ptsys.store.faults import is_full
 from ptsys.store.private_files import keep_private
 
 _HELP = ["-h", "--help"]
@@ -114,6 +115,11 @@ def call(arguments: Sequence[str] | None = None) -> int:
         return failures.INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.filename is None and not is_full(error):
+            raise  # no file's fault
+        print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
         return 1
     return code if isinstance(code, int) else 0
 

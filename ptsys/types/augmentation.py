@@ -12,7 +12,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from ptsys.types.metric import Metric
 from ptsys.types.text import Reference
-from ptsys.types.training import JobSpec
+from ptsys.types.training import MOST, JobSpec
 
 Strategy = Literal["curriculum", "multitask", "initialization", "auto"]
 """How second prompts help: their datasets in turn, all datasets mixed, or their tensors as the
@@ -114,6 +114,7 @@ class AugmentSpec(JobSpec):
     budget: int | None = Field(
         default=None,
         ge=1,
+        le=MOST,
         description="For `auto`: the most updates in all, the query's among them.",
     )
 

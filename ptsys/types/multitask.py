@@ -10,7 +10,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from ptsys.types.model import Value
 from ptsys.types.names import Name
 from ptsys.types.text import Reference
-from ptsys.types.training import JobSpec
+from ptsys.types.training import MOST, JobSpec
 
 Combination = Literal["add", "concat", "affine"]
 """How a general and a task-specific prompt become the one that the model reads; see
@@ -67,6 +67,7 @@ class MultiTaskSpec(JobSpec):
     size_limit: int | None = Field(
         default=None,
         ge=1,
+        le=MOST,
         description="For mixing by size: a larger dataset counts as one of so many rows.",
     )
 

@@ -13,13 +13,20 @@ from ptsys.types.text import MOST_LABELS, Reference, Text
 Tag = Annotated[Text, Field(min_length=1, max_length=100)]
 
 
+MOST_STEPS = 1_000_000
+"""Updates of one job."""
+
+MOST = 2**31 - 1
+"""Of any whole number: what databases and devices keep."""
+
+
 class Optimizer(Value):
     """A per-prompt optimizer; see `ptsys.passes.optimizers` for the exact updates."""
 
     kind: Literal["adafactor", "adamw", "sgd"] = "adafactor"
     learning_rate: float = Field(default=0.3, gt=0, le=1000)
     weight_decay: float = Field(default=0.0, ge=0, lt=1)
-    warmup_steps: int = Field(default=0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0, le=MOST_STEPS)
     decay: Literal["constant", "linear", "cosine"] = Field(
         default="constant", description="The learning rate's way from warm-up to the last step."
     )
@@ -27,6 +34,7 @@ class Optimizer(Value):
     initial_step: int = Field(
         default=0,
         ge=0,
+        le=1_000_000_000,  # with the job's steps it is an int32 on the device
         description="Adafactor's step count at the start; T5X's published runs use 1100000.",
     )
     momentum: float = Field(default=0.0, ge=0, lt=1, description="SGD only.")
@@ -57,17 +65,20 @@ class JobSpec(Value):
 
     name: Name
     model: Name = "tiny"
-    steps: int = Field(default=300, ge=1, le=1_000_000)
+    steps: int = Field(default=300, ge=1, le=MOST_STEPS)
     length: int = Field(default=16, ge=1, le=1024)
     batch_size: int = Field(default=16, ge=1, le=512)
     optimizer: Optimizer = Optimizer()
     initialization: Initialization = Initialization()
     seed: int = Field(default=0, ge=0, lt=2**31)
     max_input_length: int | None = Field(
-        default=None, ge=1, description="Inputs are cut to this; unset is the model's limit."
+        default=None,
+        ge=1,
+        le=MOST,
+        description="Inputs are cut to this; unset is the model's limit.",
     )
-    evaluate_every: int = Field(default=100, ge=1)
-    checkpoint_every: int = Field(default=50, ge=1)
+    evaluate_every: int = Field(default=100, ge=1, le=MOST)
+    checkpoint_every: int = Field(default=50, ge=1, le=MOST)
     tags: tuple[Tag, ...] = Field(default=(), max_length=100, description="Of what it makes.")
 
     @property

@@ -346,3 +346,25 @@ def test_a_zip_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidInput) as caught:
         unzipped_adapter(bomb)
     assert caught.value.field == "adapter_model.safetensors"
+
+
+def test_a_damaged_tensor_is_the_same_answer_for_good_everywhere(
+    ann: httpx.Client, deployment: Deployment, worker: Deployment, prompt: np.ndarray
+) -> None:
+    made = ann.post(f"/v1/prompts?name=torn&model={MODEL}", json={"tensor": prompt.tolist()}).json()
+    folder = Path(deployment.service.prompts.tensor_path(made["id"]))
+    for path in [path for path in folder.rglob("*") if path.is_file() and "manifest" in path.name]:
+        path.write_bytes(b"torn")
+    asked = {"prompt": "torn", "model": MODEL, "inputs": ["a"]}
+    answers = [
+        ann.get("/v1/prompts/torn/tensor"),
+        ann.post("/v1/predict", json=asked),
+        ann.post("/v1/gradients", json={**asked, "targets": ["b"]}),
+    ]
+    for answer in answers:
+        assert answer.status_code == 410, answer.text
+        assert "Retry-After" not in answer.headers
+        assert "damaged" in answer.json()["detail"]
+        assert str(deployment.root) not in answer.text
+    assert len({answer.json()["detail"] for answer in answers}) == 1
+    assert ann.delete("/v1/prompts/torn").status_code == 204

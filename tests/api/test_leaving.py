@@ -63,10 +63,10 @@ def test_it_tells_balancers_to_leave_and_serves_on_until_then(
         url, process = start(leave_seconds=1.5)
         assert systemd.recv(1000).startswith(b"READY=1")
         with httpx.Client(base_url=url) as client:
-            assert client.get("/readyz").status_code == 200
+            assert client.get("/readyz?serving=false").status_code == 200
             process.send_signal(signal.SIGTERM)
             since = time.monotonic()
-            until(lambda: client.get("/readyz").status_code == 503, 1.2)
+            until(lambda: client.get("/readyz?serving=false").status_code == 503, 1.2)
             answer = client.get("/healthz")
             assert answer.status_code == 200
             assert answer.headers["Connection"] == "close"

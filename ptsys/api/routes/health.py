@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
-from sqlalchemy import text
 
 from ptsys.api.authentication import METRICS, caller_of
 from ptsys.api.context import Context, Shared
 from ptsys.errors import Forbidden, NotFound, Unavailable
 from ptsys.jobs.pings import Pings
+from ptsys.store.deployment import check_bound
+from ptsys.store.disk import Disk, disk_state
 from ptsys.types.model import Value
 
 router = APIRouter(tags=["keeping"])
@@ -25,12 +26,15 @@ class Health(Value):
 
 
 class Readiness(Value):
-    """Whether requests can be served, and what is missing if not."""
+    """Whether requests can be served, and what is missing if not. `disk` says whether uploads and
+    prompts can be kept, `missing` names in words what stands in the way."""
 
     status: Literal["ready", "unavailable"]
     database: bool
     redis: bool
+    disk: Disk
     models: list[str]
+    missing: list[str]
 
 
 @router.get("/healthz")
@@ -40,20 +44,40 @@ def healthz() -> Health:
 
 
 @router.get(
-    "/readyz", responses={503: {"model": Readiness, "description": "Database or Redis is away."}}
+    "/readyz", responses={503: {"model": Readiness, "description": "`missing` says why not."}}
 )
-def readyz(response: Response, context: Shared) -> Readiness:
-    """Database and Redis answer, and this process was not asked to end; `models` are those that a
-    worker serves now."""
+def readyz(
+    response: Response,
+    context: Shared,
+    serving: Annotated[
+        bool, Query(description="False asks whether jobs can be taken, with no worker there yet.")
+    ] = True,
+) -> Readiness:
+    """Database and Redis answer, the data folder is theirs and can be written, a worker serves a
+    model (`models`), and this process was not asked to end."""
     database, redis = _database(context), _redis(context)
-    ready = database and redis and not context.leaving.is_set()
-    if not ready:
+    disk = disk_state(context.settings.root)
+    models = context.ready_models() if redis else []
+    missing = [
+        what
+        for what, there in {
+            "the database": database,
+            "the queue": redis,
+            f"room to write: the disk is {disk}": disk == "ok",
+            "a worker that serves a model": bool(models) or not serving,
+            "time: this process ends": not context.leaving.is_set(),
+        }.items()
+        if not there
+    ]
+    if missing:
         response.status_code = 503
     return Readiness(
-        status="ready" if ready else "unavailable",
+        status="unavailable" if missing else "ready",
         database=database,
         redis=redis,
-        models=context.ready_models() if redis else [],
+        disk=disk,
+        models=models,
+        missing=missing,
     )
 
 
@@ -123,8 +147,7 @@ def _add_backlog(context: Context, registry: CollectorRegistry) -> None:
 
 def _database(context: Context) -> bool:
     try:
-        with context.service.database.reading() as session:
-            session.execute(text("SELECT 1"))
+        check_bound(context.service.database, context.settings.root)
     except Unavailable:
         return False
     return True

@@ -13,7 +13,7 @@ import jax
 import orbax.checkpoint as ocp
 from etils import epath
 
-from ptsys.store.durable import keep, make_folder
+from ptsys.store.durable import keep, local, make_folder
 
 
 def checkpointer() -> ocp.Checkpointer:
@@ -30,7 +30,9 @@ class Checkpoints:
     """The checkpoints under one folder (local or bucket). One writer at a time."""
 
     def __init__(self, folder: epath.PathLike, keep: int = 2) -> None:
-        place = epath.Path(folder).absolute()  # Orbax reads from absolute paths only
+        # Orbax reads from absolute paths only; a bucket's URL would be taken for a relative one
+        near = local(folder)
+        place = epath.Path(folder if near is None else near.absolute())
         make_folder(place)
         self._place = place
         self._manager = ocp.CheckpointManager(

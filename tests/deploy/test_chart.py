@@ -232,5 +232,7 @@ def test_the_api_stays_while_it_is_changed(loaded: chart.Chart) -> None:
     readiness = pod["containers"][0]["readinessProbe"]
     noticed = readiness["periodSeconds"] * readiness["failureThreshold"]
     assert float(environment(pod)["PTSYS_LEAVE_SECONDS"]) > noticed
+    longest = Settings.model_fields["request_seconds"].default
+    assert float(environment(pod)["PTSYS_DRAIN_SECONDS"]) > longest
     (migrate,) = of_kind(render(loaded), "Job")
     assert migrate["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"

@@ -14,6 +14,7 @@ from programs import Program, missing
 from ptsys.config import Settings
 
 EXPOSURE = {"ptsys-api@": 1.5, "ptsys-worker@": 2.5, "ptsys-redis": 1.0, "ptsys-backup": 2.0}
+_LONGEST_REQUEST = Settings.model_fields["request_seconds"].default
 _SECRETS = {"POSTGRES_PASSWORD": "a", "REDIS_PASSWORD": "b", "GRAFANA_PASSWORD": "c"}
 
 
@@ -70,6 +71,8 @@ def test_units_give_their_processes_time_to_end(deploy_folder: Path) -> None:
         takes = sum(float(x) for x in re.findall(r"PTSYS_(?:LEAVE|DRAIN)_SECONDS=(\d+)", text))
         (given,) = re.findall(r"^TimeoutStopSec=(\d+)", text, re.MULTILINE)
         assert float(given) > takes
+        if name == "ptsys-api@":
+            assert takes > _LONGEST_REQUEST  # whatever was begun is finished
     assert "SuccessExitStatus=75" in text
     assert "PTSYS_DRAINED_EXIT_CODE=75" in text
 
@@ -99,9 +102,13 @@ def test_compose_takes_its_file(program: Program, deploy_folder: Path) -> None:
         published = service.get("ports") or []
         assert all(port["host_ip"] == "127.0.0.1" for port in published), name
         assert ":" in service["image"], name
-    for name in ("api", "worker"):
+    for name, grace in (("api", 200), ("worker", 75)):
         assert services[name]["read_only"]
-        assert services[name]["stop_grace_period"] == "1m15s"
+        told = services[name]["environment"]
+        takes = float(told["PTSYS_DRAIN_SECONDS"]) + float(told.get("PTSYS_LEAVE_SECONDS", 0))
+        assert services[name]["stop_grace_period"] == f"{grace // 60}m{grace % 60}s"
+        assert grace > takes
+    assert float(services["api"]["environment"]["PTSYS_DRAIN_SECONDS"]) > _LONGEST_REQUEST
     missing_secret = run(compose, "--file", file, "config", "-q", POSTGRES_PASSWORD="a")
     assert "REDIS_PASSWORD" in missing_secret.stderr
 

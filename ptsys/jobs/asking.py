@@ -31,6 +31,7 @@ from ptsys.jobs.requests import (
     milliseconds,
     payload_key,
     pending_key,
+    takers_key,
     wake_key,
 )
 from ptsys.jobs.wire import error_from_wire, pack, unpack
@@ -149,7 +150,7 @@ class Asker:
                         waiting.payload = None
                     pipe.rpush(pending_key(waiting.model), name)
                 for name in done:
-                    pipe.delete(payload_key(name))
+                    pipe.delete(payload_key(name), takers_key(name))
                 for model in models:  # after the ids: a worker that retires sees one or the other
                     pipe.pexpire(pending_key(model), milliseconds(_PENDING_SECONDS))
                     wake = milliseconds(requests.WAKE_SECONDS)

@@ -11,6 +11,7 @@ happens, nothing remains.
 from __future__ import annotations
 
 import dataclasses
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
@@ -28,26 +29,35 @@ Answer = tuple[dict[str, Any], bytes | None]
 WAKE_SECONDS = 5.0
 """A worker that took no requests for this long is thought dead by waiting clients."""
 
+_MOST_TAKERS = 3  # workers that may take a request before the next one refuses it
 _SOCKET_SECONDS = 30.0  # longer than any blocking command below
 _ANSWER_BYTES = 8 * 2**20  # answers that go in one round trip
 
-# KEYS: pending, wake; ARGV: how many, how long the worker listens (ms), ids taken already. Takes
-# more ids; returns id, payload and milliseconds left of each.
+# KEYS: pending, wake; ARGV: how many, how long the worker listens (ms), who takes, ids that are taken
+# already. Takes more ids; returns id, payload, milliseconds left and how many ever took it, of each.
 _TAKE = """
 redis.call('SET', KEYS[2], '1', 'PX', ARGV[2])
-local ids = {unpack(ARGV, 3)}
+local ids = {unpack(ARGV, 4)}
 local more = redis.call('LPOP', KEYS[1], ARGV[1])
 for _, id in ipairs(more or {}) do ids[#ids + 1] = id end
 local found = {}
 for _, id in ipairs(ids) do
     local key = 'ptsys:request:' .. id
-    found[#found + 1] = {id, redis.call('GET', key) or '', redis.call('PTTL', key)}
+    local left = redis.call('PTTL', key)
+    local takers = 0
+    if left > 0 then
+        redis.call('SADD', key .. ':takers', ARGV[3])
+        redis.call('PEXPIRE', key .. ':takers', left)
+        takers = redis.call('SCARD', key .. ':takers')
+    end
+    found[#found + 1] = {id, redis.call('GET', key) or '', left, takers}
 end
 return found
 """
 # KEYS: payload, answers; ARGV: the answer. Answers once, and only while the client still waits.
 _REPLY = """
 local left = redis.call('PTTL', KEYS[1])
+redis.call('DEL', KEYS[1] .. ':takers')
 if redis.call('DEL', KEYS[1]) == 0 or left <= 0 then return 0 end
 redis.call('RPUSH', KEYS[2], ARGV[1])
 redis.call('PEXPIRE', KEYS[2], math.max(left, 1000))
@@ -76,11 +86,16 @@ class Request:
 
 
 class RequestChannel:
-    """The worker's end of the interactive path. Safe for use by many threads."""
+    """The worker's end of the interactive path. Safe for use by many threads.
+
+    A request that several workers took and none answered is refused by the next: whoever asked
+    announces it again and again, and it may be what ends them, one after the other.
+    """
 
     def __init__(self, address: RedisAddress) -> None:
         """Connect lazily."""
         self._address = address
+        self._token = secrets.token_hex(8)
         self._redis = address.client(timeout=_SOCKET_SECONDS)
         self._take = self._redis.register_script(_TAKE)
         self._retire = self._redis.register_script(_RETIRE)
@@ -98,7 +113,7 @@ class RequestChannel:
                 return []
             found = self._take(
                 keys=[pending_key(model), wake_key(model)],
-                args=[max(limit - 1, 0), milliseconds(WAKE_SECONDS), first[1]],
+                args=[max(limit - 1, 0), milliseconds(WAKE_SECONDS), self._token, first[1]],
             )
         except redis.RedisError as error:
             raise self._address.unavailable(error) from error
@@ -166,14 +181,23 @@ class RequestChannel:
         """Close the connections."""
         self._redis.close()
 
-    def _requests(self, model: str, found: Sequence[tuple[bytes, bytes, int]]) -> Iterator[Request]:
+    def _requests(
+        self, model: str, found: Sequence[tuple[bytes, bytes, int, int]]
+    ) -> Iterator[Request]:
         now, seen = time.monotonic(), set()
-        for name, payload, left in found:
+        for name, payload, left, takers in found:
             identifier = name.decode("latin-1")
             if left <= 0 or identifier in seen:
                 continue
             seen.add(identifier)
             deadline = now + left / 1000
+            if takers > _MOST_TAKERS:
+                refusal = InvalidInput(
+                    f"{takers - 1} workers ended or fell silent while they had this request; it "
+                    "is not tried again. Send fewer or shorter rows, or look at the workers' logs"
+                )
+                self.reply([(Request(identifier, model, "predict", {}, None, deadline), refusal)])
+                continue
             try:
                 message = unpack(payload)
                 parts = {name: message[name] for name in ("kind", "header", "tensors")}
@@ -220,6 +244,11 @@ def _asker_of(identifier: str) -> str:
 def payload_key(identifier: str) -> str:
     """Where a request's rows wait."""
     return f"ptsys:request:{identifier}"
+
+
+def takers_key(identifier: str) -> str:
+    """The workers that took a request, as the scripts above call the key."""
+    return f"{payload_key(identifier)}:takers"
 
 
 def answers_key(asker: str) -> str:

@@ -111,7 +111,7 @@ def test_too_many_jobs_must_wait(connect: Connect) -> None:
         ({"colour": 1}, 422, "colour"),
         ({"model": "none"}, 422, "model"),
         ({"dataset": "none"}, 404, None),
-        ({"dataset": "a\0b"}, 404, None),
+        ({"dataset": "a\0b"}, 422, "dataset"),
         ({"dataset": "ann/private"}, 404, None),
         ({"validation": "none"}, 404, None),
         ({"initialization": {"kind": "prompt", "prompt": "none"}}, 404, None),

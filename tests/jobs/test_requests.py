@@ -212,6 +212,29 @@ def test_a_request_outlives_the_worker_that_took_it(
         assert answer.result() == ({"n": 2}, None)
 
 
+def test_a_request_that_ends_its_workers_is_not_given_to_all_of_them(
+    address: RedisAddress, asker: BlockingAsker
+) -> None:
+    """Whoever asked announces it again whenever no worker listens any more."""
+    workers = [RequestChannel(address) for _ in range(4)]
+    with ThreadPoolExecutor(1) as pool, address.client(timeout=5.0) as client:
+        asked = pool.submit(asker.call, "tiny", "predict", {"user": "ann"}, timeout=60)
+        for worker in workers[:3]:
+            [request] = worker.take("tiny", block_seconds=20)
+            assert worker.take("tiny", block_seconds=0.01) == []
+            for _ in range(3):  # the same worker may hear of it again, as after a pause
+                client.rpush(requests_module.pending_key("tiny"), request.id)
+                assert len(worker.take("tiny", block_seconds=1)) == 1
+            client.rpush(requests_module.pending_key("tiny"), request.id)
+        assert not asked.done()
+        assert workers[3].take("tiny", block_seconds=20) == []
+        with pytest.raises(InvalidInput, match="3 workers ended"):
+            asked.result(20)
+        assert client.keys("ptsys:request:*") == []
+    for worker in workers:
+        worker.close()
+
+
 def test_a_foreign_payload_spoils_only_itself(
     channel: RequestChannel, asker: BlockingAsker, address: RedisAddress
 ) -> None:

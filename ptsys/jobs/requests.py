@@ -34,7 +34,7 @@ _SOCKET_SECONDS = 30.0  # longer than any blocking command below
 _ANSWER_BYTES = 8 * 2**20  # answers that go in one round trip
 
 # KEYS: pending, wake; ARGV: how many, how long the worker listens (ms), who takes, ids that were
-# taken already. Takes more ids; returns of each id, payload, milliseconds left and how many took it.
+# taken already. Takes more ids; returns id, payload, milliseconds left and takers of each.
 _TAKE = """
 redis.call('SET', KEYS[2], '1', 'PX', ARGV[2])
 local ids = {unpack(ARGV, 4)}

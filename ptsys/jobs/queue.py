@@ -107,7 +107,8 @@ class Queue:
                 self._app.send_task(
                     name, args=arguments, queue=queue, expires=expires, producer=producer
                 )
-        except (KombuError, redis.RedisError, OSError) as error:
+        except (KombuError, redis.RedisError, OSError, AttributeError) as error:
+            # the last is kombu's, whose channel forgets its connection when that breaks under it
             raise self.address.unavailable(error) from error
 
 

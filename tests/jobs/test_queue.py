@@ -3,14 +3,17 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
 import pytest
 from kombu import Connection
 
+from benchmarks.drill.proxy import FaultProxy
 from ptsys.config import Settings
 from ptsys.errors import Unavailable
 from ptsys.jobs.queue import Queue, celery_config, device_queue
@@ -132,3 +135,31 @@ def _send_pickle(address: RedisAddress, trap: Path) -> None:
 def _said(output: IO[str]) -> Iterator[str]:
     """What the tasks printed, without Celery's banner."""
     return (line.strip() for line in output if line.startswith(("LOOK", "SERVE")))
+
+
+def test_a_connection_that_breaks_in_the_act_is_an_absent_redis(address: RedisAddress) -> None:
+    proxy = FaultProxy(Path(address.url.removeprefix("unix://")))
+    queue = Queue(RedisAddress(f"redis://127.0.0.1:{proxy.port}/0"))
+    over = threading.Event()
+
+    def send() -> set[str]:
+        told = set()
+        while not over.is_set():
+            try:
+                queue.send_look("job", "tiny")
+            except Exception as error:
+                told.add(type(error).__name__)
+        return told
+
+    with ThreadPoolExecutor(6) as pool:
+        senders = [pool.submit(send) for _ in range(6)]
+        for _ in range(30):
+            proxy.set("cut")
+            time.sleep(0.03)
+            proxy.set("pass")
+            time.sleep(0.1)
+        over.set()
+    assert set().union(*(sender.result() for sender in senders)) == {"Unavailable"}
+    queue.send_look("job", "tiny")
+    queue.close()
+    proxy.close()

@@ -6,7 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ptsys.errors import Conflict, InvalidInput, JobCancelled, JobFailed, NotFound, Unavailable
+from ptsys.errors import (
+    Conflict,
+    InvalidInput,
+    JobCancelled,
+    JobFailed,
+    NotFound,
+    QuotaExceeded,
+    Unavailable,
+)
 from ptsys.jobs.queue import Queue
 from ptsys.jobs.redis_server import EmbeddedRedis
 from ptsys.jobs.service import Service
@@ -235,3 +243,17 @@ def _prompt(service: Service, name: str, model: str = "tiny") -> Prompt:
         d_model=64,
         created=utc_now(),
     )
+
+
+def test_many_at_once_get_no_more_jobs_than_allowed(service: Service, spec: TrainingSpec) -> None:
+    def submit(number: int) -> bool:
+        mine = spec.model_copy(update={"name": f"p{number}"})
+        try:
+            service.submit(mine, "ann", most_unfinished=3)
+        except QuotaExceeded:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(submit, range(24))) == 3
+    assert len(service.list("ann")) == 3

@@ -81,7 +81,8 @@ class Turns:
             yielding = session.scalar(
                 select(func.count()).where(_RUNS, JobRow.model.in_(models), JobRow.yielding)
             )
-            ahead = [_Next(row.owner, row.level) for row in session.execute(self.order(models))]
+            waiting_here = self.order(models, self.claimable(empty=False))
+            ahead = [_Next(row.owner, row.level) for row in session.execute(waiting_here)]
         for waiting in ahead[yielding or 0 :]:
             job = self._mark(worker, models, waiting)
             if job is None:

@@ -148,6 +148,26 @@ def test_one_that_is_to_run_alone_waits_for_an_empty_worker_but_not_for_ever(
     assert claim.alone  # whoever takes it sends the others away
 
 
+def test_nobody_gives_a_place_back_to_one_who_could_not_take_it(
+    service: Service, spec: TrainingSpec, clock: Movable
+) -> None:
+    [suspect] = _submit(service, spec, "bob", 1)
+    for _ in range(2):
+        claim = service.leases.claim(suspect.id, "w")
+        assert claim is not None
+        service.leases.fail(claim, "broken", retry=True)
+    worker = OneWorker(service, 2)
+    _submit(service, spec, "ann", 4)
+    while len(worker.held) < 2:  # the worker has others when it comes
+        claim = service.leases.claim_next("w", ["tiny"], empty=False)
+        assert claim is not None
+        worker.held[claim.job.id] = claim
+    assert worker.look() == []
+    clock.move(61)
+    assert worker.look() == ["ann"]
+    assert suspect.id in worker.held
+
+
 def test_the_queue_tells_the_place_in_it(
     service: Service, spec: TrainingSpec, clock: Movable
 ) -> None:
@@ -162,12 +182,12 @@ def test_the_queue_tells_the_place_in_it(
     assert first[2].queue is not None
     assert first[4].queue.seconds == 0.0  # ann has two, so one goes at once
     assert first[2].queue.seconds is None  # nobody knows yet how fast they are
-    clock.move(10)
+    clock.move(1000)
     for claim in worker.held.values():
         service.leases.progress(claim, 20, {})
     told = with_places(service, jobs, {"tiny": 2})[2].queue
     assert told is not None
-    assert told.seconds == pytest.approx(40.0, abs=2.0)  # 80 steps are left, 2 a second
+    assert told.seconds == pytest.approx(4000.0, rel=0.1)  # 80 steps left, 50 s each
     assert told.waiting == 3
     nobody = with_places(service, jobs, {})[2].queue
     assert nobody is not None

@@ -138,6 +138,11 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         default="text", description="How the API and workers log: JSON lines carry ids."
     )
+    traces: bool = Field(
+        default=False,
+        description="Send OpenTelemetry traces of requests and jobs where "
+        "OTEL_EXPORTER_OTLP_ENDPOINT says; needs the extra `traces`.",
+    )
     log_requests: bool = Field(
         default=False,
         description="Log a line for each HTTP request: method, path without names, status, "

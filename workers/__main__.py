@@ -23,7 +23,7 @@ from ptsys.jobs.queue import QUEUE_CPU, device_queue
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.redis_server import locate
 from ptsys.jobs.service import Service
-from ptsys.process import logs
+from ptsys.process import logs, traces
 from ptsys.process.supervisor import tell, watchdog_seconds
 from ptsys.sharding.absent_tpu import silence_absent_tpu
 from ptsys.sharding.group import GROUP_ENDED, Group, group_of
@@ -281,6 +281,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings()
         logs.configure(settings.log_format, parsed.loglevel.upper())
+        if settings.traces:
+            traces.start("ptsys-worker")
         group = None if parsed.cpu_only else group_of(settings)
         if group is not None and not group.leads:
             from workers.follower import Follower  # jax

@@ -22,6 +22,7 @@ from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.requests import RequestChannel
 from ptsys.jobs.service import Service
 from ptsys.process.logs import naming
+from ptsys.process.traces import span
 from ptsys.sharding.group import group_mesh
 from ptsys.sharding.leading import Followers, Loss
 from workers.follower import told
@@ -218,7 +219,8 @@ class ModelHost:
         try:
             if hold.alone:
                 self._holds.send_away_others(hold)
-            with naming(job=hold.claim.job.id):
+            job = hold.claim.job
+            with naming(job=job.id), span("job", job=job.id, model=job.spec.model):
                 run_job(hold, self._service, self._engine, self.bench, self._pause)
         finally:
             self._holds.remove(hold)

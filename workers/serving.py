@@ -14,6 +14,7 @@ from typing import Any
 
 from ptsys.errors import PtsysError, Unavailable
 from ptsys.jobs.requests import Answer, Request, RequestChannel
+from ptsys.process import traces
 from workers.interactive import Interactive, Pending
 
 logger = logging.getLogger(__name__)
@@ -156,6 +157,9 @@ class ServeLoop:
             self._answers.put((request, error))
         else:
             under_way.began(pending.result)
+            traced = traces.begin(request.kind, request.header.get("trace"), model=request.model)
+            if traced is not None:
+                pending.result.add_done_callback(lambda _: traced.end())
             pending.result.add_done_callback(lambda _: self._answers.put((request, pending)))
 
     # ---- those who left -----------------------------------------------------------------------

@@ -29,6 +29,7 @@ from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.redis_server import locate
 from ptsys.jobs.requests import Answer, Kind, RequestChannel
 from ptsys.jobs.service import Service
+from ptsys.process.traces import carried
 from ptsys.store.statement_times import time_statements
 from ptsys.types.records import ApiKey
 from ptsys.types.storage import Quota
@@ -219,8 +220,9 @@ class Context:
             link = await self.in_thread(self.link)
         if not link.quota.covers(user, rows):
             await self.in_thread(link.quota.take, user, rows)
+        told = {"user": user, **({"trace": carrier} if (carrier := carried()) else {})}
         answer = await link.asker().call(
-            model, kind, header | {"user": user}, tensor, timeout=self.settings.request_seconds
+            model, kind, header | told, tensor, timeout=self.settings.request_seconds
         )
         self.metrics.rows.labels(kind, model).inc(rows)
         return answer

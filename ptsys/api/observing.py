@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import ptsys
 from ptsys.api.problems import problem
 from ptsys.process.logs import naming
+from ptsys.process.traces import span
 
 logger = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -85,10 +86,15 @@ class Observing:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(Headers(scope=scope))
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers)
         scope["ptsys.request_id"] = request_id
-        with naming(request=request_id):
+        given = {"traceparent": headers["traceparent"]} if "traceparent" in headers else None
+        with naming(request=request_id), span("request", given, request=request_id) as traced:
             await self._answer(scope, receive, send, request_id)
+            if traced is not None:  # the path is known only now; its template names nobody
+                path = getattr(scope.get("route"), "path", "unknown")
+                traced.update_name(f"{scope['method']} {path}")
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         since = time.perf_counter()

@@ -15,7 +15,7 @@ from ptsys.api.connections import ConnectionBounds, Connections
 from ptsys.api.leaving import LeavingServer
 from ptsys.api.protocol import bounded_protocol
 from ptsys.config import Settings
-from ptsys.process import logs
+from ptsys.process import logs, traces
 
 _KEEP_ALIVE_SECONDS = 75
 _LOOK_SECONDS = 0.5
@@ -28,6 +28,8 @@ def serve(settings: Settings, host: str, port: int, *, with_parent: bool = False
     There is no access log of uvicorn's: a path may hold a user's names.
     """
     logs.configure(settings.log_format, "INFO" if settings.log_requests else "WARNING")
+    if settings.traces:
+        traces.start("ptsys-api")
     app = create_app(settings)
     server = LeavingServer(
         uvicorn.Config(

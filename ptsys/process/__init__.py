@@ -1,1 +1,1 @@
-"""What a process tells those who keep it: logs, readiness, traces. Imports the standard library."""
+"""What a process tells those who keep it: logs, readiness, traces. Imports words alone."""

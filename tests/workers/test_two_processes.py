@@ -154,3 +154,32 @@ def test_a_process_that_never_joins_is_named(deploy: Callable[..., Deployment]) 
     assert "of 3 processes these did not join within 8 s: 2;" in leader.said
     assert first.process.wait(100) != 0
     assert "Traceback" not in leader.said
+
+
+@pytest.mark.slow
+def test_a_group_taken_away_without_notice_loses_at_most_the_steps_since_its_checkpoint(
+    deploy: Callable[..., Deployment],
+) -> None:
+    """As a TPU slice under maintenance goes: every process at once, and no signal before."""
+    deployment = deploy()
+    group = WorkerGroup(deployment, 2).start()
+    every = 20
+    job = deployment.submit("preempted", steps=400, checkpoint_every=every)
+    deployment.past_checkpoint(job, number=2)
+    for worker in group.workers:
+        worker.kill()
+    reached = max(event.data["step"] for event in deployment.events(job, "progress"))
+    group.start()
+    ended = deployment.wait(job)
+    resumed = [
+        int(event.data["message"].removeprefix("resumed from step "))
+        for event in deployment.events(job, "log")
+        if "resumed from step" in event.data["message"]
+    ]
+    assert len(resumed) == 1
+    assert resumed[0] % every == 0
+    assert reached - resumed[0] <= every + 1  # the step under way was not told yet
+    assert ended.state is JobState.SUCCEEDED
+    alone = Alone(deployment)
+    assert np.abs(deployment.tensor(job) - alone.prompt(job)).max() < 1e-4
+    alone.close()

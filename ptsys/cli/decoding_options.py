@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ptsys.cli.failures import make
+from ptsys.errors import InvalidInput
 
 if TYPE_CHECKING:
     from ptsys.types.requests import Decoding
@@ -37,6 +38,11 @@ def decoding(labels: str | None = None, **values: Any) -> Decoding:
 
 
 def label_list(text: str | None) -> tuple[str, ...] | None:
-    """`a, b` as labels; None if none were given. A comma belongs to no label."""
-    labels = tuple(part.strip() for part in (text or "").split(",") if part.strip())
-    return labels or None
+    """`a, b` as labels; None if the option was not given. A comma belongs to no label. Raises
+    InvalidInput where there are none in it."""
+    if text is None:
+        return None
+    labels = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not labels:
+        raise InvalidInput(f"{text!r} names no label; write good,bad", field="labels")
+    return labels

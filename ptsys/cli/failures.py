@@ -39,6 +39,7 @@ def line(error: PtsysError | typer.TyperException) -> str:
     """The error as one line that names the field, if it has one."""
     if isinstance(error, typer.TyperException):
         text = error.format_message() or "something is missing; see --help"
+        text = text.replace(": Value error, ", ": ").replace(": Input should ", ": it should ")
         return " ".join(f"error: {text} (try --help)".split())
     field = getattr(error, "field", None)
     text = f"{field}: {error}" if field else str(error)

@@ -199,8 +199,11 @@ def read_source(
     source = Path(source).expanduser()
     if not source.is_dir():
         raise InvalidInput(f"{source} is not a folder", field="source")
+    if vocabulary is None and (source / "spiece.model").is_file():
+        vocabulary = source / "spiece.model"
+    content = None if vocabulary is None else _read_vocabulary(vocabulary)  # weights take longer
     if is_model_folder(source):
-        return _copied(source, vocabulary)
+        return _copied(source, content)
     if is_t5x(source):
         imported = import_t5x(
             source, relative_max_distance=relative_max_distance, tokenizer=tokenizer
@@ -216,21 +219,18 @@ def read_source(
             "a T5X checkpoint (a file named checkpoint), nor a model folder of ptsys",
             field="source",
         )
-    beside = source / "spiece.model"
-    vocabulary = vocabulary or (beside if beside.is_file() else None)
-    return _with_vocabulary(Incoming(model, str(source)), vocabulary)
+    return _with_vocabulary(Incoming(model, str(source)), content)
 
 
-def _with_vocabulary(incoming: Incoming, vocabulary: Path | None) -> Incoming:
+def _with_vocabulary(incoming: Incoming, content: bytes | None) -> Incoming:
     config = incoming.model.config
-    if vocabulary is None or config.tokenizer == "byt5":
+    if content is None or config.tokenizer == "byt5":
         return incoming
-    content = _read_vocabulary(vocabulary)
     sentinels = count_sentinels(content, config.vocab_size)
     return dataclasses.replace(incoming, vocabulary=content, sentinels=sentinels)
 
 
-def _copied(source: Path, vocabulary: Path | None) -> Incoming:
+def _copied(source: Path, content: bytes | None) -> Incoming:
     loaded = read_builtin(source, source.name) if is_builtin_form(source) else load_model(source)
     path = loaded.vocabulary_path
     incoming = Incoming(
@@ -240,7 +240,7 @@ def _copied(source: Path, vocabulary: Path | None) -> Incoming:
         loaded.sentinels,
         loaded.initialization,
     )
-    return _with_vocabulary(incoming, vocabulary)
+    return _with_vocabulary(incoming, content)
 
 
 def _with_known_vocabulary(incoming: Incoming, folder: Path) -> Incoming:

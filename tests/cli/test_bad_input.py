@@ -147,6 +147,15 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], list[str]]] = {
         lambda f: ["predict", tensor(f, np.zeros((2, 8), np.float32)), file(f, GOOD)],
         ["width 8"],
     ),
+    "labels that are none": (
+        lambda f: ["predict", "-", file(f, GOOD), "--labels", ","],
+        ["labels: ','", "good,bad"],
+    ),
+    "no state": (
+        lambda f: ["jobs", "list", "--state", "going"],
+        ["'--state': 'going' is not one of 'queued'"],
+    ),
+    "no count": (lambda f: ["jobs", "list", "--limit", 0], ["'--limit': it should be greater"]),
     "inputs malformed": (lambda f: ["predict", "-", file(f, "[]\n")], ["rows.jsonl", "line 1"]),
     "decoding": (
         lambda f: ["predict", "-", file(f, GOOD), "--temperature", 0],

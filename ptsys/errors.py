@@ -99,3 +99,7 @@ class JobCancelled(PtsysError):
 
 class LeaseLost(PtsysError):
     """Another worker owns the job now; this one must stop and write nothing."""
+
+
+class RowsWarning(UserWarning):
+    """Something of a call's rows is not read; it is done all the same."""

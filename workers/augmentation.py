@@ -54,6 +54,8 @@ class AugmentRun(Run[AugmentSpec]):
         if found is not None:
             self._saved, arrays, notes = found
             state = restored(arrays, notes)
+        else:
+            self._warn(examples.notes)
         inputs, targets = validation
         task = AugmentationTask(
             id=f"{claim.job.id}#{claim.fence}",

@@ -10,13 +10,14 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
+from ptsys.data.reading import input_notes
 from ptsys.engine.answers import GradientsResult
 from ptsys.engine.engine import Engine
 from ptsys.engine.ensemble import join_ensemble
@@ -78,10 +79,11 @@ class Interactive:
 
     def _predict(self, body: PredictRequest, user: str, tensors: bytes | None) -> Pending:
         if body.prompts:
-            return Pending(self._predict_ensemble(body, user, tensors), _predictions)
+            reply = self._noting(_predictions, body.inputs)
+            return Pending(self._predict_ensemble(body, user, tensors), reply)
         prompt = self._prompt(body, user, tensors)
         future = self._engine.predict(body.inputs, prompt, body.decoding, user=user)
-        return Pending(future, _predictions)
+        return Pending(future, self._noting(_predictions, body.inputs))
 
     def _predict_ensemble(
         self, body: PredictRequest, user: str, tensors: bytes | None
@@ -104,7 +106,23 @@ class Interactive:
                 "gradients need a prompt: name one, or send its tensor", field="prompt"
             )
         future = self._engine.gradients(body.inputs, body.targets, prompt, user=user)
-        return Pending(future, _gradient)
+        return Pending(future, self._noting(_gradient, body.inputs))
+
+    def _noting(
+        self, reply: Callable[[Any], Answer], inputs: Sequence[str]
+    ) -> Callable[[Any], Answer]:
+        """The reply, and in its header what the model does not read of the inputs, if anything."""
+        limit = self._engine.model.frozen.config.max_input_length
+        notes = input_notes(self._served.vocabulary, inputs, limit)
+        if notes.warning is None:
+            return reply
+        counts = {"cut_inputs": notes.cut, "unknown_inputs": notes.unknown}
+
+        def noted(result: Any) -> Answer:
+            header, tensors = reply(result)
+            return {**header, **counts}, tensors
+
+        return noted
 
     def _prompt(
         self, body: PredictRequest | GradientsRequest, user: str, tensors: bytes | None

@@ -13,6 +13,7 @@ from ptsys.engine.multitask import MultiTaskTraining, TaskData
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.prompts.multitask import TaskPart
 from ptsys.types.example import digest
+from ptsys.types.input_notes import InputNotes
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from workers import outcome
 from workers.run import Run
@@ -57,6 +58,7 @@ class MultiTaskRun(Run[MultiTaskSpec]):
         training.begin(np.zeros((spec.source_length, self._bench.config.d_model), np.float32))
         found = self._restore({"datasets": digests}, training.state())
         if found is None:
+            self._warn(sum((task.examples.notes for task in tasks), InputNotes()))
             training.begin(self._initial(spec.source_length, texts))
         else:
             training.restore(*found)

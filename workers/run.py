@@ -19,6 +19,7 @@ from ptsys.jobs.service import Service
 from ptsys.prompts.multitask import TaskPart
 from ptsys.prompts.storage import load_whole
 from ptsys.store.job_checkpoints import JobCheckpoints, State
+from ptsys.types.input_notes import InputNotes
 from ptsys.types.specs import AnySpec
 from workers import outcome
 from workers.folders import checkpoints_folder, job_folder
@@ -83,7 +84,7 @@ class Run(abc.ABC, Generic[Spec]):
         self._checkpoints = JobCheckpoints(
             checkpoints_folder(self._service.settings.root, self._claim.job.id),
             {
-                "spec": self._spec.model_dump(mode="json", exclude={"kind", "tags"}),
+                "spec": self._spec.model_dump(mode="json", exclude={"kind", "tags", "truncate"}),
                 **data,
                 "fingerprint": self._bench.served.fingerprint,
             },
@@ -107,6 +108,11 @@ class Run(abc.ABC, Generic[Spec]):
                     field="validation",
                 )
         return [row.input for row in rows], [row.target or "" for row in rows]
+
+    def _warn(self, notes: InputNotes) -> None:
+        """Tell once, in the job's events, what is not read of its inputs."""
+        if notes.warning is not None:
+            self._event("log", {"message": notes.warning})
 
     def _initial(self, length: int, texts: Sequence[str]) -> NDArray[np.float32]:
         """Where a prompt of `length` tokens starts, [length, D]; `texts` are the targets."""

@@ -52,6 +52,7 @@ class TrainingRun(Run[TrainingSpec]):
         blank = np.zeros((spec.length, self._bench.config.d_model), np.float32)
         found = self._restore({"dataset": digest(examples)}, _state(Snapshot.start(blank)))
         if found is None:
+            self._warn(encoded.notes)
             start = Snapshot.start(self._initial(spec.length, encoded.texts))
         else:
             start = Snapshot(found[0], **found[1])

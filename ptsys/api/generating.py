@@ -39,6 +39,9 @@ class GenerateBody(Value):
         description="Least certainty that is kept: the mean log-probability of an answer's tokens, "
         "nats.",
     )
+    truncate: bool = Field(
+        default=False, description="Cut inputs that are too long, instead of refusing them."
+    )
     decoding: Decoding = Decoding()
     description: Description | None = Field(default=None, description="Unset, it says how made.")
     visibility: Visibility = "private"

@@ -94,6 +94,10 @@ class Gradients(BaseModel):
     tokens: int = Field(description="Target tokens in all rows.")
     row_losses: list[float | None] = Field(description="Each row's mean over its tokens, nats.")
     predictions: list[str] = Field(description="The likeliest token at each place of the target.")
+    cut_inputs: int = Field(default=0, description="Inputs that were too long, and cut.")
+    unknown_inputs: int = Field(
+        default=0, description="Inputs with characters that the model's vocabulary does not know."
+    )
     gradient: list[list[float | None]] = Field(description="[length, d_model]")
 
 
@@ -109,6 +113,10 @@ class Predictions(BaseModel):
     """The answers, in the order of the inputs."""
 
     predictions: list[Answer]
+    cut_inputs: int = Field(default=0, description="Inputs that were too long, and cut.")
+    unknown_inputs: int = Field(
+        default=0, description="Inputs with characters that the model's vocabulary does not know."
+    )
 
 
 Body = TypeVar("Body", PredictBody, GradientsBody)
@@ -204,8 +212,7 @@ def _check_rows(context: Context, body: PredictBody | GradientsBody, limits: Mod
             field="inputs",
         )
     _check_texts(body.inputs, "inputs", settings.max_row_bytes)
-    if not body.truncate:
-        _check_lengths(body.inputs, limits)
+    limits.check_inputs(body.inputs, truncate=body.truncate, field="inputs", by_place=True)
     if isinstance(body, GradientsBody):
         _check_targets(body, limits, settings.max_row_bytes)
     elif body.decoding.labels is not None:
@@ -236,18 +243,4 @@ def _check_texts(texts: list[str], field: str, most: int) -> None:
         if len(text.encode()) > most:
             raise InvalidInput(
                 f"the text has more than {most} bytes; shorten it", field=f"{field}.{place}"
-            )
-
-
-def _check_lengths(inputs: list[str], limits: ModelLimits) -> None:
-    most = limits.max_input_length
-    for place, text in enumerate(inputs):
-        if len(text.encode()) + 1 < most:  # no token is shorter than a byte
-            continue
-        tokens = len(limits.vocabulary.encode(text)) + 1
-        if tokens > most:
-            raise InvalidInput(
-                f"the input has {tokens} tokens, model {limits.model!r} reads {most}; shorten it, "
-                "or set truncate",
-                field=f"inputs.{place}",
             )

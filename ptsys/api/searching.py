@@ -70,6 +70,9 @@ class SearchBody(SearchQuery):
     dataset: Reference | None = Field(
         default=None, description="A stored dataset with such rows: its id, your name, owner/name."
     )
+    truncate: bool = Field(
+        default=False, description="Cut inputs that are too long, instead of refusing them."
+    )
     steps: int = Field(
         default=QUERY_STEPS, ge=1, le=10_000, description="Updates of the prompt for such rows."
     )

@@ -9,6 +9,7 @@ import typer
 
 from ptsys.cli import deployment, submitting
 from ptsys.cli import training_options as options
+from ptsys.cli.decoding_options import Truncate
 from ptsys.cli.examples import examples
 from ptsys.cli.failures import make
 from ptsys.cli.output import Json
@@ -125,6 +126,7 @@ def augment(
     decay: options.Decay = "constant",
     seed: options.Seed = 0,
     max_input_length: options.MaxInputLength = None,
+    truncate: Truncate = False,
     evaluate_every: options.EvaluateEvery = _UNSET.evaluate_every,
     checkpoint_every: options.CheckpointEvery = _UNSET.checkpoint_every,
     wait: options.Wait = False,
@@ -174,6 +176,7 @@ def augment(
             "optimizer": options.optimizer(optimizer, learning_rate, weight_decay, warmup, decay),
             "seed": seed,
             "max_input_length": max_input_length,
+            "truncate": truncate,
             "evaluate_every": evaluate_every,
             "checkpoint_every": checkpoint_every,
         }

@@ -24,6 +24,9 @@ TopP = Annotated[float, typer.Option(help="For sample: this share of the probabi
 Beams = Annotated[int, typer.Option(help="For beam: answers followed at a time.")]
 LengthPenalty = Annotated[float, typer.Option(help="For beam: more favours long answers.")]
 Seed = Annotated[int, typer.Option(help="For sample.")]
+Truncate = Annotated[
+    bool, typer.Option("--truncate", help="Cut inputs that are too long, instead of refusing them.")
+]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait for each batch of rows.")]
 Model = Annotated[
     str | None, typer.Option(help="The model of a prompt in a file.", show_default="tiny")

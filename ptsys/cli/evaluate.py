@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ptsys.cli import asking, deployment, rows
-from ptsys.cli.decoding_options import Labels, Model, Timeout, label_list
+from ptsys.cli.decoding_options import Labels, Model, Timeout, Truncate, label_list
 from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, percent, print_fields, print_json
 from ptsys.cli.row_progress import row_progress
@@ -37,6 +37,7 @@ def evaluate(
     ensemble: asking.How = "vote",
     model: Model = None,
     labels: Labels = None,
+    truncate: Truncate = False,
     timeout: Timeout = asking.TIMEOUT,
     as_json: Json = False,
 ) -> None:
@@ -51,7 +52,7 @@ def evaluate(
     how = Decoding(labels=label_list(labels))
     asked = asking.find_several(where, [prompt, *(also or ())], ensemble, how, model, general)
     limits = read_limits(where.settings.root, asked.model)
-    rows.check(data, known, limits, "data")
+    rows.check(data, known, limits, "data", truncate=truncate)
     targets = [row.target or "" for row in known]
     how = limits.scoring(targets, how.labels)
     answers: list[str] = []

@@ -16,6 +16,7 @@ from ptsys.cli.decoding_options import (
     Temperature,
     Timeout,
     TopP,
+    Truncate,
     decoding,
 )
 from ptsys.cli.examples import examples
@@ -57,6 +58,7 @@ def generate(
     temperature: Temperature = 1.0,
     top_p: TopP = 1.0,
     seed: Seed = 0,
+    truncate: Truncate = False,
     timeout: Timeout = asking.TIMEOUT,
     as_json: Json = False,
 ) -> None:
@@ -87,7 +89,8 @@ def generate(
         stored = service.prompts.get(prompt, where.user)
         service.datasets.refuse_taken(dataset, where.user)
     asked = asking.find(where, stored.id, None, general)
-    vocabulary = read_limits(where.settings.root, asked.model).vocabulary
+    limits = read_limits(where.settings.root, asked.model)
+    rows.check_inputs(inputs, texts, limits, "inputs", truncate=truncate)
     answers: list[Prediction] = []
     with (
         where.asker(asked.model) as asker,
@@ -96,7 +99,7 @@ def generate(
         for part in asking.predict(asker, asked, texts, how, timeout=timeout):
             answers.extend(part)
             done(len(part))
-    kept, left_out = answered(texts, answers, vocabulary, min_score)
+    kept, left_out = answered(texts, answers, limits.vocabulary, min_score)
     with where.service() as service:
         made = service.datasets.add(
             dataset,

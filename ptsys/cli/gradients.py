@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ptsys.cli import asking, deployment, rows
-from ptsys.cli.decoding_options import Model, Timeout
+from ptsys.cli.decoding_options import Model, Timeout, Truncate
 from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, print_fields, print_json, write_whole
 from ptsys.cli.row_progress import row_progress
@@ -37,6 +37,7 @@ def gradients(
     output: Annotated[Path, typer.Option(help="Where the tensor 'gradient' goes.")],
     general: asking.General = None,
     model: Model = None,
+    truncate: Truncate = False,
     timeout: Timeout = asking.TIMEOUT,
     as_json: Json = False,
 ) -> None:
@@ -49,7 +50,8 @@ def gradients(
     where = deployment.of(context)
     known = rows.read(data, "data")
     asked = asking.find(where, prompt, model, general)
-    rows.check(data, known, read_limits(where.settings.root, asked.model), "data")
+    limits = read_limits(where.settings.root, asked.model)
+    rows.check(data, known, limits, "data", truncate=truncate)
     parts = []
     with (
         where.asker(asked.model) as asker,

@@ -10,6 +10,7 @@ import typer
 
 from ptsys.cli import deployment, submitting
 from ptsys.cli import training_options as options
+from ptsys.cli.decoding_options import Truncate
 from ptsys.cli.examples import examples
 from ptsys.cli.failures import make
 from ptsys.cli.output import Json
@@ -96,6 +97,7 @@ def multitask(
     init: options.Init = "shared",
     seed: options.Seed = 0,
     max_input_length: options.MaxInputLength = None,
+    truncate: Truncate = False,
     evaluate_every: options.EvaluateEvery = 100,
     checkpoint_every: options.CheckpointEvery = 50,
     wait: options.Wait = False,
@@ -138,6 +140,7 @@ def multitask(
         "initialization": options.initialization(init),
         "seed": seed,
         "max_input_length": max_input_length,
+        "truncate": truncate,
         "evaluate_every": evaluate_every,
         "checkpoint_every": checkpoint_every,
     }

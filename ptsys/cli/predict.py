@@ -21,6 +21,7 @@ from ptsys.cli.decoding_options import (
     Temperature,
     Timeout,
     TopP,
+    Truncate,
     decoding,
 )
 from ptsys.cli.examples import examples
@@ -60,6 +61,7 @@ def predict(
     beams: Beams = 4,
     length_penalty: LengthPenalty = 0.6,
     seed: Seed = 0,
+    truncate: Truncate = False,
     timeout: Timeout = asking.TIMEOUT,
     as_json: Json = False,
 ) -> None:
@@ -67,6 +69,8 @@ def predict(
 
     The score is the answer's log-probability in nats, summed over its tokens.
     """
+    from ptsys.jobs.limits import read_limits
+
     how = decoding(
         labels,
         method=method,
@@ -80,6 +84,8 @@ def predict(
     where = deployment.of(context)
     texts = [row.input for row in rows.read(inputs, "inputs", targets=False)]
     asked = asking.find_several(where, [prompt, *(also or ())], ensemble, how, model, general)
+    limits = read_limits(where.settings.root, asked.model)
+    rows.check_inputs(inputs, texts, limits, "inputs", truncate=truncate)
     lines: list[str] = []
     emit: Callable[[str], None] = print if output is None else lines.append
     with (

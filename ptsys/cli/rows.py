@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ptsys.jobs.limits import ModelLimits
     from ptsys.jobs.service import Service
     from ptsys.types.example import Example
+    from ptsys.types.input_notes import InputNotes
     from ptsys.types.records import Dataset
 
 
@@ -32,23 +33,37 @@ def check(
     limits: ModelLimits,
     field: str,
     *,
+    truncate: bool,
     unsupervised: bool = False,
 ) -> None:
-    """Raise InvalidInput for a target that the model cannot learn; say what will be cut, and
-    where rows without a target are `unsupervised`, how many there are."""
+    """Raise InvalidInput for a target that the model cannot learn, and unless `truncate` for an
+    input that is too long; say what is not read, and where rows without a target are
+    `unsupervised`, how many there are."""
     with naming(path, field):
-        cut = (limits.check_training if unsupervised else limits.check)(examples)
+        check = limits.check_training if unsupervised else limits.check
+        check(examples, truncate=truncate)
     bare = sum(row.target is None for row in examples)
     if bare:
         note(
             f"{path}: {bare} of {len(examples)} rows have no target; the prompt learns to fill in "
             "pieces cut out of their inputs"
         )
-    if cut:
-        note(
-            f"{path}: {cut} of {len(examples)} inputs are longer than the {limits.max_input_length}"
-            f" tokens that {limits.model!r} reads; their ends are cut off"
-        )
+    _tell(path, limits.training_notes(examples))
+
+
+def check_inputs(
+    path: Path, inputs: Sequence[str], limits: ModelLimits, field: str, *, truncate: bool
+) -> None:
+    """Raise InvalidInput for inputs that are too long, unless they are to be cut; say what is not
+    read."""
+    with naming(path, field):
+        limits.check_inputs(inputs, truncate=truncate, field=field)
+    _tell(path, limits.notes(inputs))
+
+
+def _tell(path: Path, notes: InputNotes) -> None:
+    if notes.warning is not None:
+        note(f"{path}: {notes.warning}")
 
 
 def store(service: Service, path: Path, examples: Sequence[Example], user: str) -> Dataset:

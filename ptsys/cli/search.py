@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ptsys.cli import deployment
+from ptsys.cli.decoding_options import Truncate
 from ptsys.cli.examples import examples
 from ptsys.cli.failures import make
 from ptsys.cli.output import Json, note, percent, print_json, print_table
@@ -60,6 +61,7 @@ def search(
     steps: Annotated[
         int, typer.Option(min=1, max=10_000, help="With --data: updates of the prompt.")
     ] = 100,
+    truncate: Truncate = False,
     model: Annotated[
         str | None, typer.Option(help="Only this model's; with --data the one to train on.")
     ] = None,
@@ -99,7 +101,7 @@ def search(
             found = library.find(text or "", where.user, filters=filters, count=count)
         else:
             found = library.search(
-                _query(where, service, prompt, data, model, steps),
+                _query(where, service, prompt, data, model, steps, truncate),
                 where.user,
                 metric=metric,
                 kind=kind or DEFAULT_KIND,
@@ -132,6 +134,7 @@ def _query(
     data: Path | None,
     model: str | None,
     steps: int,
+    truncate: bool,
 ) -> Prompt:
     """The prompt to search with; one for rows is trained while its progress is shown."""
     if prompt is not None:
@@ -145,8 +148,8 @@ def _query(
     assert data is not None
     limits = read_limits(where.settings.root, model or where.settings.model)
     known = rows.read(data, "data", targets=False)
-    rows.check(data, known, limits, "data", unsupervised=True)
-    query = query_prompt(service, where.user, known, limits, steps=steps)
+    rows.check(data, known, limits, "data", truncate=truncate, unsupervised=True)
+    query = query_prompt(service, where.user, known, limits, steps=steps, truncate=truncate)
     if not isinstance(query, Job):
         return query
     if not where.serving(limits.model):

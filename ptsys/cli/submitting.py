@@ -36,8 +36,6 @@ def store(service: Service, spec: AnySpec, files: Sequence[RowsFile], user: str)
     from ptsys.jobs.limits import read_limits
 
     limits = read_limits(service.settings.root, spec.model)
-    if spec.max_input_length is not None and spec.max_input_length < limits.max_input_length:
-        limits = dataclasses.replace(limits, max_input_length=spec.max_input_length)
     known = [_stored(service, file.path, user) for file in files]
     read = [
         rows.read(file.path, file.field, targets=file.scored)
@@ -46,7 +44,14 @@ def store(service: Service, spec: AnySpec, files: Sequence[RowsFile], user: str)
         for file, dataset in zip(files, known, strict=True)
     ]
     for file, found in zip(files, read, strict=True):
-        rows.check(file.path, found, limits, file.field, unsupervised=not file.scored)
+        rows.check(
+            file.path,
+            found,
+            limits if file.scored else limits.reading(spec.max_input_length),
+            file.field,
+            truncate=spec.truncate,
+            unsupervised=not file.scored,
+        )
     service.check(spec, user)  # before rows are stored for nothing
     return [
         dataset or rows.store(service, file.path, found, user).id

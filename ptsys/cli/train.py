@@ -9,6 +9,7 @@ import typer
 
 from ptsys.cli import deployment, submitting
 from ptsys.cli import training_options as options
+from ptsys.cli.decoding_options import Truncate
 from ptsys.cli.examples import examples
 from ptsys.cli.failures import make
 from ptsys.cli.output import Json
@@ -52,6 +53,7 @@ def train(
     init: options.Init = "shared",
     seed: options.Seed = 0,
     max_input_length: options.MaxInputLength = None,
+    truncate: Truncate = False,
     evaluate_every: options.EvaluateEvery = 100,
     checkpoint_every: options.CheckpointEvery = 50,
     wait: options.Wait = False,
@@ -76,6 +78,7 @@ def train(
         initialization=options.initialization(init),
         seed=seed,
         max_input_length=max_input_length,
+        truncate=truncate,
         evaluate_every=evaluate_every,
         checkpoint_every=checkpoint_every,
     )

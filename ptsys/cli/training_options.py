@@ -45,7 +45,8 @@ Init = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Of the order of rows and of random starts.")]
 MaxInputLength = Annotated[
-    int | None, typer.Option(help="Cut inputs to this many tokens.", show_default="the model's")
+    int | None,
+    typer.Option(help="The most tokens that are read of an input.", show_default="the model's"),
 ]
 EvaluateEvery = Annotated[int, typer.Option(help="Steps between two scores.")]
 CheckpointEvery = Annotated[int, typer.Option(help="Steps between checkpoints.")]

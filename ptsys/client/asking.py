@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ from ptsys.client.rows import batches
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.prompts.safetensors_format import decode, encode
 from ptsys.types.example import Example
+from ptsys.types.input_notes import InputNotes
 from ptsys.types.records import Prompt
 from ptsys.types.requests import Decoding, Ensemble, Prediction
 from ptsys.types.scoring import scoring
@@ -39,7 +40,8 @@ class Gradients:
 
     `loss` is the mean over all `tokens` target tokens (nats) and `gradient` [length, d_model] is
     its gradient; `row_losses` are each row's mean over its own tokens, and `predictions` the
-    likeliest token at each place of its target, given the target before it.
+    likeliest token at each place of its target, given the target before it. `notes` counts what was
+    not read of the inputs.
     """
 
     loss: float
@@ -47,6 +49,7 @@ class Gradients:
     gradient: NDArray[np.float32]
     row_losses: tuple[float, ...]
     predictions: tuple[str, ...]
+    notes: InputNotes = InputNotes()
 
 
 def gradients(
@@ -76,6 +79,7 @@ def gradients(
             gradient=array.astype(np.float32),
             row_losses=tuple(_number(x) for x in told["row_losses"]),
             predictions=tuple(told["predictions"]),
+            notes=_notes(told, len(rows)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Unavailable(
@@ -96,6 +100,7 @@ def joined(parts: Sequence[Gradients]) -> Gradients:
         gradient=np.asarray(total, np.float32),
         row_losses=tuple(x for part in parts for x in part.row_losses),
         predictions=tuple(x for part in parts for x in part.predictions),
+        notes=sum((part.notes for part in parts), InputNotes()),
     )
 
 
@@ -109,8 +114,8 @@ def predict(
     general: General | None,
     ensemble: Ensemble,
     truncate: bool,
-) -> list[Prediction]:
-    """The answers to one request's inputs."""
+) -> tuple[list[Prediction], InputNotes]:
+    """The answers to one request's inputs, and what was not read of these."""
     request: dict[str, Any] = {
         "inputs": list(inputs),
         "decoding": decoding.model_dump(mode="json"),
@@ -124,10 +129,11 @@ def predict(
     else:
         body = _body(request, cast(PromptLike | None, prompt), model)
     answer = connection.ask("POST", "/v1/predict", **body, **_accepting(body, "application/json"))
-    rows = decoded(answer).get("predictions")
+    told = decoded(answer)
+    rows = told.get("predictions")
     if not isinstance(rows, list) or len(rows) != len(inputs):
         raise Unavailable("the service did not answer every row; run one version on both sides")
-    return [value(Prediction, row) for row in rows]
+    return [value(Prediction, row) for row in rows], _notes(told, len(inputs))
 
 
 def scoring_of(
@@ -189,6 +195,12 @@ def _accepting(body: dict[str, Any], accept: str) -> dict[str, Any]:
     if "content" in body:
         headers["Content-Type"] = SAFETENSORS
     return {"headers": headers}
+
+
+def _notes(told: Mapping[str, Any], rows: int) -> InputNotes:
+    return InputNotes(
+        rows=rows, cut=told.get("cut_inputs") or 0, unknown=told.get("unknown_inputs") or 0
+    )
 
 
 def _number(told: Any) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -29,8 +30,10 @@ from ptsys.errors import (
     NotFound,
     PtsysError,
     QuotaExceeded,
+    RowsWarning,
 )
 from ptsys.types.augmentation import AugmentSpec, Strategy
+from ptsys.types.input_notes import InputNotes
 from ptsys.types.model import Value
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Dataset, Prompt
@@ -123,8 +126,10 @@ class Client:
         task-specific prompt that of its combination with its general one, or with `general`.
 
         The loss is the mean over all target tokens of the rows (nats). Nothing of it is stored.
-        Inputs longer than the model reads are refused, or cut where `truncate` says so, as jobs
-        do. More rows than a request may hold are sent in parts and joined. Raises InvalidInput
+        Inputs longer than the model reads are refused, or cut where `truncate` says so, as in
+        `predict`, `evaluate` and jobs; one RowsWarning counts them, and those with characters
+        that the model does not know. More rows than a request may hold are sent in parts and
+        joined. Raises InvalidInput
         naming the field, NotFound for a prompt that is not there.
         """
         parts = [
@@ -133,7 +138,9 @@ class Client:
             )
             for part in batches(examples(rows), self._rows_a_request())
         ]
-        return asking.joined(parts)
+        whole = asking.joined(parts)
+        _warn(whole.notes)
+        return whole
 
     def predict(
         self,
@@ -162,10 +169,10 @@ class Client:
         chosen = _decoding(decoding, labels, options)
         members = len(prompt) if asking.is_ensemble(prompt) else 1
         most = max(self._rows_a_request() // members, 1)
-        return [
-            answer
-            for part in batches(inputs, most)
-            for answer in asking.predict(
+        answers: list[Prediction] = []
+        notes = InputNotes()
+        for part in batches(inputs, most):
+            found, told = asking.predict(
                 self._connection,
                 prompt,
                 model,
@@ -175,7 +182,10 @@ class Client:
                 ensemble=ensemble,
                 truncate=truncate,
             )
-        ]
+            answers += found
+            notes += told
+        _warn(notes)
+        return answers
 
     def evaluate(
         self,
@@ -363,6 +373,12 @@ class Client:
             most = told.get("rows_per_request") if isinstance(told, Mapping) else None
             self._rows = max(1, min(_MOST_ROWS, int(most or _MOST_ROWS)))
         return self._rows
+
+
+def _warn(notes: InputNotes) -> None:
+    """Tell once what was not read of a call's inputs."""
+    if notes.warning is not None:
+        warnings.warn(notes.warning, RowsWarning, stacklevel=3)
 
 
 def _decoding(

@@ -83,6 +83,7 @@ class Datasets:
         description: str | None = None,
         visibility: Visibility = "private",
         shared_with: Sequence[str] = (),
+        truncate: bool = False,
         **decoding: Any,
     ) -> Generated:
         """Store a prompt's answers to inputs, or to those of a stored dataset, as a dataset to
@@ -92,7 +93,8 @@ class Datasets:
             print(made.dataset.rows, made.left_out)
 
         Answers that are empty are left out, as are those whose tokens have a mean log-probability
-        (nats) below `min_score`. `decoding` are the fields of `Decoding`, such as `labels`.
+        (nats) below `min_score`. Inputs that are too long are refused, or cut where `truncate` says
+        so. `decoding` are the fields of `Decoding`, such as `labels`.
 
         Raises InvalidInput naming the field, also if no answer is left; Conflict if the name is
         taken; NotFound; Unavailable if no worker answers in time.
@@ -109,6 +111,7 @@ class Datasets:
             "description": description,
             "visibility": visibility,
             "shared_with": list(shared_with),
+            "truncate": truncate or None,
         }
         given = {field: one for field, one in body.items() if one is not None}
         told = decoded(self._connection.ask("POST", "/v1/datasets/generate", json=given))

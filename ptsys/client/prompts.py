@@ -112,6 +112,7 @@ class Prompts:
         kind: VectorKind = DEFAULT_KIND,
         count: int = 10,
         steps: int = QUERY_STEPS,
+        truncate: bool = False,
         timeout: float | None = None,
         **filters: Any,
     ) -> Sequence[Found]:
@@ -124,7 +125,8 @@ class Prompts:
                 print(found.score, found.prompt.owner, found.prompt.name)
 
         For rows a prompt is trained first, by a job of `steps` updates, and kept for the next
-        time; `timeout` is how many seconds to wait for it. `filters` are the fields of
+        time; `timeout` is how many seconds to wait for it, and `truncate` cuts inputs that are too
+        long where they would be refused. `filters` are the fields of
         `ptsys.types.library.Filters`: model, owner, tags, licence, visibility, min_accuracy,
         created_after.
 
@@ -135,6 +137,7 @@ class Prompts:
             "prompt": None if prompt is None else reference(prompt),
             **searching.rows_of(examples, data),
             **{"text": text, "metric": metric, "kind": kind, "count": count, "steps": steps},
+            **({"truncate": True} if truncate else {}),
             **searching.checked(filters),
         }
         return searching.search(self._connection, body, timeout)

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from ptsys.data.unsupervised import span_corrupted
 from ptsys.data.vocabulary import EOS, PAD, Vocabulary
+from ptsys.data.writing import refuse_unwritable, unwritable
 from ptsys.errors import InvalidInput
 from ptsys.types.example import Example
+from ptsys.types.input_notes import InputNotes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +22,8 @@ class EncodedExamples:
 
     `texts` are the targets as they were written, of the rows that have one. `max_input` and
     `max_target` are the lengths in tokens of the longest rows, EOS included; `truncated` counts
-    the inputs that were cut.
+    the inputs that were cut to `limit` tokens, `unknown` those with characters that the vocabulary
+    does not know.
     """
 
     inputs: list[list[int]]
@@ -29,6 +32,15 @@ class EncodedExamples:
     max_input: int
     max_target: int
     truncated: int = 0
+    unknown: int = 0
+    limit: int = 0
+
+    @property
+    def notes(self) -> InputNotes:
+        """What is not read of the inputs."""
+        return InputNotes(
+            rows=len(self.inputs), cut=self.truncated, unknown=self.unknown, limit=self.limit
+        )
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -44,14 +56,15 @@ def encode_examples(
 ) -> EncodedExamples:
     """Encode all rows; one without a target is span-corrupted, as `seed` and its number decide.
 
-    Raises InvalidInput, naming the row, for a target longer than `target_limit` tokens and for an
-    input too short to make one of, and for a dataset without rows.
+    Raises InvalidInput, naming the row, for a target longer than `target_limit` tokens or that the
+    vocabulary cannot write, for an input too short to make one of, and for a dataset without rows.
     """
     if not examples:
         raise InvalidInput("there are no rows to encode; give at least one example", field="rows")
     _check_limit(input_limit, "max_input_length")
     _check_limit(target_limit, "max_target_length")
-    inputs, targets, truncated = [], [], 0
+    inputs, targets, truncated, unknown = [], [], 0, 0
+    wrong: list[tuple[int, str]] = []
     for row, example in enumerate(examples, start=1):
         if example.target is None:
             ids, wanted, cut = span_corrupted(
@@ -61,9 +74,13 @@ def encode_examples(
             pieces = vocabulary.encode(example.input)
             ids, cut = _ended(pieces, input_limit), len(pieces) >= input_limit
             wanted = _encoded_target(vocabulary, example.target, row, target_limit, "target")
+            letter = unwritable(vocabulary, example.target, wanted[:-1])
+            wrong += [(row, letter)] if letter is not None else []
         inputs.append(ids)
         targets.append(wanted)
         truncated += cut
+        unknown += vocabulary.unknown(example.input) is not None
+    refuse_unwritable(wrong, len(examples), "target")
     return EncodedExamples(
         inputs=inputs,
         targets=targets,
@@ -71,6 +88,8 @@ def encode_examples(
         max_input=max(map(len, inputs)),
         max_target=max(map(len, targets)),
         truncated=truncated,
+        unknown=unknown,
+        limit=input_limit,
     )
 
 
@@ -86,13 +105,20 @@ def encode_targets(
     """Ids of each text, then EOS.
 
     A target is never cut, since a model trained on half an answer gives half an answer: raises
-    InvalidInput, naming the row (counted from 1), if it has more than `limit` tokens with EOS.
+    InvalidInput, naming the row (counted from 1), if it has more than `limit` tokens with EOS, or
+    characters that the vocabulary cannot write.
     """
     _check_limit(limit, "max_target_length")
-    return [
+    found = [
         _encoded_target(vocabulary, text, row, limit, field)
         for row, text in enumerate(texts, start=1)
     ]
+    letters = [
+        unwritable(vocabulary, text, ids[:-1]) for text, ids in zip(texts, found, strict=True)
+    ]
+    wrong = [(row, letter) for row, letter in enumerate(letters, start=1) if letter is not None]
+    refuse_unwritable(wrong, len(texts), field)
+    return found
 
 
 def longest_target(vocabulary: Vocabulary, texts: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -17,7 +18,10 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def normalize_answer(text: str) -> str:
-    """Without white space at the ends, and single spaces within; case is kept."""
+    """Without white space at the ends, and single spaces within, in Unicode's compatibility form
+    (NFKC), in which T5's vocabulary writes: `…` as `...`. Case is kept."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
     return " ".join(text.split())
 
 
@@ -34,8 +38,9 @@ def exact_match(predictions: Sequence[str], targets: Sequence[str]) -> float:
 def token_f1(predictions: Sequence[str], targets: Sequence[str]) -> float:
     """SQuAD's F1 (Rajpurkar et al. 2016, section 6.1), the mean over rows.
 
-    Words are compared as a bag, after lowering case and leaving punctuation and articles out. As
-    in SQuAD 2.0, a row where nothing is left on one side scores 1 if the other is empty too.
+    Words are compared as a bag, after `normalize_answer`, lowering case and leaving punctuation
+    and articles out. As in SQuAD 2.0, a row where nothing is left on one side scores 1 if the
+    other is empty too.
     """
     _check(predictions, targets)
     scores = map(_row_f1, predictions, targets)
@@ -109,7 +114,7 @@ def _row_f1(prediction: str, target: str) -> float:
 
 
 def _words(text: str) -> list[str]:
-    return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
+    return _ARTICLES.sub(" ", normalize_answer(text).lower().translate(_PUNCTUATION)).split()
 
 
 def _check(predictions: Sequence[str], targets: Sequence[str]) -> None:

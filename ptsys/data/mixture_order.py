@@ -48,4 +48,6 @@ def joined(parts: Sequence[EncodedExamples]) -> EncodedExamples:
         max_input=max(part.max_input for part in parts),
         max_target=max(part.max_target for part in parts),
         truncated=sum(part.truncated for part in parts),
+        unknown=sum(part.unknown for part in parts),
+        limit=max(part.limit for part in parts),
     )

@@ -35,6 +35,12 @@ def check_row(vocabulary: Vocabulary, text: str, row: int) -> list[int]:
     return tokens
 
 
+def is_cut(vocabulary: Vocabulary, text: str, input_limit: int, target_limit: int) -> bool:
+    """Whether `span_corrupted` leaves out the end of this text."""
+    tokens = len(vocabulary.encode(text))
+    return _fitting(tokens, len(vocabulary.sentinels()), input_limit, target_limit) < tokens
+
+
 def span_corrupted(
     vocabulary: Vocabulary, text: str, row: int, seed: int, input_limit: int, target_limit: int
 ) -> tuple[list[int], list[int], bool]:

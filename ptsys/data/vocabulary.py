@@ -34,6 +34,10 @@ class Vocabulary(Protocol):
         """Text of ids; stops at the first end of row and leaves padding and sentinels out."""
         ...
 
+    def unknown(self, text: str) -> str | None:
+        """The first character of a text that comes out as the unknown piece, None if none does."""
+        ...
+
     def sentinels(self) -> Sequence[int]:
         """Ids that stand for corrupted spans, in order of use."""
         ...
@@ -86,6 +90,7 @@ class SentencePieceVocabulary:
         self._processor = _processor(Path(path))
         self._pieces = self._processor.get_piece_size()
         self._extra_ids = extra_ids
+        self._known: set[str] = set()  # characters that are pieces, or made of some
 
     @property
     def size(self) -> int:
@@ -103,6 +108,17 @@ class SentencePieceVocabulary:
             [i for i in until_end(ids) if UNKNOWN < i < self._pieces]
         )
         return text
+
+    def unknown(self, text: str) -> str | None:
+        """The first character of a text that comes out as the unknown piece, None if none does."""
+        strange = set(text) - self._known
+        fine = {letter for letter in strange if UNKNOWN not in self.encode(letter)}
+        self._known |= fine
+        if strange == fine and text.isascii():  # others may be composed to what is unknown
+            return None
+        if UNKNOWN not in self.encode(text):
+            return None
+        return next((letter for letter in text if letter not in self._known), text.strip()[:1])
 
     def sentinels(self) -> Sequence[int]:
         """`<extra_id_0>` is the last id."""
@@ -148,6 +164,10 @@ class ByteVocabulary:
         """Text up to the first end of row; what is not UTF-8, sentinels among it, is left out."""
         kept = (i - 3 for i in until_end(ids) if 3 <= i < _BYTES_END)
         return bytes(kept).decode(errors="ignore")
+
+    def unknown(self, text: str) -> str | None:
+        """None: every text is bytes."""
+        return None
 
     def sentinels(self) -> Sequence[int]:
         """The last 100 bytes, from 258 downwards, as ByT5 was pretrained: it has no ids of its own

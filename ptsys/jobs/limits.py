@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ptsys.data.features import encode_targets, longest_target
-from ptsys.data.unsupervised import check_row
+from ptsys.data.reading import input_notes, refuse_long
+from ptsys.data.unsupervised import check_row, is_cut
 from ptsys.data.vocabulary import Vocabulary, load_vocabulary
 from ptsys.errors import InvalidInput
 from ptsys.types.example import Example
+from ptsys.types.input_notes import InputNotes
 from ptsys.types.names import NAME
 from ptsys.types.requests import Decoding
 from ptsys.types.scoring import scoring
@@ -46,7 +48,7 @@ class ModelLimits(ModelShape):
 
     def target_tokens(self, targets: Sequence[str], *, field: str = "target") -> int:
         """The length of the longest target. Raises InvalidInput, naming the row, if one is longer
-        than the model's limit."""
+        than the model's limit or cannot be written in its vocabulary."""
         most = self.max_target_length
         return max(map(len, encode_targets(self.vocabulary, targets, most, field=field)))
 
@@ -55,28 +57,69 @@ class ModelLimits(ModelShape):
         longest = longest_target(self.vocabulary, targets)
         return scoring(longest, self.max_target_length, labels)
 
-    def cut_inputs(self, inputs: Sequence[str]) -> int:
-        """How many inputs are longer than the limit, and so are cut."""
-        return sum(len(self.vocabulary.encode(text)) >= self.max_input_length for text in inputs)
+    def reading(self, most: int | None) -> ModelLimits:
+        """The same for a job that reads at most so many tokens of an input."""
+        if most is None or most >= self.max_input_length:
+            return self
+        return dataclasses.replace(self, max_input_length=most)
 
-    def check(self, examples: Sequence[Example], *, field: str = "target") -> int:
-        """Raise InvalidInput, naming the row, for a target that is missing or beyond the limit;
-        says how many inputs will be cut."""
+    def check_inputs(
+        self, inputs: Sequence[str], *, truncate: bool, field: str, by_place: bool = False
+    ) -> None:
+        """Unless they are to be cut (`truncate`), raise InvalidInput for inputs that are too long,
+        naming the row, or `by_place` the field of the first, such as `inputs.0`."""
+        if not truncate:
+            refuse_long(
+                self.vocabulary, inputs, self.max_input_length, field=field, by_place=by_place
+            )
+
+    def notes(self, inputs: Sequence[str]) -> InputNotes:
+        """What the model does not read of them, counted."""
+        return input_notes(self.vocabulary, inputs, self.max_input_length)
+
+    def training_notes(self, examples: Sequence[Example]) -> InputNotes:
+        """As `notes`, of rows some of which may have no target."""
+        cut = self.notes(self._read(examples)).cut
+        return self.notes([row.input for row in examples]).model_copy(update={"cut": cut})
+
+    def _read(self, examples: Sequence[Example]) -> list[str]:
+        """The inputs as they are read; of a row without a target, of which spans are taken out
+        first, nothing unless it is too long even then."""
+        limits = (self.max_input_length, self.max_target_length)
+        return [
+            row.input
+            if row.target is not None or is_cut(self.vocabulary, row.input, *limits)
+            else ""
+            for row in examples
+        ]
+
+    def check(
+        self, examples: Sequence[Example], *, truncate: bool = False, field: str | None = None
+    ) -> None:
+        """Raise InvalidInput, naming the row, for a target that is missing, beyond the limit or
+        not to be written in the model's vocabulary, and unless `truncate` for an input that is
+        too long. The error's field is `field`, or else the row's own."""
         for row, example in enumerate(examples, start=1):
             if example.target is None:
-                raise InvalidInput(f"row {row}: 'target' is missing; give the answer", field=field)
-        return self.check_training(examples, field=field)
+                raise InvalidInput(
+                    f"row {row}: 'target' is missing; give the answer", field=field or "target"
+                )
+        self.check_training(examples, truncate=truncate, field=field)
 
-    def check_training(self, examples: Sequence[Example], *, field: str = "target") -> int:
+    def check_training(
+        self, examples: Sequence[Example], *, truncate: bool = False, field: str | None = None
+    ) -> None:
         """As `check`, but a row without a target is fine if spans can be cut out of its input."""
         for row, example in enumerate(examples, start=1):
             if example.target is None:
                 try:
                     check_row(self.vocabulary, example.input, row)
                 except InvalidInput as error:
-                    raise InvalidInput(str(error), field=field) from None
-        self.target_tokens([example.target or "" for example in examples], field=field)
-        return self.cut_inputs([example.input for example in examples])
+                    raise InvalidInput(str(error), field=field or "target") from None
+        targets = [example.target or "" for example in examples]
+        self.target_tokens(targets, field=field or "target")
+        if not truncate:
+            self.check_inputs(self._read(examples), truncate=False, field=field or "input")
 
 
 def model_names(root: Path) -> list[str]:

@@ -26,6 +26,7 @@ def query_prompt(
     *,
     dataset: Dataset | None = None,
     steps: int = QUERY_STEPS,
+    truncate: bool = False,
     most_unfinished: int | None = None,
     api_key: str | None = None,
     quota: Quota | None = None,
@@ -35,19 +36,21 @@ def query_prompt(
     `dataset`. Asked again once the job has ended, it is the prompt.
 
     The prompt is private and tagged, and nobody's result. Raises InvalidInput for rows that the
-    model cannot learn, QuotaExceeded and StorageUsedUp as `Service.submit`, Conflict if something
-    else has the name.
+    model cannot learn or, unless `truncate`, cannot read whole, QuotaExceeded and StorageUsedUp as
+    `Service.submit`, Conflict if something else has the name.
     """
     name = _name(rows, limits, steps)
     found = _there(service, user, name)
     if found is not None:
         return found
-    limits.check_training(rows, field="examples" if dataset is None else "dataset")
+    field = "examples" if dataset is None else "dataset"
+    limits.check_training(rows, truncate=truncate, field=field)
     spec = TrainingSpec(
         name=name,
         model=limits.model,
         dataset=(dataset or _stored(service, user, name, rows, quota)).id,
         steps=steps,
+        truncate=truncate,
         tags=(QUERY_TAG,),
     )
     try:

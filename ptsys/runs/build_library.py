@@ -43,6 +43,7 @@ class BuildLibrary:
     prefix: str = ""
     seeds: tuple[int, ...] = (0,)
     max_rows: int | None = None
+    truncate: bool = False
     steps: int = 300
     length: int = 16
     batch_size: int = 16
@@ -107,6 +108,7 @@ class BuildLibrary:
                 "warmup_steps": self.warmup_steps,
             },
             seed=seed,
+            truncate=self.truncate,
             evaluate_every=max(1, self.steps),  # at the end alone
             checkpoint_every=self.checkpoint_every,
         )

@@ -21,11 +21,12 @@ from ptsys.runs.prompt_plan import majority_answer
 from ptsys.runs.row_bar import Done, row_bar
 from ptsys.runs.run_folder import alone_in, write_json
 from ptsys.runs.run_metrics import RunMetrics
-from ptsys.runs.run_plan import check_rows
+from ptsys.runs.run_plan import check_rows, noted, tell
 from ptsys.runs.stores import engine_of, opened_stores
 from ptsys.runs.tasks.task import Part, Task
 from ptsys.runs.tasks.task_list import Sources, task_list
 from ptsys.runs.tuning import check_parts, deployed
+from ptsys.types.input_notes import InputNotes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Evaluate:
     serving: Serving | None = None
     parts: tuple[Part, ...] = ("validation", "test")
     labels: tuple[str, ...] | None = None
+    truncate: bool = False
     output: str | None = None
     title: ClassVar[str] = "Evaluate"
 
@@ -55,7 +57,8 @@ class Evaluate:
         answered; Conflict if another run works in the same output.
         """
         began = time.monotonic()
-        config, settings, output, tasks, limits = self._checked(settings or Settings())
+        config, settings, output, tasks, limits, notes = self._checked(settings or Settings())
+        tell(notes)
         bench = model_bench(config.model, config.serving, settings)
         user = config.owner or "local"
         with alone_in(output), opened_stores(settings) as stores, RunMetrics(output) as metrics:
@@ -87,7 +90,7 @@ class Evaluate:
 
     def plan(self, settings: Settings) -> dict[str, Any]:
         """What it would do: its tasks with their prompts and rows."""
-        config, _, output, tasks, _ = self._checked(settings)
+        config, _, output, tasks, _, notes = self._checked(settings)
         lines = [
             {
                 "task": task.title,
@@ -96,21 +99,21 @@ class Evaluate:
             }
             for task in tasks
         ]
-        return {"tasks": lines, "model": config.model, "output": str(output)}
+        return {"tasks": lines, "model": config.model, **noted(notes), "output": str(output)}
 
     def _reference(self, task: Task) -> str | None:
         return None if self.prompt is None else self.prompt.replace("{task}", task.title)
 
     def _checked(
         self, settings: Settings
-    ) -> tuple[Evaluate, Settings, Path, list[Task], ModelLimits]:
+    ) -> tuple[Evaluate, Settings, Path, list[Task], ModelLimits, InputNotes]:
         check_parts(self.title, self.parts)
         if not self.parts:
             raise InvalidInput("name 'validation', 'test' or both", field=f"{self.title}.parts")
         config, settings, output = deployed(self, settings, "evaluate")
         limits = read_limits(settings.root, config.model or "")
         tasks = task_list(self.tasks, f"{self.title}.tasks")
-        check_rows(tasks, limits, self.parts)
+        notes = check_rows(tasks, limits, truncate=self.truncate, parts=self.parts)
         for task in tasks:
             if not any(task.rows(part) for part in self.parts):
                 raise InvalidInput(
@@ -118,7 +121,7 @@ class Evaluate:
                     f"{' or '.join(f'{part}.jsonl' for part in self.parts)}",
                     field=f"{self.title}.tasks",
                 )
-        return config, settings, output, tasks, limits
+        return config, settings, output, tasks, limits, notes
 
 
 @dataclasses.dataclass(frozen=True)

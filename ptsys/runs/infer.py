@@ -18,9 +18,11 @@ from ptsys.runs.model_bench import model_bench
 from ptsys.runs.named_prompt import identity, named_prompt
 from ptsys.runs.row_bar import row_bar
 from ptsys.runs.run_folder import alone_in, write_json
+from ptsys.runs.run_plan import noted, tell
 from ptsys.runs.stores import engine_of, opened_stores
 from ptsys.runs.tuning import checked_spec, deployed
 from ptsys.types.example import Example
+from ptsys.types.input_notes import InputNotes
 from ptsys.types.requests import Decoding
 
 
@@ -46,6 +48,7 @@ class Infer:
     length_penalty: float = 0.6
     seed: int = 0
     labels: tuple[str, ...] | None = None
+    truncate: bool = False
     output: str | None = None
     title: ClassVar[str] = "Infer"
 
@@ -56,7 +59,8 @@ class Infer:
         answered; Conflict if another run works in the same output.
         """
         began = time.monotonic()
-        config, settings, output, files, decoding = self._checked(settings or Settings())
+        config, settings, output, files, decoding, notes = self._checked(settings or Settings())
+        tell(notes)
         bench = model_bench(config.model, config.serving, settings)
         user = config.owner or "local"
         lines = []
@@ -83,18 +87,19 @@ class Infer:
 
     def plan(self, settings: Settings) -> dict[str, Any]:
         """What it would do: its files with their rows."""
-        config, _, output, files, _ = self._checked(settings)
+        config, _, output, files, _, notes = self._checked(settings)
         lines = [{"inputs": str(path), "rows": len(rows)} for path, rows in files.items()]
         return {
             "files": lines,
             "prompt": self.prompt or "(none)",
             "model": config.model,
+            **noted(notes),
             "output": str(output),
         }
 
     def _checked(
         self, settings: Settings
-    ) -> tuple[Infer, Settings, Path, dict[Path, list[Example]], Decoding]:
+    ) -> tuple[Infer, Settings, Path, dict[Path, list[Example]], Decoding, InputNotes]:
         config, settings, output = deployed(self, settings, "infer")
         limits = read_limits(settings.root, config.model or "")
         if self.max_tokens > limits.max_target_length:
@@ -106,7 +111,18 @@ class Infer:
         names = ("method", "max_tokens", "temperature", "top_p", "beams", "length_penalty")
         values = {name: getattr(self, name) for name in (*names, "seed", "labels")}
         decoding = checked_spec(Decoding, self.title, {}, **values)
-        return config, settings, output, self._files(output), decoding
+        files = self._files(output)
+        notes = InputNotes()
+        for path, rows in files.items():
+            inputs = [row.input for row in rows]
+            try:
+                limits.check_inputs(inputs, truncate=self.truncate, field=f"{self.title}.inputs")
+            except InvalidInput as error:
+                raise InvalidInput(f"{path}: {error}", field=f"{self.title}.inputs") from None
+            notes += limits.notes(inputs)
+        if decoding.labels:
+            limits.target_tokens(decoding.labels, field=f"{self.title}.labels")
+        return config, settings, output, files, decoding, notes
 
     def _files(self, output: Path) -> dict[Path, list[Example]]:
         """The rows of each file. Raises InvalidInput for none, and for two of one name."""

@@ -21,13 +21,14 @@ from ptsys.runs.multitask_training import train_together
 from ptsys.runs.prompt_plan import registered
 from ptsys.runs.run_folder import CHECKPOINTS, alone_in, write_json
 from ptsys.runs.run_metrics import RunMetrics
-from ptsys.runs.run_plan import check_rows, fitting, plan_lines
+from ptsys.runs.run_plan import check_fits, check_rows, noted, plan_lines, tell
 from ptsys.runs.stores import Stores, engine_of, opened_stores
 from ptsys.runs.submission import JobRequest, QueuedRows
 from ptsys.runs.tasks.task import Task
 from ptsys.runs.tasks.task_list import Sources, task_list
 from ptsys.runs.tasks.task_mixture import Mixing, TaskMixture, mixing_rates
 from ptsys.runs.tuning import check_parts, check_visibility, checked_spec, deployed
+from ptsys.types.input_notes import InputNotes
 from ptsys.types.multitask import MultiTaskSpec
 
 _NAMES = {"initialization": "init", "kind": "optimizer", "mixing": "mixing"}
@@ -70,6 +71,7 @@ class MultiTask:
     warmup_steps: int = 0
     initial_step: int = 0
     max_input_length: int | None = None
+    truncate: bool = False
     seed: int = 0
     evaluate_every: int = 1000
     evaluate_on: tuple[str, ...] = ("validation", "test")
@@ -89,7 +91,8 @@ class MultiTask:
         works in the same output.
         """
         began = time.monotonic()
-        config, settings, output, tasks, spec = self._checked(settings or Settings())
+        config, settings, output, tasks, spec, notes = self._checked(settings or Settings())
+        tell(notes)
         bench = model_bench(config.model, config.serving, settings)
         with alone_in(output), opened_stores(settings) as stores, RunMetrics(output) as metrics:
             spec = _stored(config, stores, tasks, spec)
@@ -111,8 +114,7 @@ class MultiTask:
     def plan(self, settings: Settings) -> dict[str, Any]:
         """What it would do: its tasks with their rows and shares, its steps, and where results
         would lie."""
-        config, settings, output, tasks, spec = self._checked(settings)
-        limits = read_limits(settings.root, config.model or "")
+        config, settings, output, tasks, spec, notes = self._checked(settings)
         lines = plan_lines(tasks)
         rates = _rates(config, tasks)[1]
         for line, rate in zip(lines["tasks"], rates, strict=True):
@@ -123,13 +125,13 @@ class MultiTask:
             "model": config.model,
             "steps": self.steps,
             "rows_a_step": self.batch_size,
-            "cut_inputs": check_rows(tasks, fitting(limits, self.title, self.max_input_length)),
+            **noted(notes),
             "output": str(output),
         }
 
     def jobs(self, settings: Settings) -> list[JobRequest]:
         """The same as one queued job."""
-        _, _, _, tasks, spec = self._checked(settings)
+        _, _, _, tasks, spec, _ = self._checked(settings)
         rows: dict[str, QueuedRows] = {}
         queued = []
         for task, of in zip(tasks, spec.tasks, strict=True):
@@ -181,6 +183,7 @@ class MultiTask:
             initialization={"kind": self.init},
             seed=self.seed,
             max_input_length=self.max_input_length,
+            truncate=self.truncate,
             evaluate_every=self.evaluate_every,
             checkpoint_every=self.checkpoint_every,
             tags=self.tags,
@@ -188,20 +191,22 @@ class MultiTask:
 
     def _checked(
         self, settings: Settings
-    ) -> tuple[MultiTask, Settings, Path, list[Task], MultiTaskSpec]:
+    ) -> tuple[MultiTask, Settings, Path, list[Task], MultiTaskSpec, InputNotes]:
         check_visibility(self.title, self.visibility)
         check_parts(self.title, self.evaluate_on)
         config, settings, output = deployed(self, settings, f"multitask/{self.prefix}{self.name}")
         limits = read_limits(settings.root, config.model or "")
-        limits = fitting(limits, self.title, self.max_input_length)
+        check_fits(limits, self.title, self.max_input_length)
         tasks = task_list(self.tasks, f"{self.title}.tasks")
         if len(tasks) == 1 and isinstance(tasks[0], TaskMixture):
             mixture = tasks[0]
             tasks = list(mixture.tasks)
             config = dataclasses.replace(config, mixing="rates", rates=mixture.task_rates())
         spec = config.spec(tasks)
-        check_rows(tasks, limits)
-        return config, settings, output, tasks, spec
+        notes = check_rows(
+            tasks, limits, truncate=self.truncate, max_input_length=self.max_input_length
+        )
+        return config, settings, output, tasks, spec, notes
 
 
 def _rates(config: MultiTask, tasks: Sequence[Task]) -> tuple[str, list[float]]:

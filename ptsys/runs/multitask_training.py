@@ -156,7 +156,7 @@ class _Run:
     def _identity(self) -> dict[str, Any]:
         return {
             "spec": self._spec.model_dump(
-                mode="json", exclude={"checkpoint_every", "evaluate_every", "tags"}
+                mode="json", exclude={"checkpoint_every", "evaluate_every", "tags", "truncate"}
             ),
             "datasets": [digest(task.rows("train")) for task in self._tasks],
             "fingerprint": self._bench.served.fingerprint,

@@ -9,12 +9,15 @@ from typing import Any, Literal
 from ptsys.data.metrics import majority
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import Conflict, NotFound, PtsysError
+from ptsys.jobs.limits import ModelLimits
+from ptsys.runs.run_plan import check_rows
 from ptsys.runs.tasks.task import Part, Task
 from ptsys.runs.tasks.task_mixture import TaskMixture
 from ptsys.runs.tuning import Keeping, Tuning
 from ptsys.store.datasets import Datasets
 from ptsys.store.prompts import Prompts
 from ptsys.types.example import Example, digest
+from ptsys.types.input_notes import InputNotes
 from ptsys.types.records import Dataset, Prompt
 from ptsys.types.specs import AnySpec, hyperparameters
 from ptsys.types.training import JobSpec, TrainingSpec
@@ -68,8 +71,17 @@ class Planner:
     """Registers the rows of tasks, and says what of them is still to be trained."""
 
     def __init__(
-        self, config: Tuning, bench: Workbench, datasets: Datasets, prompts: Prompts
+        self,
+        config: Tuning,
+        bench: Workbench,
+        datasets: Datasets,
+        prompts: Prompts,
+        limits: ModelLimits | None = None,
     ) -> None:
+        """With `limits` the tasks' rows are still to be checked by them; `notes` then count what is
+        not read of these."""
+        self.notes = InputNotes()
+        self._limits = limits
         self._config = config
         self._fingerprint = bench.served.fingerprint
         self._datasets = datasets
@@ -83,6 +95,8 @@ class Planner:
         names = [stem] if len(seeds) == 1 else [f"{stem}.seed{seed}" for seed in seeds]
         plans = [Plan(name, task) for name in names]
         try:
+            if self._limits is not None:
+                self.notes += check_rows([task], self._limits, truncate=self._config.truncate)
             train = task.rows("train")[: self._config.max_rows]
             dataset = self._register(stem, task, train)
             if validation := task.rows("validation"):

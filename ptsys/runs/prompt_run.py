@@ -18,12 +18,14 @@ from rich.console import Console
 from ptsys.config import Settings
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput
+from ptsys.jobs.limits import read_limits
 from ptsys.runs.model_bench import model_bench
 from ptsys.runs.prompt_plan import Plan, Planner
 from ptsys.runs.prompt_progress import PromptProgress
 from ptsys.runs.prompt_training import PromptTraining
 from ptsys.runs.run_folder import CHECKPOINTS, alone_in
 from ptsys.runs.run_metrics import RunMetrics
+from ptsys.runs.run_plan import tell
 from ptsys.runs.stores import Stores, engine_of, opened_stores
 from ptsys.runs.tasks.task import Task
 from ptsys.runs.tuning import Tuning
@@ -56,14 +58,17 @@ def trained_prompts(
 ) -> Iterator[Trained]:
     """Train a prompt for every task and seed that has none yet, and record it.
 
-    A task that cannot be trained on is told in its plan; a `strict` run raises InvalidInput for
-    it before anything is trained. Raises Conflict if another run works in `output`.
+    A task that cannot be trained on is told in its plan; a `strict` run, which has looked at its
+    rows already, raises InvalidInput for it before anything is trained. Raises Conflict if another
+    run works in `output`.
     """
     began = time.monotonic()
     bench = model_bench(config.model, config.serving, settings)
     with alone_in(output), opened_stores(settings) as stores, RunMetrics(output) as metrics:
-        planner = Planner(config, bench, stores.datasets, stores.prompts)
+        limits = None if strict else read_limits(settings.root, bench.served.name)
+        planner = Planner(config, bench, stores.datasets, stores.prompts, limits)
         plans = [plan for task in tasks for plan in planner.plans(task)]
+        tell(planner.notes)
         failed = next((plan for plan in plans if plan.state == "failed"), None)
         if strict and failed is not None:
             raise InvalidInput(f"{failed.name}: {failed.reason}", field="tasks")

@@ -37,7 +37,7 @@ from ptsys.store.job_checkpoints import JobCheckpoints, State
 from ptsys.types.records import Prompt
 from ptsys.types.requests import Prediction
 
-_NO_MATTER = {"checkpoint_every", "evaluate_every"}  # to where training leads
+_NO_MATTER = {"checkpoint_every", "evaluate_every", "truncate"}  # to where training leads
 _LEAVE_SECONDS = 60.0
 _PAUSE = 0.1  # seconds between two looks at all residents
 _AHEAD = 2  # so many times what the engine takes in are prepared, so that no slot waits

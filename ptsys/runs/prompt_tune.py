@@ -19,12 +19,13 @@ from ptsys.prompts.storage import load_tensor
 from ptsys.runs.prompt_plan import Plan
 from ptsys.runs.prompt_run import Trained, trained_prompts
 from ptsys.runs.run_folder import write_json
-from ptsys.runs.run_plan import check_rows, fitting, plan_lines
+from ptsys.runs.run_plan import check_fits, check_rows, noted, plan_lines, tell
 from ptsys.runs.submission import JobRequest, QueuedRows
 from ptsys.runs.tasks.task import Task
 from ptsys.runs.tasks.task_list import Sources, task_list
 from ptsys.runs.tasks.task_mixture import TaskMixture
 from ptsys.runs.tuning import check_tuning, checked_spec, deployed
+from ptsys.types.input_notes import InputNotes
 from ptsys.types.training import TrainingSpec
 
 _NAMES = {"kind": "optimizer", "initialization": "init"}
@@ -63,6 +64,7 @@ class PromptTune:
     z_loss: float = 1e-4
     initial_step: int = 0
     max_input_length: int | None = None
+    truncate: bool = False
     evaluate_every: int = 1000
     evaluate_on: tuple[str, ...] = ("validation", "test")
     checkpoint_every: int = 100
@@ -82,7 +84,8 @@ class PromptTune:
         InvalidInput for what cannot be asked, before anything is trained; NotFound for a model
         that is not there, Conflict if another run works in the same output.
         """
-        config, settings, output, tasks = self._checked(settings or Settings())
+        config, settings, output, tasks, notes = self._checked(settings or Settings())
+        tell(notes)
         with trained_prompts(config, tasks, settings, output, strict=True) as trained:
             if self.export is not None:
                 _export(trained, output / "prompts", self.export)
@@ -93,23 +96,20 @@ class PromptTune:
 
     def plan(self, settings: Settings) -> dict[str, Any]:
         """What it would do: its tasks with their rows, its steps, and where results would lie."""
-        config, settings, output, tasks = self._checked(settings)
-        limits = fitting(
-            read_limits(settings.root, config.model or ""), self.title, self.max_input_length
-        )
+        config, settings, output, tasks, notes = self._checked(settings)
         return {
             **plan_lines(tasks, self.seeds),
             "model": config.model,
             "steps": self.steps,
             "rows_a_step": self.batch_size,
-            "cut_inputs": check_rows(tasks, limits),
+            **noted(notes),
             "output": str(output),
         }
 
     def jobs(self, settings: Settings) -> list[JobRequest]:
         """The same as queued jobs, one a task and seed. Raises InvalidInput for a mixture, which
         is no job of one dataset."""
-        config, _, _, tasks = self._checked(settings)
+        config, _, _, tasks, _ = self._checked(settings)
         for task in tasks:
             if isinstance(task, TaskMixture):
                 raise InvalidInput(
@@ -147,14 +147,17 @@ class PromptTune:
             initialization={"kind": self.init},
             seed=seed,
             max_input_length=self.max_input_length,
+            truncate=self.truncate,
             evaluate_every=self.evaluate_every,
             checkpoint_every=self.checkpoint_every,
             tags=self.tags,
         )
 
-    def _checked(self, settings: Settings) -> tuple[PromptTune, Settings, Path, list[Task]]:
-        """The complete run, its settings, output and tasks, once all is looked at that can be
-        known before a model is loaded."""
+    def _checked(
+        self, settings: Settings
+    ) -> tuple[PromptTune, Settings, Path, list[Task], InputNotes]:
+        """The complete run, its settings, output and tasks, and what is not read of their inputs,
+        once all is looked at that can be known before a model is loaded."""
         check_tuning(self)
         if self.export not in (None, "npy", "safetensors", "peft"):
             raise InvalidInput(
@@ -163,10 +166,12 @@ class PromptTune:
             )
         config, settings, output = deployed(self, settings, "prompt_tune")
         limits = read_limits(settings.root, config.model or "")
-        limits = fitting(limits, self.title, self.max_input_length)
+        check_fits(limits, self.title, self.max_input_length)
         tasks = task_list(self.tasks, f"{self.title}.tasks")
-        check_rows(tasks, limits)
-        return config, settings, output, tasks
+        notes = check_rows(
+            tasks, limits, truncate=self.truncate, max_input_length=self.max_input_length
+        )
+        return config, settings, output, tasks, notes
 
     def _jobs(self, task: Task) -> list[JobRequest]:
         stem = f"{self.prefix}{task.title}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
+
+from rich.console import Console
 
 from ptsys.errors import InvalidInput
 from ptsys.jobs.limits import ModelLimits
 from ptsys.runs.tasks.task import PARTS, Part, Task
+from ptsys.types.input_notes import InputNotes
 
 
 def plan_lines(tasks: Sequence[Task], seeds: Sequence[int] = (0,)) -> dict[str, Any]:
@@ -19,10 +21,10 @@ def plan_lines(tasks: Sequence[Task], seeds: Sequence[int] = (0,)) -> dict[str, 
     return {"tasks": lines, "prompts": len(tasks) * len(seeds)}
 
 
-def fitting(limits: ModelLimits, run: str, max_input_length: int | None) -> ModelLimits:
-    """The limits with the run's own one, below the model's. Raises InvalidInput above it."""
+def check_fits(limits: ModelLimits, run: str, max_input_length: int | None) -> None:
+    """Raise InvalidInput for a run's own input length that is above the model's, or none."""
     if max_input_length is None:
-        return limits
+        return
     field = f"{run}.max_input_length"
     if max_input_length < 1:
         raise InvalidInput(f"{max_input_length}: it should be at least 1", field=field)
@@ -33,23 +35,43 @@ def fitting(limits: ModelLimits, run: str, max_input_length: int | None) -> Mode
             "--gin_file=gin/recipes/tiny.gin",
             field=field,
         )
-    return dataclasses.replace(limits, max_input_length=max_input_length)
 
 
-def check_rows(tasks: Sequence[Task], limits: ModelLimits, parts: Sequence[Part] = PARTS) -> int:
-    """How many training inputs will be cut. Raises InvalidInput that names task, part and row for
-    a target that the model cannot learn, and for a row to score on that has none."""
-    cut = 0
+def check_rows(
+    tasks: Sequence[Task],
+    limits: ModelLimits,
+    *,
+    truncate: bool,
+    parts: Sequence[Part] = PARTS,
+    max_input_length: int | None = None,
+) -> InputNotes:
+    """What is not read of the inputs, of which training reads at most `max_input_length` tokens.
+
+    Raises InvalidInput that names task, part and row for a target that the model cannot learn, for
+    a row to score on that has none, and unless `truncate` for an input that is too long.
+    """
+    notes = InputNotes()
     for task in tasks:
         for part in parts:
             rows = task.rows(part)
             if not rows:
                 continue
+            training = part == "train"
+            reading = limits.reading(max_input_length) if training else limits
             try:
-                if part == "train":
-                    cut += limits.check_training(rows)
-                else:
-                    limits.check(rows)
+                (reading.check_training if training else reading.check)(rows, truncate=truncate)
             except InvalidInput as error:
                 raise InvalidInput(f"{task.title}, {part}: {error}", field="tasks") from None
-    return cut
+            notes += reading.training_notes(rows)
+    return notes
+
+
+def tell(notes: InputNotes) -> None:
+    """Say once, on stderr, what is not read of the inputs."""
+    if notes.warning is not None:
+        Console(stderr=True, highlight=False).print(notes.warning, markup=False, soft_wrap=True)
+
+
+def noted(notes: InputNotes) -> dict[str, int]:
+    """The same in a plan."""
+    return {"cut_inputs": notes.cut, "unknown_inputs": notes.unknown}

@@ -71,6 +71,10 @@ class Tuning(Keeping, Protocol):
         """Most training rows of a task."""
 
     @property
+    def truncate(self) -> bool:
+        """Cut inputs that are too long, instead of refusing them."""
+
+    @property
     def licence(self) -> str | None:
         """Of the prompts; each task's own where it is None."""
 

@@ -75,7 +75,10 @@ class JobSpec(Value):
         default=None,
         ge=1,
         le=MOST,
-        description="Inputs are cut to this; unset is the model's limit.",
+        description="The most tokens that are read of an input; unset is the model's limit.",
+    )
+    truncate: bool = Field(
+        default=False, description="Cut inputs that are too long, instead of refusing them."
     )
     evaluate_every: int = Field(default=100, ge=1, le=MOST)
     checkpoint_every: int = Field(default=50, ge=1, le=MOST)

@@ -31,6 +31,7 @@ GOOD = {"model": MODEL, "tensor": TENSOR, "inputs": ["red"], "targets": ["blue"]
         ({"targets": ["blue", "red"]}, "targets"),
         ({"targets": ["  "]}, "targets.0"),
         ({"targets": ["river " * 300]}, "targets"),
+        ({"targets": ["river▁"]}, "targets"),
         ({"tensor": [[1.0]]}, "tensor"),
         ({"tensor": [1.0]}, "tensor.0"),
         ({"tensor": [TENSOR]}, "tensor.0.0"),
@@ -60,6 +61,7 @@ def test_wrong_gradients(ann: httpx.Client, change: dict[str, Any], field: str) 
         ({"labels": [""]}, "decoding.labels.0"),
         ({"labels": ["a", "a"]}, "decoding.labels"),
         ({"labels": ["river " * 300]}, "decoding.labels"),
+        ({"labels": ["red", "▁"]}, "decoding.labels"),
         ({"labels": [str(i) for i in range(257)]}, "decoding.labels"),
     ],
 )

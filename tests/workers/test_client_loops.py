@@ -1,6 +1,7 @@
 """The client, over a real socket, against the real application, queue and worker."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -9,7 +10,8 @@ import pytest
 import tiny_model
 
 from ptsys.client import Client, Optimizer
-from ptsys.errors import Conflict, InvalidInput, JobFailed
+from ptsys.errors import Conflict, InvalidInput, JobFailed, RowsWarning
+from ptsys.types.example import Example
 
 pytestmark = pytest.mark.device
 MODEL = tiny_model.NAME
@@ -166,6 +168,35 @@ def test_tasks_trained_together_by_the_service(ann: Client) -> None:
         ann.prompts.delete("pair")
     with pytest.raises(InvalidInput, match="no task 'nope'"):
         ann.train_multitask("x", {"a": ROWS}, rates={"nope": 1})
+
+
+def test_inputs_are_refused_or_cut_with_one_warning(
+    ann: Client, start: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is asked, and in however many parts."""
+    rows = [*ROWS[:3], Example("river " * 90, "red"), Example("stone " * 90, "red")]
+    monkeypatch.setattr(ann, "_rows", 4)
+    told = "^2 of 5 inputs are longer than the model reads; their ends are cut off$"
+    calls: list[Callable[..., object]] = [
+        lambda **given: ann.predict(start, [row.input for row in rows], model=MODEL, **given),
+        lambda **given: ann.evaluate(start, rows, model=MODEL, **given),
+        lambda **given: ann.gradients(start, rows, model=MODEL, **given),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidInput, match="at most 64 are read") as refused:
+            call()
+        assert (refused.value.field or "").startswith("inputs.")
+        with pytest.warns(RowsWarning, match=told) as warned:
+            call(truncate=True)
+        assert len(warned) == 1
+    with pytest.raises(InvalidInput, match="row 4: 'input' has"):
+        ann.train("cut", rows, model=MODEL, length=8, steps=1)
+    job = ann.train("cut", rows, model=MODEL, length=8, steps=1, truncate=True)
+    job.wait(timeout=240)
+    lines = [event.data["message"] for event in job.events() if event.kind == "log"]
+    assert lines == [
+        "2 of 5 inputs are longer than the 64 tokens that are read; their ends are cut off"
+    ]
 
 
 def test_a_job_that_fails_says_why(ann: Client) -> None:

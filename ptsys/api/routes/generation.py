@@ -45,7 +45,7 @@ async def generate_dataset(
 
     Answers that are empty, or less certain than `min_score`, are left out and counted; if none is
     left that is an error. The dataset tells which prompt made it to those who may see that prompt.
-    Inputs that are too long are cut. The rows count as those of predictions.
+    The rows count as those of predictions.
     """
     body, user = await read_json(request, context, GenerateBody), caller.user
     prompt, inputs = await context.in_thread(_prepared, context, body, user)
@@ -63,7 +63,14 @@ def _prepared(context: Context, body: GenerateBody, user: str) -> tuple[Prompt, 
         service.prompts.general_of(prompt, user, body.general)
     service.datasets.refuse_taken(body.name, user)
     service.storage.refuse_more(user, context.quota, ONE)
-    return prompt, wanted_inputs(context, body, user)
+    inputs = wanted_inputs(context, body, user)
+    context.limits(prompt.model).check_inputs(
+        inputs,
+        truncate=body.truncate,
+        field="dataset" if body.inputs is None else "inputs",
+        by_place=body.inputs is not None,
+    )
+    return prompt, inputs
 
 
 async def _answers(

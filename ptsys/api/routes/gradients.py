@@ -80,6 +80,8 @@ def _response(answer: dict[str, Any], data: bytes, kind: Kind) -> Response:
         "tokens": answer["tokens"],
         "row_losses": [number(loss) for loss in answer["row_losses"]],
         "predictions": answer["predictions"],
+        "cut_inputs": answer.get("cut_inputs", 0),
+        "unknown_inputs": answer.get("unknown_inputs", 0),
     }
     if kind == SAFETENSORS:
         notes = {"response": json.dumps(told, allow_nan=False)}

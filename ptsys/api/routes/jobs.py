@@ -135,8 +135,8 @@ def _views(context: Context, jobs: Sequence[Job]) -> list[JobView]:
 
 
 def _check(context: Context, spec: AnySpec, user: str) -> None:
-    """What a worker would refuse only when the job's turn has come: targets that are too long or
-    missing, and inputs too short to do without one."""
+    """What a worker would refuse only when the job's turn has come, targets that are too long,
+    missing or not to be written and inputs too short to do without one; and what it would cut."""
     limits = context.limits(spec.model)
     datasets = context.service.datasets
     tasks: list[tuple[str, TrainingSpec | AugmentSpec | TaskSpec]]
@@ -146,7 +146,8 @@ def _check(context: Context, spec: AnySpec, user: str) -> None:
         tasks = [("", spec)]
     for prefix, task in tasks:
         rows = datasets.read(datasets.get(task.dataset, user).id)
-        limits.check_training(rows, field=f"{prefix}dataset")
+        reading = limits.reading(spec.max_input_length)
+        reading.check_training(rows, truncate=spec.truncate, field=f"{prefix}dataset")
         if task.validation is not None:
             rows = datasets.read(datasets.get(task.validation, user).id)
-            limits.check(rows, field=f"{prefix}validation")
+            limits.check(rows, truncate=spec.truncate, field=f"{prefix}validation")

@@ -49,7 +49,11 @@ async def predict(request: Request, caller: Caller, context: Shared) -> Predicti
     body, tensor = await read_question(request, context, PredictBody)
     asked = context.ask(caller.user, body.model, "predict", header(body), tensor, rows=body.rows)
     answer, _ = await while_connected(request, asked)
-    return Predictions(predictions=[_row(row) for row in answer["predictions"]])
+    return Predictions(
+        predictions=[_row(row) for row in answer["predictions"]],
+        cut_inputs=answer.get("cut_inputs", 0),
+        unknown_inputs=answer.get("unknown_inputs", 0),
+    )
 
 
 def _row(row: dict[str, Any]) -> Answer:

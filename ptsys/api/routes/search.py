@@ -108,6 +108,7 @@ def _query(context: Context, body: SearchBody, caller: ApiKey) -> Prompt | Job:
         limits,
         dataset=dataset,
         steps=body.steps,
+        truncate=body.truncate,
         most_unfinished=settings.max_user_jobs,
         api_key=caller.id,
         quota=context.quota,

@@ -174,11 +174,12 @@ def test_inputs_are_refused_or_cut_with_one_warning(
     ann: Client, start: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever is asked, and in however many parts."""
-    rows = [*ROWS[:3], Example("river " * 90, "red"), Example("stone " * 90, "red")]
-    monkeypatch.setattr(ann, "_rows", 4)
-    told = "^2 of 5 inputs are longer than the model reads; their ends are cut off$"
+    rows = [Example("river " * 90, "red"), Example("stone " * 90, "red")]
+    monkeypatch.setattr(ann, "_rows", 1)
+    told = "^2 of 2 inputs are longer than the model reads; their ends are cut off$"
+    inputs = [row.input for row in rows]
     calls: list[Callable[..., object]] = [
-        lambda **given: ann.predict(start, [row.input for row in rows], model=MODEL, **given),
+        lambda **given: ann.predict(start, inputs, model=MODEL, max_tokens=4, **given),
         lambda **given: ann.evaluate(start, rows, model=MODEL, **given),
         lambda **given: ann.gradients(start, rows, model=MODEL, **given),
     ]
@@ -189,13 +190,13 @@ def test_inputs_are_refused_or_cut_with_one_warning(
         with pytest.warns(RowsWarning, match=told) as warned:
             call(truncate=True)
         assert len(warned) == 1
-    with pytest.raises(InvalidInput, match="row 4: 'input' has"):
+    with pytest.raises(InvalidInput, match="row 1: 'input' has"):
         ann.train("cut", rows, model=MODEL, length=8, steps=1)
     job = ann.train("cut", rows, model=MODEL, length=8, steps=1, truncate=True)
     job.wait(timeout=240)
     lines = [event.data["message"] for event in job.events() if event.kind == "log"]
     assert lines == [
-        "2 of 5 inputs are longer than the 64 tokens that are read; their ends are cut off"
+        "2 of 2 inputs are longer than the 64 tokens that are read; their ends are cut off"
     ]
 
 

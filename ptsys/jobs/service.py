@@ -187,7 +187,7 @@ class Service:
         asked = JobRow.cancel_requested.is_(True)
         with self.database.session() as session:
             waiting = select(JobRow).where(JobRow.state == JobState.QUEUED, asked)
-            for row in session.scalars(waiting.with_for_update()):
+            for row in session.scalars(waiting.with_for_update(skip_locked=True)):
                 finish(session, row, JobState.CANCELLED, now)
             running = select(JobRow.model).where(JobRow.state == JobState.RUNNING, asked).distinct()
             models = list(session.scalars(running))

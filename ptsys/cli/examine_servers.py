@@ -129,7 +129,9 @@ def _version(version: str, settings: Settings) -> Iterator[Finding]:
         )
         yield note("Redis version", told, why)
     elif hole is not None:
-        yield wrong("Redis version", hole, "upgrade it; it keeps nothing that matters")
+        mend = "upgrade it; it keeps nothing that matters"
+        judged = wrong if hole.certain else note
+        yield judged("Redis version", hole.told, mend)
     else:
         yield ok("Redis version", f"{version} has no holes known to this version of ptsys")
 

@@ -8,6 +8,8 @@ from ptsys.config import Settings
 _OF_TESTS = {"PTSYS_TEST_DATA", "PTSYS_TEST_POSTGRES_URL"}
 _TEXTS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "ptsys/**/*.py", "workers/**/*.py")
 _DEPLOYED = "deploy/**/*"
+_OWN = ("scripts/**/*.*", "benchmarks/**/*.py")  # which read variables of their own
+_NAME = re.compile(r"PTSYS_[A-Z][A-Z_]*[A-Z]\b")
 
 
 def _page(repository: Path) -> str:
@@ -23,12 +25,15 @@ def test_every_setting_is_read_by_somebody(repository: Path) -> None:
 
 def test_no_page_message_or_deployment_names_a_variable_that_is_none(repository: Path) -> None:
     known = set(re.findall(r"`(PTSYS_[A-Z_]+)`", _page(repository))) | _OF_TESTS
+    for pattern in _OWN:
+        for path in repository.glob(pattern):
+            known |= set(_NAME.findall(path.read_text(errors="replace")))
     unknown = {
         f"{path.relative_to(repository)}: {name}"
         for pattern in (*_TEXTS, _DEPLOYED)
         for path in repository.glob(pattern)
         if path.is_file()
-        for name in re.findall(r"PTSYS_[A-Z][A-Z_]*[A-Z]\b", path.read_text(errors="replace"))
+        for name in _NAME.findall(path.read_text(errors="replace"))
         if name not in known
     }
     assert unknown == set()

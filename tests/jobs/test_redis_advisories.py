@@ -17,7 +17,13 @@ from ptsys.jobs.redis_advisories import MENDED, holes
     ],
 )
 def test_versions_with_holes_are_told_with_the_one_to_take(version: str, wrong: str) -> None:
-    assert wrong in str(holes(version))
+    hole = holes(version)
+    assert hole is not None
+    assert wrong in hole.told
+
+
+def test_what_a_distribution_may_have_mended_is_not_certain() -> None:
+    assert [holes(version).certain for version in ("7.0.15", "7.4.9")] == [False, True]
 
 
 def test_mended_and_newer_versions_are_fine() -> None:

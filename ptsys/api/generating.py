@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from ptsys.api.alternatives import one_of
 from ptsys.api.context import Context
 from ptsys.api.forms import Description, Shares, Texts
 from ptsys.config import Settings
@@ -19,6 +20,8 @@ MOST_ROWS = 10_000  # of a stored dataset whose inputs are answered
 
 class GenerateBody(Value):
     """Inputs to answer with a stored prompt, and the dataset that its answers become."""
+
+    model_config = ConfigDict(json_schema_extra=one_of(["inputs", "dataset"]))
 
     name: Name
     prompt: Reference = Field(description="A stored prompt: its id, your own name, or owner/name.")

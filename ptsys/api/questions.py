@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from ptsys.api.alternatives import one_of
 from ptsys.api.context import SMALL_BODY, Context
 from ptsys.api.forms import Texts
 from ptsys.api.json_bodies import validated
@@ -58,9 +59,12 @@ class _Question(Value):
 class PredictBody(_Question):
     """Rows to answer with one prompt, with several, or with none: the bare model."""
 
+    model_config = ConfigDict(json_schema_extra=one_of(["prompt", "tensor"], none=True))
+
     prompts: list[Reference] = Field(
         default=[],
         max_length=MOST_MEMBERS,
+        json_schema_extra={"uniqueItems": True},
         description="In place of `prompt`: stored prompts of one task, asked in one pass.",
     )
     ensemble: Ensemble = Field(
@@ -79,7 +83,9 @@ class PredictBody(_Question):
 class GradientsBody(_Question):
     """Rows to differentiate: the loss is the mean over all target tokens (nats)."""
 
-    targets: Texts = Field(examples=[["positive"]])
+    model_config = ConfigDict(json_schema_extra=one_of(["prompt", "tensor"]))
+
+    targets: Texts = Field(min_length=1, examples=[["positive"]])
 
     @property
     def rows(self) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from ptsys.api.alternatives import WORDS, one_of
 from ptsys.errors import InvalidInput
 from ptsys.types.example import Example
 from ptsys.types.library import DEFAULT_KIND, MOST_FOUND, QUERY_STEPS, Filters, Found, VectorKind
@@ -61,6 +62,9 @@ class SearchBody(SearchQuery):
     """A search by a stored prompt, by rows, by words, or by words and one of the others."""
 
     from_words = False
+    model_config = ConfigDict(
+        json_schema_extra=one_of(["prompt", "examples", "dataset"], {"text": WORDS})
+    )
 
     examples: Annotated[list[ExampleRow], Field(fail_fast=True)] | None = Field(
         default=None,

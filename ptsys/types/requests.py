@@ -12,6 +12,12 @@ from ptsys.types.text import MOST_LABELS, Label, Text
 MOST_TOKENS = 512  # of an answer
 
 
+Labels = Annotated[
+    tuple[Label, ...],
+    Field(min_length=1, max_length=MOST_LABELS, json_schema_extra={"uniqueItems": True}),
+]
+
+
 class Decoding(Value):
     """How predictions are made. `labels` scores the given strings instead of generating."""
 
@@ -22,7 +28,7 @@ class Decoding(Value):
     beams: int = Field(default=4, ge=1, le=64)
     length_penalty: float = Field(default=0.6, ge=0, le=10)
     seed: int = Field(default=0, ge=0, lt=2**31)
-    labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=MOST_LABELS)] | None = None
+    labels: Labels | None = None
 
 
 class Prediction(Value):

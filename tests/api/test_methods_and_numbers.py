@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
 from http_clients import MODEL, Connect, refused
 
@@ -69,3 +70,48 @@ def test_numbers_in_a_query_are_words(ann: httpx.Client) -> None:
 def test_whole_floats_are_integers(ann: httpx.Client) -> None:
     body = {"name": "n", "dataset": "none", "steps": 5.0, "model": MODEL}
     refused(ann.post("/v1/jobs", json=body), 404)
+
+
+def test_the_description_says_what_goes_together() -> None:
+    """A body that lacks what it is about, or has it twice, is wrong by its schema already."""
+    schemas = create_app(Settings(data_dir=Path("/nowhere"))).openapi()["components"]["schemas"]
+    right: dict[str, list[dict[str, Any]]] = {
+        "SearchBody": [{"text": "t"}, {"prompt": "p", "text": "t"}, {"dataset": "d"}],
+        "GenerateBody": [{"name": "n", "prompt": "p", "inputs": ["i"]}],
+        "GradientsBody": [{"inputs": ["i"], "targets": ["t"], "prompt": "p"}],
+        "PredictBody": [{"inputs": ["i"]}, {"inputs": ["i"], "tensor": [[1.0]], "prompt": None}],
+    }
+    wrong: dict[str, list[dict[str, Any]]] = {
+        "SearchBody": [{}, {"text": " "}, {"prompt": "p", "dataset": "d"}, {"prompt": None}],
+        "GenerateBody": [
+            {"name": "n", "prompt": "p"},
+            {"name": "n", "prompt": "p", "inputs": ["i"], "dataset": "d"},
+        ],
+        "GradientsBody": [
+            {"inputs": ["i"], "targets": ["t"]},
+            {"inputs": ["i"], "targets": [], "prompt": "p"},
+            {"inputs": ["i"], "targets": ["t"], "prompt": "p", "tensor": [[1.0]]},
+        ],
+        "PredictBody": [
+            {"inputs": ["i"], "tensor": [[1.0]], "prompt": "p"},
+            {"inputs": ["i"], "prompts": ["p", "p"]},
+            {"inputs": ["i"], "decoding": {"labels": ["a", "a"]}},
+            {"inputs": ["i"], "decoding": {"labels": []}},
+            {"inputs": ["i"], "decoding": {"labels": [" "]}},
+        ],
+    }
+    for name in right:
+        schema = {"$ref": f"#/components/schemas/{name}", "components": {"schemas": schemas}}
+        check = jsonschema_rs.validator_for(schema)
+        for body in right[name]:
+            assert check.is_valid(body), (name, body)
+        for body in wrong[name]:
+            assert not check.is_valid(body), (name, body)
+
+
+def test_no_parameter_is_null() -> None:
+    described = create_app(Settings(data_dir=Path("/nowhere"))).openapi()["paths"]
+    for methods in described.values():
+        for told in methods.values():
+            for parameter in told.get("parameters", ()):
+                assert "null" not in str(parameter["schema"].get("anyOf", "")), parameter

@@ -14,6 +14,7 @@ import ptsys
 from ptsys.cli import (
     adopt,
     augment,
+    backup,
     bench,
     doctor,
     evaluate,
@@ -88,6 +89,7 @@ for module in (quickstart, up, train, multitask, augment, predict, evaluate, gra
     module.register(app)
 doctor.register(app)
 adopt.register(app)
+backup.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(keys.app, name="keys")

@@ -28,13 +28,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from ptsys.errors import InvalidInput, StorageFull, Unavailable
+from ptsys.errors import Conflict, InvalidInput, StorageFull, Unavailable
 from ptsys.store.columns import portable_json
 from ptsys.store.durable import make_folder
 from ptsys.store.migrations import HEAD
 
 _BUSY_SECONDS = 60.0
 _MIGRATE_TRIES = 30
+_WAIT_AGAIN = (
+    "UPDATE jobs SET state = CASE state WHEN 'running' THEN 'queued' ELSE state END, "
+    "worker = NULL, lease_expires = NULL, sent = NULL WHERE state IN ('running', 'queued')"
+)
 _DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
 _FULL = "nothing was kept: the service's disk is full; try again when its operator has made room"
 _AWAY = "the service's database did not answer; try again soon"
@@ -102,6 +106,43 @@ class Database:
         """The version of its tables; None if it has none yet. Raises Unavailable."""
         with self._answering():
             return _revision(self._engine)
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """One reading transaction that sees the same from beginning to end, however long it takes.
+        Raises Unavailable when the database does not answer."""
+        options: dict[str, Any] = {"ptsys_reading": True}
+        if not self._sqlite:  # there a transaction is a snapshot anyway
+            options["isolation_level"] = "REPEATABLE READ"
+        with (
+            self._answering(),
+            self._engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def refuse_filled(self) -> None:
+        """Raise Conflict if there are tables of ptsys already."""
+        with self._answering():
+            if _revision(self._engine) is not None:
+                raise Conflict(
+                    f"the database {self.display} is not empty; name an empty one in "
+                    "PTSYS_DATABASE_URL"
+                )
+
+    def fill(self, folder: Path, revision: str) -> None:
+        """Make the tables of that version, put in what `ptsys.store.dump` wrote, and bring them up
+        to date, all or nothing. What ran when it was written waits again."""
+        from ptsys.store.dump import read_tables
+
+        with self._answering():
+            if self._sqlite:
+                _enable_write_ahead_log(self._engine, self._url)
+            with _migrating, self._engine.begin() as connection:
+                _upgrade(connection, revision)
+                read_tables(connection, folder)
+                connection.execute(text(_WAIT_AGAIN))
+                _upgrade(connection)
 
     def migrate(self) -> None:
         """Bring the tables to this version's form; safe when several processes call it at once.
@@ -275,7 +316,7 @@ def _revision(engine: Engine) -> str | None:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, revision: str = "head") -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util.exc import CommandError
@@ -285,7 +326,7 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
     except CommandError as error:
         raise Unavailable(
             f"the database was made by another version of ptsys ({error}); upgrade ptsys"

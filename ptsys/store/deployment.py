@@ -94,6 +94,12 @@ def adopt(database: Database, root: Path, clock: Clock = utc_now) -> str:
         return _mark_both(database, root, clock, adopted=clock()).deployment
 
 
+def rebind(database: Database, root: Path, clock: Clock = utc_now) -> str:
+    """A new id for both, as what lies there was just put there together; the id."""
+    with _locked(root):
+        return _mark_both(database, root, clock).deployment
+
+
 def read_mark(root: Path) -> Mark | None:
     """What the folder says of itself; None if nothing. Raises Unavailable if that cannot be
     read."""

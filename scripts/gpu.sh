@@ -5,9 +5,9 @@
 #
 #   scripts/gpu.sh FOLDER
 #
-# PTSYS_GPU_DATA  a folder with `tasks` (see benchmarks/builtin_model.py), and either `data` (the
+# GPU_DATA  a folder with `tasks` (see benchmarks/builtin_model.py), and either `data` (the
 #                 vocabulary.model and text.npy of an earlier run) or `corpus` (UTF-8 text files)
-# PTSYS_GPU_SITE  Python packages that the machine lacks, unpacked
+# GPU_SITE  Python packages that the machine lacks, unpacked
 # TINY_SECONDS, MINI_SECONDS  how long to train, compiling apart; 0 leaves a model out
 # TRY, BENCHES    1 (the default): the models' scores and the benchmarks too
 #
@@ -16,9 +16,9 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 out=$(mkdir -p "$1" && cd "$1" && pwd)
-data=${PTSYS_GPU_DATA:?a folder with tasks, and data or corpus}
+data=${GPU_DATA:?a folder with tasks, and data or corpus}
 work=$(mktemp -d)
-export PYTHONPATH="$PWD:${PTSYS_GPU_SITE:-}" PYTHONUNBUFFERED=1
+export PYTHONPATH="$PWD:${GPU_SITE:-}" PYTHONUNBUFFERED=1
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-/tmp/ptsys-compiled}
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=1
 # Choosing the fastest product for every shape takes minutes of compiling: more than it saves here.

@@ -1,4 +1,5 @@
 import json
+import sys
 from collections.abc import Callable
 
 import httpx
@@ -104,20 +105,22 @@ def test_waiting_raises_what_the_job_came_to(
         talking_to(service).jobs.get("job-1").wait(progress=False)
 
 
-def test_waiting_shows_a_bar_where_asked(
-    talking_to: Make, capsys: pytest.CaptureFixture[str]
+def test_waiting_shows_a_bar_on_a_terminal_and_lines_elsewhere(
+    talking_to: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = event(1, "state", state="running") + event(2, step=150, loss=1.25)
     text += event(3, "evaluation", step=150, accuracy=0.5) + END
-    service = Streams(text, text, state="succeeded", prompt="pr-1")
-    client = talking_to(service)
-    assert client.jobs.get("job-1").wait(progress=True).prompt == "pr-1"
+    client = talking_to(Streams(text, text, text, state="succeeded", prompt="pr-1"))
+    assert client.jobs.get("job-1").wait().prompt == "pr-1"
+    assert "p: running" in capsys.readouterr().err
+    client.jobs.get("job-1").wait(progress=False)
+    assert not capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    client.jobs.get("job-1").wait()
     shown = capsys.readouterr().err
     assert "150/300" in shown
     assert "1.2500" in shown
     assert "50.0%" in shown
-    client.jobs.get("job-1").wait()
-    assert not capsys.readouterr().err  # no terminal here
 
 
 def test_messages_of_a_stream() -> None:

@@ -10,7 +10,7 @@ import typer
 from ptsys.cli import asking, deployment, rows
 from ptsys.cli.decoding_options import Model, Timeout, Truncate
 from ptsys.cli.examples import examples
-from ptsys.cli.output import Json, print_fields, print_json, write_whole
+from ptsys.cli.output import Json, check_place, print_fields, print_json, write_whole
 from ptsys.cli.row_progress import row_progress
 from ptsys.errors import InvalidInput
 
@@ -47,6 +47,7 @@ def gradients(
 
     if prompt == asking.BARE:
         raise InvalidInput("the bare model has no prompt to differentiate by", field="prompt")
+    check_place(output)
     where = deployment.of(context)
     known = rows.read(data, "data")
     asked = asking.find(where, prompt, model, general)

@@ -161,6 +161,20 @@ def write_whole(path: Path, content: bytes) -> None:
         ) from None
 
 
+def check_place(path: Path) -> None:
+    """Raise InvalidInput, before work is done for it, if no file can be written there."""
+    folder = path.parent
+    if path.is_dir():
+        reason = "it is a folder"
+    elif not folder.is_dir():
+        reason = f"there is no folder {folder}"
+    elif not os.access(folder, os.W_OK):
+        reason = f"the folder {folder} is not yours to write in"
+    else:
+        return
+    raise InvalidInput(f"{path} cannot be written ({reason}); choose another place", field="output")
+
+
 def _cell(value: object) -> str:
     from rich.markup import escape
 

@@ -25,7 +25,7 @@ from ptsys.cli.decoding_options import (
     decoding,
 )
 from ptsys.cli.examples import examples
-from ptsys.cli.output import Json, note, print_json, write_whole
+from ptsys.cli.output import Json, check_place, note, print_json, write_whole
 from ptsys.cli.row_progress import row_progress
 
 
@@ -81,6 +81,8 @@ def predict(
         length_penalty=length_penalty,
         seed=seed,
     )
+    if output is not None:
+        check_place(output)
     where = deployment.of(context)
     texts = [row.input for row in rows.read(inputs, "inputs", targets=False)]
     asked = asking.find_several(where, [prompt, *(also or ())], ensemble, how, model, general)

@@ -147,6 +147,14 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], list[str]]] = {
         lambda f: ["predict", tensor(f, np.zeros((2, 8), np.float32)), file(f, GOOD)],
         ["width 8"],
     ),
+    "output nowhere": (
+        lambda f: ["predict", "-", file(f, GOOD), "--output", f / "no" / "answers.jsonl"],
+        ["output: ", "answers.jsonl cannot be written", "there is no folder"],
+    ),
+    "output is a folder": (
+        lambda f: ["predict", "-", file(f, GOOD), "--output", f],
+        ["output: ", "it is a folder"],
+    ),
     "labels that are none": (
         lambda f: ["predict", "-", file(f, GOOD), "--labels", ","],
         ["labels: ','", "good,bad"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from ptsys.api.forms import Texts
 from ptsys.config import Settings
 from ptsys.errors import InvalidInput
 from ptsys.jobs.limits import ModelLimits
@@ -14,8 +15,8 @@ from ptsys.types.text import Text
 class TokensBody(Value):
     """Texts to count the tokens of."""
 
-    model: str = Field(default="tiny", description="A frozen model's name.", max_length=100)
-    texts: list[Text] = Field(min_length=1, examples=[["a fine film"]])
+    model: Text = Field(default="tiny", description="A frozen model's name.", max_length=100)
+    texts: Texts = Field(min_length=1, examples=[["a fine film"]])
 
     def check(self, settings: Settings) -> None:
         """Raise InvalidInput naming the field for too many or too long texts."""

@@ -40,7 +40,9 @@ class Filters(Value):
 
     model: Word | None = Field(default=None, description="Only this model's.")
     owner: Word | None = Field(default=None, description="Only this user's.")
-    tags: tuple[Tag, ...] = Field(default=(), max_length=20, description="With all of these.")
+    tags: tuple[Tag, ...] = Field(
+        default=(), fail_fast=True, max_length=20, description="With all of these."
+    )
     licence: Word | None = Field(
         default=None, description="Under this licence; case does not matter."
     )

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+_MOST_KEYS = 200  # more than any value has fields
+
 
 class Value(BaseModel):
     """Immutable, and strict about unknown keys and about what is a number: `true` is none, nor is
@@ -32,6 +34,10 @@ class Value(BaseModel):
     def _means_what_it_says(cls, given: Any) -> Any:
         if not isinstance(given, dict) or cls.from_words:
             return given
+        if len(given) > _MOST_KEYS:  # one of them is told of, not a hundred thousand
+            unknown = next(key for key in given if key not in cls.model_fields)
+            line = InitErrorDetails(type="extra_forbidden", loc=(str(unknown),), input=None)
+            raise ValidationError.from_exception_data(cls.__name__, [line])
         wrong = [
             _wrong(name, "a number is wanted here")
             for name in cls._numbers

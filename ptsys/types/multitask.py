@@ -45,7 +45,7 @@ class MultiTaskSpec(JobSpec):
     """
 
     kind: Literal["multitask"] = "multitask"
-    tasks: tuple[TaskSpec, ...] = Field(min_length=1, max_length=MOST_TASKS)
+    tasks: tuple[TaskSpec, ...] = Field(fail_fast=True, min_length=1, max_length=MOST_TASKS)
     combination: Combination = "concat"
     task_length: int | None = Field(default=None, ge=0, le=_LONGEST_PROMPT)
     combined_length: int | None = Field(

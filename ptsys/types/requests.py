@@ -14,7 +14,12 @@ MOST_TOKENS = 512  # of an answer
 
 Labels = Annotated[
     tuple[Label, ...],
-    Field(min_length=1, max_length=MOST_LABELS, json_schema_extra={"uniqueItems": True}),
+    Field(
+        fail_fast=True,
+        min_length=1,
+        max_length=MOST_LABELS,
+        json_schema_extra={"uniqueItems": True},
+    ),
 ]
 
 

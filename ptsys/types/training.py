@@ -48,7 +48,7 @@ class Initialization(Value):
 
     kind: Literal["shared", "vocabulary", "labels", "text", "prompt"] = "shared"
     text: Text | None = Field(default=None, max_length=10_000)
-    labels: Annotated[tuple[Text, ...], Field(max_length=MOST_LABELS)] | None = None
+    labels: Annotated[tuple[Text, ...], Field(fail_fast=True, max_length=MOST_LABELS)] | None = None
     prompt: Reference | None = None
 
     @model_validator(mode="after")
@@ -82,7 +82,9 @@ class JobSpec(Value):
     )
     evaluate_every: int = Field(default=100, ge=1, le=MOST)
     checkpoint_every: int = Field(default=50, ge=1, le=MOST)
-    tags: tuple[Tag, ...] = Field(default=(), max_length=100, description="Of what it makes.")
+    tags: tuple[Tag, ...] = Field(
+        default=(), fail_fast=True, max_length=100, description="Of what it makes."
+    )
 
     @property
     def planned_steps(self) -> int:

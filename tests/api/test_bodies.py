@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 from http_clients import JSONL, MODEL, SAFETENSORS, WIDTH, Connect, add_rows, refused
+from pydantic import TypeAdapter, ValidationError
 from safetensors.numpy import save
 from worker_deployment import Deployment
 
@@ -21,6 +22,7 @@ from ptsys.api.app import create_app
 from ptsys.api.context import SMALL_BODY
 from ptsys.api.incoming import CONTROL_BYTES, LARGE_PATHS
 from ptsys.config import Settings
+from ptsys.types.specs import Spec
 
 JSON = {"Content-Type": "application/json"}
 BIG = b"[" * (SMALL_BODY + 1)
@@ -107,6 +109,7 @@ LARGE_AND_WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("/v1/gradients", {"prompt": "p", "inputs": ["a"] * 90_000, "targets": ["b"]}, "inputs"),
     ("/v1/datasets/generate", {"name": "x", "prompt": "p", "inputs": [[]] * 90_000}, "inputs.0"),
     ("/v1/datasets/generate", {"name": "x", "prompt": "p", "inputs": ["a"] * 90_000}, "inputs"),
+    ("/v1/tokens", {"texts": ["a"] * 90_000}, "texts"),
     ("/v1/tokens", {"texts": ["a"] * 90_000}, "texts"),
     ("/v1/prompts/search", {"examples": [{"input": "a"}] * 60_000}, "examples"),
     ("/v1/prompts?name=x", {"tensor": [[0]] * 100_000 + [["a"]]}, "tensor.100000.0"),
@@ -240,3 +243,20 @@ def test_a_body_has_a_deadline_for_its_whole(connect: Connect) -> None:
             assert time.monotonic() - since < 4
 
     asyncio.run_coroutine_threadsafe(check(), ann._transport._loop).result(60)  # type: ignore[attr-defined]
+
+
+MANY: list[tuple[str, dict[str, Any]]] = [
+    ("tasks.0", {"tasks": [7] * 200_000}),
+    ("tags.0", {"dataset": "d", "tags": [7] * 200_000}),
+    ("initialization.labels.0", {"dataset": "d", "initialization": {"labels": [7] * 200_000}}),
+    ("k0", {"dataset": "d", **{f"k{number}": 1 for number in range(50_000)}}),
+]
+
+
+@pytest.mark.parametrize(("field", "body"), MANY, ids=range(len(MANY)))
+def test_of_many_faults_one_is_told(field: str, body: dict[str, Any]) -> None:
+    """Each would be an object of its own, for seconds, where all are served."""
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(Spec).validate_python({"name": "n", **body})
+    assert caught.value.error_count() <= 2
+    assert ".".join(map(str, caught.value.errors()[0]["loc"])) == field

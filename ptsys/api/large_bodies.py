@@ -44,12 +44,6 @@ def _tokens(context: Context, data: bytes, _given: Kind) -> tuple[Any, bytes | N
     return body.model_dump(mode="json"), None
 
 
-def _tokens(context: Context, data: bytes, _given: Kind) -> tuple[Any, bytes | None]:
-    body = parse_json(data, TokensBody)
-    body.check(context.settings)
-    return body.model_dump(mode="json"), None
-
-
 def _prompt(_context: Context, data: bytes, given: Kind) -> tuple[Any, bytes | None]:
     return None, encode(check_prompt(decode(data, given), None))
 
@@ -59,7 +53,6 @@ READERS: Final[Mapping[str, Reader]] = {
     GradientsBody.__name__: _question(GradientsBody),
     GenerateBody.__name__: _generate,
     SearchBody.__name__: _search,
-    TokensBody.__name__: _tokens,
     TokensBody.__name__: _tokens,
     "prompt": _prompt,
 }

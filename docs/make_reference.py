@@ -242,6 +242,7 @@ def command_line() -> str:
 _UNITS = {
     "ms": "milliseconds",
     "seconds": "seconds",
+    "days": "days",
     "bytes": "bytes",
     "rows": "rows",
     "minute": "a minute",

@@ -34,6 +34,13 @@ Pause = Callable[[], float]
 Spec = TypeVar("Spec", bound=AnySpec)
 
 
+def spec_identity(spec: AnySpec) -> dict[str, Any]:
+    """What of a spec a checkpoint belongs to. Without what is at its default: a field that a later
+    version adds must not part a running job from its checkpoints when the service is upgraded."""
+    unseen = {"kind", "tags", "truncate"}
+    return spec.model_dump(mode="json", exclude=unseen, exclude_defaults=True)
+
+
 class Run(abc.ABC, Generic[Spec]):
     """The state of one run of a job."""
 
@@ -84,7 +91,7 @@ class Run(abc.ABC, Generic[Spec]):
         self._checkpoints = JobCheckpoints(
             checkpoints_folder(self._service.settings.root, self._claim.job.id),
             {
-                "spec": self._spec.model_dump(mode="json", exclude={"kind", "tags", "truncate"}),
+                "spec": spec_identity(self._spec),
                 **data,
                 "fingerprint": self._bench.served.fingerprint,
             },

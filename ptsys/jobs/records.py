@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from ptsys.store.tables import EventRow, JobRow
@@ -15,8 +18,26 @@ _LONGEST_TRACEBACK = 20_000
 
 
 def job_value(row: JobRow) -> Job:
-    """The job as users see it."""
-    return Job.model_validate({field: getattr(row, field) for field in _COLUMNS})
+    """The job as users see it. What a newer version wrote into its spec beside is left out: while
+    a service is upgraded, both versions read the same jobs."""
+    values = {field: getattr(row, field) for field in _COLUMNS}
+    try:
+        return Job.model_validate(values)
+    except ValidationError as error:
+        unknown = [one["loc"] for one in error.errors() if one["type"] == "extra_forbidden"]
+        if len(unknown) != error.error_count():
+            raise
+        return Job.model_validate(_without(values, unknown))
+
+
+def _without(values: dict[str, Any], places: Sequence[tuple[int | str, ...]]) -> dict[str, Any]:
+    kept = copy.deepcopy(values)
+    for *way, last in places:
+        inner: Any = kept
+        for step in way:
+            inner = inner[step]
+        del inner[last]
+    return kept
 
 
 _COLUMNS = [field for field in Job.model_fields if field != "queue"]  # told to those who ask for it

@@ -18,7 +18,7 @@ from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
 from ptsys.store.identifiers import new_id
 from ptsys.store.prompts import insert_prompt
-from ptsys.store.tables import JobRow
+from ptsys.store.tables import EventRow, JobRow
 from ptsys.types.records import Job, JobState, Prompt
 
 _CANDIDATES = 16
@@ -132,7 +132,7 @@ class Leases:
         now = self._clock()
         with self._database.session() as session:
             row = self._write(session, claim, step=step, metrics=dict(metrics))
-            record_event(session, row, "progress", {"step": step, **metrics}, now)
+            _tell(session, row, "progress", {"step": step, **metrics}, now)
 
     def checkpoint(self, claim: Claim, step: int) -> bool:
         """Record that the state after `step` updates is stored, with a `checkpoint` event; True if
@@ -146,7 +146,7 @@ class Leases:
             if step > row.saved:
                 row.saved, row.attempts = step, 0
                 row.solitude = max(row.solitude - 1, 0)
-            record_event(session, row, "checkpoint", {"step": step}, now)
+            _tell(session, row, "checkpoint", {"step": step}, now)
             return row.solitude > 0
 
     def event(self, claim: Claim, kind: EventKind, data: Mapping[str, Any]) -> None:
@@ -154,7 +154,7 @@ class Leases:
         now = self._clock()
         with self._database.session() as session:
             row = self._write(session, claim, fence=claim.fence)
-            record_event(session, row, kind, dict(data), now)
+            _tell(session, row, kind, dict(data), now)
 
     def release(self, claim: Claim, reason: str) -> Job:
         """Give the job back to wait for another worker, keeping its step; counts no attempt.
@@ -267,6 +267,18 @@ class Leases:
         if written != 1:
             raise _lost(claim)
         return session.get_one(JobRow, claim.job.id)
+
+
+def _tell(
+    session: Session, row: JobRow, kind: str, data: dict[str, Any], now: datetime.datetime
+) -> None:
+    """Record an event of a locked job, unless it is the same as the last of its kind in this hold:
+    then it was recorded before, and only the answer was lost."""
+    kinds = EventRow.kind.in_((kind, "state"))
+    query = select(EventRow).where(EventRow.job == row.id, kinds)
+    last = session.scalar(query.order_by(EventRow.sequence.desc()).limit(1))
+    if last is None or last.kind != kind or last.data != data:
+        record_event(session, row, kind, data, now)
 
 
 def charge(row: JobRow, most: int) -> bool:

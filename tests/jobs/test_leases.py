@@ -229,6 +229,29 @@ def test_success_records_the_prompt_with_it(service: Service, spec: TrainingSpec
     assert last.data == {"state": "succeeded", "prompt": prompt.id}
 
 
+def test_what_is_told_again_because_the_answer_was_lost_is_told_once(
+    service: Service, spec: TrainingSpec
+) -> None:
+    claim = _claim(service, spec)
+    leases, job = service.leases, claim.job.id
+
+    def told() -> list[tuple[str, int]]:
+        events = service.events(job, "ann")
+        return [(event.kind, event.data["step"]) for event in events if event.kind != "state"]
+
+    for _ in range(2):
+        leases.progress(claim, 10, {"loss": 1.5})
+        leases.checkpoint(claim, 10)
+        leases.event(claim, "evaluation", {"step": 10, "accuracy": 0.5})
+    once = [("progress", 10), ("checkpoint", 10), ("evaluation", 10)]
+    assert told() == once
+    leases.release(claim, "draining")
+    again = leases.claim(job, "w2")
+    assert again is not None
+    leases.progress(again, 10, {"loss": 1.5})  # another worker, which resumed before it
+    assert told() == [*once, ("progress", 10)]
+
+
 def test_who_was_told_that_a_job_is_cancelled_sees_no_success(
     service: Service, spec: TrainingSpec
 ) -> None:

@@ -29,7 +29,7 @@ from ptsys.jobs.queue import Queue
 from ptsys.jobs.records import event_value, job_value, record_event
 from ptsys.jobs.redis_server import locate
 from ptsys.store.clock import Clock, utc_now
-from ptsys.store.database import Database, changed, one_at_a_time
+from ptsys.store.database import Database, changed
 from ptsys.store.datasets import Datasets
 from ptsys.store.deployment import bind
 from ptsys.store.ending import UNFINISHED, end_jobs
@@ -450,7 +450,6 @@ def _hash(spec: AnySpec) -> str:
 
 
 def _refuse_more(session: Session, owner: str, most: int) -> None:
-    one_at_a_time(session, f"unfinished jobs of {owner}")
     if _unfinished(session, owner) >= most:
         raise QuotaExceeded(
             f"you have {most} unfinished jobs, the most allowed; wait for one or cancel one",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import sqlite3
 import threading
 import time
@@ -21,9 +20,7 @@ from sqlalchemy import (
     Update,
     event,
     exc,
-    func,
     make_url,
-    select,
     text,
 )
 from sqlalchemy.orm import Session
@@ -190,14 +187,6 @@ class Database:
         )
         found.public = _FULL if full else _AWAY
         return found
-
-
-def one_at_a_time(session: Session, name: str) -> None:
-    """Wait until no other transaction is between this call and its end, for the same name: before
-    what is counted decides what is written. On SQLite all writers take turns anyhow."""
-    if session.get_bind().dialect.name == "postgresql":
-        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
-        session.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 def changed(session: Session, statement: Update | Delete) -> int:

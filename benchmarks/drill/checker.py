@@ -73,11 +73,19 @@ class Checker:
     """Reads a drained stage's database and files, past its processes."""
 
     def __init__(
-        self, stage: Stage, history: History, reference: Reference, *, alone: bool
+        self,
+        stage: Stage,
+        history: History,
+        reference: Reference,
+        *,
+        alone: bool,
+        quota: int = QUOTA,
     ) -> None:
-        """`alone`: no job had company on its worker, so every prompt must have the same bits."""
+        """`alone`: no job had company on its worker, so every prompt must have the same bits.
+        `quota` is how many unfinished jobs a user might have."""
         self._service = stage.service
         self._history, self._reference, self._alone = history, reference, alone
+        self._quota_of_jobs = quota
         self._verdict = Verdict()
 
     def check(self) -> Verdict:
@@ -287,7 +295,7 @@ class Checker:
                 count[change.owner] -= change.new_state in _FINAL
             most[change.owner] = max(most[change.owner], count[change.owner])
         for owner, number in most.items():
-            if number > QUOTA:
+            if number > self._quota_of_jobs:
                 self._verdict.miscounted.append(f"{owner} had {number} unfinished jobs")
 
     def _files(self) -> None:

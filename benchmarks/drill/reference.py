@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ def make_reference(folder: Path, template: Path, nursery: Nursery) -> Reference:
     kept = folder / "reference.npz"
     if kept.exists():
         return _read(kept)
+    shutil.rmtree(folder / "undisturbed", ignore_errors=True)
     stage = Stage(folder / "undisturbed", template, nursery, disk=False, helper=False)
     try:
         for name, rows in DATASETS.items():

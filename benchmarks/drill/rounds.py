@@ -89,7 +89,7 @@ def _run(
     for user in users:
         user.thread.join(60)
     say(f"  drains after {nemesis.killed} kills")
-    drained = _drain(stage, say)
+    drained = wait_until_drained(stage, say)
     ended = stage.drain()
     seconds = time.monotonic() - began
     verdict = Checker(stage, history, reference, alone=round.residents == 1).check()
@@ -132,7 +132,7 @@ def _disturb(round: Round, stage: Stage, nemesis: Nemesis, say: Callable[[str], 
             say(f"  {nemesis.killed} killed, last {fault.what}")
 
 
-def _drain(stage: Stage, say: Callable[[str], None]) -> float:
+def wait_until_drained(stage: Stage, say: Callable[[str], None]) -> float:
     """Wait until no job is unfinished; the seconds it took."""
     began = told = time.monotonic()
     while time.monotonic() - began < DRAIN_SECONDS:

@@ -144,7 +144,7 @@ class Stage:
     def wait_until_answering(self) -> None:
         """Until the API answers and a worker is ready."""
         deadline = time.monotonic() + _START_SECONDS
-        while not (self._answers() and self._ready()):
+        while not (self.answers() and self._ready()):
             if time.monotonic() > deadline:
                 said = "\n".join(child.said[-800:] for child in self.children.values())
                 raise RuntimeError(f"the stage did not start:\n{said}")
@@ -216,7 +216,8 @@ class Stage:
             connection.execute(sqlalchemy.text(statement))
         engine.dispose()
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """The API does."""
         try:
             return httpx.get(f"{self.url}/healthz", timeout=2).status_code == 200
         except httpx.HTTPError:

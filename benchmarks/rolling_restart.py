@@ -180,7 +180,7 @@ class Clients:
     def _differentiate(self, number: int) -> tuple[str, dict[str, Any]]:
         rows = {"inputs": [f"a {LABELS[number % 3]} house"], "targets": [LABELS[number % 3]]}
         prompt = [[0.1] * tiny_model.D_MODEL] * 4
-        body = {"model": MODEL, **rows, "prompt": prompt}
+        body = {"model": MODEL, **rows, "tensor": prompt}
         return "gradients", {"method": "POST", "url": "/v1/gradients", "json": body}
 
     def _look(self, number: int) -> tuple[str, dict[str, Any]]:

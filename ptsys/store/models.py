@@ -79,10 +79,10 @@ class Models:
         """Forget a model, record first, then weights. Raises Conflict if it is built in, NotFound
         if there is nothing of it."""
         folder = self.path(name)
-        if name == BUILTIN:
-            raise Conflict(f"the model {name!r} is built in and cannot be deleted")
         with self._database.session() as session:
             row = session.get(ModelRow, name)
+            if name == BUILTIN or (row is not None and row.builtin):
+                raise Conflict(f"the model {name!r} is built in and cannot be deleted")
             if row is None and not folder.exists():
                 raise NotFound(
                     f"there is no model {name!r}; `ptsys models list` shows those there are"

@@ -9,7 +9,7 @@ from ptsys.jobs.service import Service
 from ptsys.store.clock import utc_now
 from ptsys.types.example import Example
 from ptsys.types.multitask import MultiTaskSpec
-from ptsys.types.records import Prompt
+from ptsys.types.records import JobState, Prompt
 from ptsys.types.training import TrainingSpec
 
 
@@ -48,16 +48,21 @@ def test_it_comes_back_with_ids_in_place_of_names(service: Service, moods: str) 
         service.submit(spec(), "bob")
 
 
-def test_its_datasets_stay_until_it_ends(service: Service, moods: str) -> None:
+def test_its_own_datasets_stay_until_it_ends_and_anothers_deletion_ends_it(
+    service: Service, moods: str
+) -> None:
     service.datasets.share("moods", "ann", visibility="public")
     job = service.submit(
         spec(tasks=[{"name": "a", "dataset": "reviews", "validation": "ann/moods"}]), "bob"
     )
-    for dataset, owner in (("moods", "ann"), ("reviews", "bob")):
-        with pytest.raises(Conflict, match=job.id):
-            service.datasets.delete(dataset, owner)
-    service.cancel(job.id, "bob")
+    with pytest.raises(Conflict, match=job.id):
+        service.datasets.delete("reviews", "bob")
     service.datasets.delete("moods", "ann")
+    service.settle()
+    ended = service.get(job.id, "bob")
+    assert ended.state is JobState.CANCELLED
+    assert "ann/moods" in (ended.error or "")
+    service.datasets.delete("reviews", "bob")
 
 
 def test_all_its_names_are_its_own_while_it_runs(service: Service, moods: str) -> None:

@@ -138,7 +138,7 @@ def test_a_redis_lost_with_all_its_messages_is_told_again(
 def test_a_job_that_gave_its_place_to_another_user_ends_with_the_same_bits(
     deploy: Callable[..., Deployment], undisturbed: Undisturbed
 ) -> None:
-    deployment = deploy(max_residents=1, turn_seconds=1.0)
+    deployment = deploy(max_residents=1, turn_seconds=0.05)
     deployment.start_worker().ready()
     long = deployment.submit("long", **LONG)
     deployment.past_checkpoint(long, number=1)

@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 
 from ptsys.api.authentication import METRICS, caller_of
 from ptsys.api.context import Context, Shared
+from ptsys.api.problems import documented
 from ptsys.errors import Forbidden, NotFound, Unavailable
 from ptsys.jobs.pings import Pings
 from ptsys.store.deployment import check_bound
@@ -44,7 +45,11 @@ def healthz() -> Health:
 
 
 @router.get(
-    "/readyz", responses={503: {"model": Readiness, "description": "`missing` says why not."}}
+    "/readyz",
+    responses={
+        422: documented()[422],
+        503: {"model": Readiness, "description": "`missing` says why not."},
+    },
 )
 def readyz(
     response: Response,

@@ -27,7 +27,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -344,6 +344,11 @@ def _majority(task: Task) -> float:
     return 100 * float(np.mean([target == most for _, target in task.test]))
 
 
+def _mean(scores: Iterable[Mapping[str, float]], column: str) -> float:
+    """Over the tasks that have the column."""
+    return float(np.mean([found[column] for found in scores if column in found]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -372,11 +377,11 @@ def main() -> None:
     for name, found in sorted(scores.items()):
         cells = [f"{found.get(column, float('nan')):.0f}" for column in columns]
         print(f"| {name} | " + " | ".join(cells) + f" | {kin.get(name)} |")
-    means = [np.mean([found[column] for found in scores.values()]) for column in columns]
+    means = [_mean(scores.values(), column) for column in columns]
     print("| mean | " + " | ".join(f"{mean:.1f}" for mean in means) + " | |")
     intents = [found for name, found in scores.items() if name.startswith(INTENTS)]
     if intents:
-        means = [np.mean([found[column] for found in intents]) for column in columns]
+        means = [_mean(intents, column) for column in columns]
         print("| intents | " + " | ".join(f"{mean:.1f}" for mean in means) + " | |")
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ptsys.data.generated import FAMILIES, WEIGHTS, GeneratedTask
 from ptsys.data.generated.lookup import random_labels, relabelled, sample_lookup
+from ptsys.data.mixture import trait_count
 from ptsys.data.vocabulary import EOS, Vocabulary
 
 LABEL = 6
@@ -126,7 +127,7 @@ class Episodes:
         self._vocabulary = vocabulary
         self._bank = bank
         self._traits = traits
-        self.traits = 1 + max(max(numbers) for numbers in traits)
+        self.traits = trait_count(traits)
         self._most = max(map(len, traits))
         self._text = text
         self._arrow = vocabulary.encode(ARROW)

@@ -87,7 +87,7 @@ class Mixture:
         self._instructed = instructed
         self._text = text
         self._traits = numbered_traits([task.traits for task in bank])
-        self.traits = 1 + max(max(numbers) for numbers in self._traits)
+        self.traits = trait_count(self._traits)
         self._most = max(map(len, self._traits))
 
     def pools(self, seed: object, count: int) -> dict[Shape, RowPool]:
@@ -162,6 +162,11 @@ class Mixture:
 def fits(row: Row, shape: Shape) -> bool:
     """Whether a row can travel in a shape without being cut."""
     return len(row.inputs) <= shape.inputs and len(row.targets) <= shape.targets
+
+
+def trait_count(traits: Sequence[Sequence[int]]) -> int:
+    """How many different numbers these tasks' traits have; the first that stands for none."""
+    return 1 + max(max(numbers) for numbers in traits)
 
 
 def numbered_traits(traits: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:

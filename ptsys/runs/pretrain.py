@@ -27,7 +27,7 @@ from safetensors.numpy import save_file
 from ptsys.config import Settings
 from ptsys.data.episodes import EPISODES, LABEL, EpisodeConfig, EpisodeShape
 from ptsys.data.generated import GeneratedTask, sample_tasks
-from ptsys.data.mixture import KINDS, MixtureConfig, Shape, numbered_traits
+from ptsys.data.mixture import KINDS, MixtureConfig, Shape, numbered_traits, trait_count
 from ptsys.data.vocabulary import SentencePieceVocabulary
 from ptsys.data.vocabulary_training import train_vocabulary
 from ptsys.errors import InvalidInput
@@ -115,8 +115,7 @@ class Pretraining:
             self.output / "text.npy",
         )
         self._prepare()
-        traits = numbered_traits([task.traits for task in self.bank])
-        self.traits = 1 + max(max(numbers) for numbers in traits)
+        self.traits = trait_count(numbered_traits([task.traits for task in self.bank]))
         # The head is the token table while training, so that what is learned of a word as input
         # serves it as an answer too; the exported model has a head of its own (T5 1.1).
         tied = dataclasses.replace(config.model, tie_embeddings=True)

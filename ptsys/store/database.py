@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 from ptsys.errors import Conflict, InvalidInput, StorageFull, Unavailable
 from ptsys.store.columns import portable_json
-from ptsys.store.durable import make_folder
+from ptsys.store.durable import make_private_folder
 from ptsys.store.migrations import HEAD
 
 _BUSY_SECONDS = 60.0
@@ -220,9 +220,7 @@ def _normalised(url: str) -> URL:
 def _sqlite_engine(url: URL) -> Engine:
     folder = Path(str(url.database)).parent
     try:
-        if not folder.is_dir():
-            make_folder(folder.parent)
-            folder.mkdir(mode=0o700, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
         raise Unavailable(
             f"the data directory {folder} cannot be made ({error.strerror}); set PTSYS_DATA_DIR to "

@@ -23,7 +23,7 @@ from sqlalchemy import delete, select
 from ptsys.errors import Unavailable, WrongDeployment
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database
-from ptsys.store.durable import make_folder, write_whole
+from ptsys.store.durable import make_private_folder, write_whole
 from ptsys.store.identifiers import new_id
 from ptsys.store.tables import DatasetRow, DeploymentRow, PromptRow
 
@@ -52,9 +52,7 @@ class Mark:
 def make_root(root: Path) -> None:
     """Make the data folder, for its owner alone. Raises Unavailable if that is impossible."""
     try:
-        if not root.is_dir():
-            make_folder(root.parent)
-            root.mkdir(mode=0o700, exist_ok=True)
+        make_private_folder(root)
     except OSError as error:
         raise Unavailable(
             f"the data directory {root} cannot be made ({error.strerror}); choose another one "

@@ -29,6 +29,13 @@ def make_folder(path: epath.PathLike) -> None:
         sync(new.parent)
 
 
+def make_private_folder(folder: Path) -> None:
+    """Make a folder for its owner alone, unless it is there. Raises OSError."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def put_in_place(draft: epath.PathLike, target: epath.PathLike) -> None:
     """Give a finished file or folder its name; content and name are on the disk afterwards. A file
     replaces one that is there. Raises OSError."""

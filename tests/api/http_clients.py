@@ -18,6 +18,24 @@ WIDTH = tiny_model.D_MODEL
 ROWS = b'{"input": "red river stone", "target": "red"}\n{"input": "cold table", "target": "blue"}\n'
 
 
+def asgi_scope(method: str, path: str, headers: dict[str, str]) -> dict[str, Any]:
+    """What a server hands an application for one request, for tests that leave in the middle."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+
+
 class InProcess(httpx.BaseTransport):
     """Requests of a blocking client, carried to an application without sockets."""
 

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from http_clients import MODEL
+from http_clients import MODEL, asgi_scope
 from worker_deployment import Deployment
 
 from ptsys.api.app import create_app
@@ -28,20 +28,7 @@ def test_who_leaves_takes_the_question_back(deployment: Deployment, path: str) -
         "content-type": "application/json",
         "content-length": str(len(data)),
     }
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "scheme": "http",
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-    }
+    scope = asgi_scope("POST", path, headers)
     sent: list[Any] = []
 
     async def run() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from http_clients import MODEL, Connect, add_rows
+from http_clients import MODEL, Connect, add_rows, asgi_scope
 from worker_deployment import Deployment
 
 from ptsys.api.app import create_app
@@ -26,20 +26,7 @@ class Stream:
         self._gone = asyncio.Event()
         self._begun = False
         headers = {"authorization": f"Bearer {secret}", "accept": "text/event-stream"}
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "GET",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": b"",
-            "root_path": "",
-            "scheme": "http",
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 80),
-            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-        }
+        scope = asgi_scope("GET", path, headers)
         self.task = asyncio.create_task(app(scope, self._receive, self._send))
 
     async def _receive(self) -> Any:

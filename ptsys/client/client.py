@@ -13,7 +13,7 @@ import httpx
 from pydantic import ValidationError
 
 from ptsys.client import asking
-from ptsys.client.asking import General, Gradients, PromptLike
+from ptsys.client.asking import General, Gradients, Members, PromptLike
 from ptsys.client.connection import Connection, decoded
 from ptsys.client.datasets import Datasets
 from ptsys.client.jobs import JobHandle, Jobs

@@ -91,7 +91,7 @@ class SlotMemory:
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
 def _put(
-    mesh: Mesh | None, state: SlotState, address: Int[Array, "N"], values: SlotValues
+    mesh: Mesh | None, state: SlotState, address: Int[Array, " N"], values: SlotValues
 ) -> SlotState:
     def shard(state: SlotState, address: Int[Array, "1"], values: SlotValues) -> SlotState:
         arrays, length, step = values
@@ -103,7 +103,7 @@ def _put(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _get(mesh: Mesh | None, state: SlotState, address: Int[Array, "N"]) -> SlotArrays:
+def _get(mesh: Mesh | None, state: SlotState, address: Int[Array, " N"]) -> SlotArrays:
     def shard(state: SlotState, address: Int[Array, "1"]) -> SlotArrays:
         parts = (state.prompt, state.first, state.second)
         return SlotArrays(*(take_slots(x, address, 0) for x in parts))

@@ -24,7 +24,7 @@ class BlockBias:
     """The bias of queries that attend at most `block` at a time: `of` gives it for those at some
     positions, [q] -> [#B, #H, q, S]."""
 
-    of: Callable[[Int[Array, "q"]], Float[Array, "#B #H q S"]]
+    of: Callable[[Int[Array, " q"]], Float[Array, "#B #H q S"]]
     block: int
 
 

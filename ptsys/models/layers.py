@@ -161,7 +161,7 @@ class RelativeBias(nnx.Module):
         self.buckets = config.relative_buckets
         self.max_distance = config.relative_max_distance
 
-    def __call__(self, query: Int[Array, "Q"], key: Int[Array, "S"]) -> Float[Array, "1 H Q S"]:
+    def __call__(self, query: Int[Array, " Q"], key: Int[Array, " S"]) -> Float[Array, "1 H Q S"]:
         """The bias of every query position on every key position."""
         index = relative_buckets(
             key[None, :] - query[:, None],

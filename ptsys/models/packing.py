@@ -20,14 +20,14 @@ class Packing(NamedTuple):
     any: it has not where rows fill their positions."""
 
     packed: Int[Array, "B S"]
-    padded: Int[Array, "N"]
+    padded: Int[Array, " N"]
     second: Bool[Array, ""]
 
-    def pack(self, x: Float[Array, "B S *rest"]) -> Float[Array, "N *rest"]:
+    def pack(self, x: Float[Array, "B S *rest"]) -> Float[Array, " N *rest"]:
         """The real positions of padded rows, side by side, then zeros."""
         return _take(x.reshape(-1, *x.shape[2:]), self.padded, self.packed.reshape(-1))
 
-    def unpack(self, x: Float[Array, "N *rest"]) -> Float[Array, "B S *rest"]:
+    def unpack(self, x: Float[Array, " N *rest"]) -> Float[Array, "B S *rest"]:
         """Padded rows again, zeros where nothing is."""
         flat = _take(x, self.packed.reshape(-1), self.padded)
         return flat.reshape(*self.packed.shape, *x.shape[1:])
@@ -49,8 +49,8 @@ def packing(mask: Bool[Array, "B S"], capacity: int) -> Packing:
 
 @jax.custom_vjp
 def _take(
-    x: Float[Array, "M *rest"], index: Int[Array, "K"], back: Int[Array, "M"]
-) -> Float[Array, "K *rest"]:
+    x: Float[Array, " M *rest"], index: Int[Array, " K"], back: Int[Array, " M"]
+) -> Float[Array, " K *rest"]:
     """`x[index]`, zeros where out of range. `back` is the inverse of `index`, so that the
     gradient is a gather as well, and no scatter."""
     return x.at[index].get(mode="fill", fill_value=0)

@@ -34,7 +34,7 @@ def quantize(model: T5) -> T5:
     return copy
 
 
-def quantized(kernel: Float[Array, "I O"]) -> tuple[Int8[Array, "I O"], Float[Array, "O"]]:
+def quantized(kernel: Float[Array, "I O"]) -> tuple[Int8[Array, "I O"], Float[Array, " O"]]:
     """The kernel as integers and each column's scale; their product is the kernel but for half a
     scale at most. Columns of zeros have scale 1."""
     sharding = kernel.sharding

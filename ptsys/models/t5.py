@@ -130,7 +130,7 @@ class Encoder(nnx.Module):
             return KernelBias(self.relpos_bias.diagonals(count), masked)
         positions = jnp.arange(count)
 
-        def of(queries: Int[Array, "q"]) -> Float[Array, "B H q S"]:
+        def of(queries: Int[Array, " q"]) -> Float[Array, "B H q S"]:
             return self.relpos_bias(queries, positions) + masked[:, None, None, :]
 
         return _bias(of, count, execution)
@@ -202,7 +202,7 @@ class Decoder(nnx.Module):
         positions = jnp.arange(count)
         masked = mask_bias(encoded.mask)[:, None, None, :]
 
-        def own(queries: Int[Array, "q"]) -> Float[Array, "1 H q T"]:
+        def own(queries: Int[Array, " q"]) -> Float[Array, "1 H q T"]:
             causal = mask_bias(positions[None, :] <= queries[:, None])[None, None]
             return self.relpos_bias(queries, positions) + causal
 
@@ -247,7 +247,7 @@ class Decoder(nnx.Module):
 
 
 def _bias(
-    of: Callable[[Int[Array, "q"]], Float[Array, "#B #H q S"]], queries: int, execution: Execution
+    of: Callable[[Int[Array, " q"]], Float[Array, "#B #H q S"]], queries: int, execution: Execution
 ) -> Bias:
     """The bias of all queries, whole where they attend at once."""
     if queries > execution.attention_block:

@@ -17,7 +17,7 @@ class Prompts(NamedTuple):
     relative positions between prompt and input do not see it."""
 
     values: Float[Array, "U P D"]
-    length: Int[Array, "U"]
+    length: Int[Array, " U"]
 
 
 class Rows(NamedTuple):
@@ -26,16 +26,16 @@ class Rows(NamedTuple):
 
     inputs: Int[Array, "B L"]
     targets: Int[Array, "B T"]
-    slot: Int[Array, "B"]
+    slot: Int[Array, " B"]
 
 
-def prompt_mask(length: Int[Array, "U"], width: int) -> Bool[Array, "U P"]:
+def prompt_mask(length: Int[Array, " U"], width: int) -> Bool[Array, "U P"]:
     """True where a right-aligned prompt of `length` has a token."""
     return jnp.arange(width)[None, :] >= width - length[:, None]
 
 
 def gather_prompts(
-    prompts: Prompts, slot: Int[Array, "B"]
+    prompts: Prompts, slot: Int[Array, " B"]
 ) -> tuple[Float[Array, "B P D"], Bool[Array, "B P"]]:
     """Each row's prompt and its mask. Its transpose adds every row's gradient to its own slot
     and to no other, so users cannot reach one another."""
@@ -45,13 +45,13 @@ def gather_prompts(
 
 
 def take_slots(
-    x: Shaped[Array, U * rest], slot: Int[Array, "B"], fill: float
-) -> Shaped[Array, B * rest]:
+    x: Shaped[Array, " U *rest"], slot: Int[Array, " B"], fill: float
+) -> Shaped[Array, " B *rest"]:
     """`x[slot]`, with `fill` where the slot is out of range: a negative slot must not wrap round
     to another user's."""
     return x.at[slot].get(mode="fill", fill_value=fill, wrap_negative_indices=False)
 
 
-def real_rows(slot: Int[Array, "B"], slots: int) -> Bool[Array, "B"]:
+def real_rows(slot: Int[Array, " B"], slots: int) -> Bool[Array, " B"]:
     """False for padding rows."""
     return (slot >= 0) & (slot < slots)

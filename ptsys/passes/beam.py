@@ -39,8 +39,8 @@ class _Best(NamedTuple):
     again and only one is returned, so no more than one has to be kept."""
 
     tokens: Int[Array, "B T"]
-    score: Float[Array, "B"]
-    penalized: Float[Array, "B"]
+    score: Float[Array, " B"]
+    penalized: Float[Array, " B"]
 
 
 class _Progress(NamedTuple):
@@ -49,7 +49,7 @@ class _Progress(NamedTuple):
     position: Int[Array, ""]
     live: _Hypotheses
     best: _Best
-    done: Bool[Array, "B"]
+    done: Bool[Array, " B"]
     cache: Cache
 
 
@@ -62,7 +62,7 @@ def penalty(length: Int[Array, "*lead"], alpha: Float[Array, "*lead"]) -> Float[
 def decode_with_beams(
     model: T5,
     context: Context,
-    real: Bool[Array, "B"],
+    real: Bool[Array, " B"],
     choices: Choices,
     beams: int,
     max_tokens: int,
@@ -137,7 +137,7 @@ def _select(now: _Progress, found: Step, choices: Choices, beams: int) -> _Progr
     )
 
 
-def _better(now: _Progress, candidates: _Hypotheses, alpha: Float[Array, "B"]) -> _Best:
+def _better(now: _Progress, candidates: _Hypotheses, alpha: Float[Array, " B"]) -> _Best:
     """The best finished hypotheses after this step's `candidates`; done rows keep theirs."""
     penalized = candidates.score / penalty(now.position + 1, alpha)[:, None]
     top = jnp.argmax(penalized, axis=1)[:, None]
@@ -154,7 +154,7 @@ def _better(now: _Progress, candidates: _Hypotheses, alpha: Float[Array, "B"]) -
     )
 
 
-def _mark_broken(best: _Best, broken: Bool[Array, "B"]) -> _Best:
+def _mark_broken(best: _Best, broken: Bool[Array, " B"]) -> _Best:
     """End broken rows with one end token and the score NaN."""
     only_end = jnp.where(jnp.arange(best.tokens.shape[1]) == 0, END, PADDING)
     return best._replace(

@@ -29,11 +29,11 @@ class Choices(NamedTuple):
     there. `temperature`, `top_p` and `seed` belong to sampling, `length_penalty` to beam search.
     """
 
-    limit: Int[Array, "B"]
-    temperature: Float[Array, "B"]
-    top_p: Float[Array, "B"]
-    seed: UInt32[Array, "B"]
-    length_penalty: Float[Array, "B"]
+    limit: Int[Array, " B"]
+    temperature: Float[Array, " B"]
+    top_p: Float[Array, " B"]
+    seed: UInt32[Array, " B"]
+    length_penalty: Float[Array, " B"]
 
 
 class Generated(NamedTuple):
@@ -43,7 +43,7 @@ class Generated(NamedTuple):
     number for each data shard."""
 
     tokens: Int[Array, "B T"]
-    score: Float[Array, "B"]
+    score: Float[Array, " B"]
     steps: Int[Array, "*N"]
 
 
@@ -62,7 +62,7 @@ class Step(NamedTuple):
     whether the row's numbers are broken, and the extended cache."""
 
     log_probability: Float[Array, "B V"]
-    broken: Bool[Array, "B"]
+    broken: Bool[Array, " B"]
     cache: Cache
 
 
@@ -94,7 +94,7 @@ def encode(
     model: T5,
     prompts: Prompts,
     inputs: Int[Array, "B L"],
-    slot: Int[Array, "B"],
+    slot: Int[Array, " B"],
     max_tokens: int,
     copies: int = 1,
 ) -> Context:
@@ -119,7 +119,7 @@ def advance(
     model: T5,
     context: Context,
     cache: Cache,
-    token: Int[Array, "B"],
+    token: Int[Array, " B"],
     position: Int[Array, ""],
 ) -> Step:
     """Feed `token` at `position` and score what may follow."""

@@ -78,8 +78,8 @@ def assemble(
     start: Float[Array, "Q D"],
     width: int,
     *,
-    kind: Bool[Array, "E"] | None = None,
-    pairs: Bool[Array, "E"] | None = None,
+    kind: Bool[Array, " E"] | None = None,
+    pairs: Bool[Array, " E"] | None = None,
 ) -> Prompts:
     """Prompts of `tasks` tasks with as many examples each, one after another; examples without
     text are padding and come last.

@@ -30,17 +30,17 @@ PACKED_INPUTS = 64  # from this length on; in shorter rows the decoder's share i
 class Gradients(NamedTuple):
     """What the gradient pass returns; losses in nats a token."""
 
-    loss: Float[Array, "U"]
-    tokens: Float[Array, "U"]
+    loss: Float[Array, " U"]
+    tokens: Float[Array, " U"]
     values: Float[Array, "U P D"]
-    row_loss: Float[Array, "B"]
+    row_loss: Float[Array, " B"]
     predicted: Int[Array, "B T"]
 
 
 class _Chunk(NamedTuple):
     """A few rows' summed token loss, its gradient for their own prompts, and predictions."""
 
-    loss: Float[Array, "b"]
+    loss: Float[Array, " b"]
     values: Float[Array, "b P D"]
     predicted: Int[Array, "b T"]
 
@@ -48,7 +48,7 @@ class _Chunk(NamedTuple):
 class _Filled(NamedTuple):
     """Losses and predictions of all rows, and the sum of their gradients by slot."""
 
-    loss: Float[Array, "B"]
+    loss: Float[Array, " B"]
     predicted: Int[Array, "B T"]
     sums: Float[Array, "U P D"]
 
@@ -57,7 +57,7 @@ def slot_gradients(
     frozen: Frozen,
     prompts: Prompts,
     rows: Rows,
-    z_loss: Float[Array, "U"] | None = None,
+    z_loss: Float[Array, " U"] | None = None,
     *,
     packed: bool = False,
 ) -> Gradients:
@@ -122,8 +122,8 @@ def _chunk(
     model: T5,
     prompts: Prompts,
     rows: Rows,
-    weight: Float[Array, "b"],
-    z_loss: Float[Array, "U"] | None,
+    weight: Float[Array, " b"],
+    z_loss: Float[Array, " U"] | None,
     capacity: int | None,
 ) -> _Chunk:
     """Gradient of the rows' weighted losses for each row's own copy of its prompt."""
@@ -145,7 +145,7 @@ def _every_chunk(
     chunk: Callable[[Rows], _Chunk],
     size: ChunkSize,
     rows: Rows,
-    positions: Int[Array, "B"],
+    positions: Int[Array, " B"],
     values: Float[Array, "U P D"],
 ) -> _Filled:
     """All rows, in their order, a chunk at a time: as many as `size` holds. Padding belongs at
@@ -195,8 +195,8 @@ def _every_chunk(
 
 
 def _add(
-    sums: Float[Array, "U *rest"], slot: Int[Array, "B"], rows: Float[Array, "B *rest"]
-) -> Float[Array, "U *rest"]:
+    sums: Float[Array, " U *rest"], slot: Int[Array, " B"], rows: Float[Array, " B *rest"]
+) -> Float[Array, " U *rest"]:
     """Add every row to its slot; padding rows to none."""
     return sums.at[slot].add(rows, mode="drop", wrap_negative_indices=False)
 
@@ -206,7 +206,7 @@ def gradients(
     frozen: Frozen,
     prompts: Prompts,
     rows: Rows,
-    z_loss: Float[Array, "U"] | None = None,
+    z_loss: Float[Array, " U"] | None = None,
     *,
     packed: bool = False,
 ) -> Gradients:
@@ -217,7 +217,7 @@ def gradients(
     return spread(frozen, prompts, rows, z_loss)
 
 
-def _tokens(rows: Rows, slots: int) -> Float[Array, "U"]:
+def _tokens(rows: Rows, slots: int) -> Float[Array, " U"]:
     """Target tokens of every slot."""
     own = jnp.sum(rows.targets > 0, axis=1).astype(jnp.float32)
     return _add(jnp.zeros((slots,), jnp.float32), rows.slot, own)

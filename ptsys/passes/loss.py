@@ -15,8 +15,8 @@ from ptsys.passes.vocabulary import token_scores
 class RowLosses(NamedTuple):
     """Summed token loss (nats), token count and teacher-forced prediction of every row."""
 
-    loss: Float[Array, "B"]
-    tokens: Float[Array, "B"]
+    loss: Float[Array, " B"]
+    tokens: Float[Array, " B"]
     predicted: Int[Array, "B T"]
 
 
@@ -24,7 +24,7 @@ def row_losses(
     model: T5,
     prompts: Prompts,
     rows: Rows,
-    z_loss: Float[Array, "U"] | None = None,
+    z_loss: Float[Array, " U"] | None = None,
     capacity: int | None = None,
 ) -> RowLosses:
     """Cross-entropy of every row, plus `z_loss * log(Z)^2` a token (Shazeer 2018, mesh T5).

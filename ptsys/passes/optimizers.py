@@ -27,16 +27,16 @@ class Hyperparameters(NamedTuple):
     Adafactor's step count starts (T5X's published runs start at the model's 1.1 M steps);
     `momentum` is AdamW's beta1."""
 
-    kind: Int[Array, "U"]
-    learning_rate: Float[Array, "U"]
-    weight_decay: Float[Array, "U"]
-    warmup_steps: Int[Array, "U"]
-    total_steps: Int[Array, "U"]
-    decay: Int[Array, "U"]
-    momentum: Float[Array, "U"]
-    beta2: Float[Array, "U"]
-    initial_step: Int[Array, "U"]
-    z_loss: Float[Array, "U"]
+    kind: Int[Array, " U"]
+    learning_rate: Float[Array, " U"]
+    weight_decay: Float[Array, " U"]
+    warmup_steps: Int[Array, " U"]
+    total_steps: Int[Array, " U"]
+    decay: Int[Array, " U"]
+    momentum: Float[Array, " U"]
+    beta2: Float[Array, " U"]
+    initial_step: Int[Array, " U"]
+    z_loss: Float[Array, " U"]
 
 
 def hyperparameters(optimizers: Sequence[Optimizer], total_steps: Sequence[int]) -> Hyperparameters:
@@ -70,19 +70,19 @@ class SlotState(NamedTuple):
     """Prompts and optimizer state of slots; `step` counts the updates made."""
 
     prompt: Float[Array, "U P D"]
-    length: Int[Array, "U"]
+    length: Int[Array, " U"]
     first: Float[Array, "U P D"]
     second: Float[Array, "U P D"]
-    step: Int[Array, "U"]
+    step: Int[Array, " U"]
 
 
-def initial_state(prompt: Float[Array, "U P D"], length: Int[Array, "U"]) -> SlotState:
+def initial_state(prompt: Float[Array, "U P D"], length: Int[Array, " U"]) -> SlotState:
     """State before the first update."""
     first, second = jnp.zeros_like(prompt), jnp.zeros_like(prompt)  # two buffers: both are donated
     return SlotState(prompt, length, first, second, jnp.zeros(length.shape, jnp.int32))
 
 
-def learning_rate(hyper: Hyperparameters, step: Int[Array, "U"]) -> Float[Array, "U"]:
+def learning_rate(hyper: Hyperparameters, step: Int[Array, " U"]) -> Float[Array, " U"]:
     """Linear warm-up, then constant or decayed to zero over the remaining steps."""
     t = step.astype(jnp.float32)
     warmup = hyper.warmup_steps.astype(jnp.float32)

@@ -94,7 +94,7 @@ def _updated(
     state: SlotState,
     gradient: Float[Array, "U P D"],
     hyper: Hyperparameters,
-    step: Int[Array, "U"],
+    step: Int[Array, " U"],
 ) -> SlotState:
     none = jnp.zeros_like(hyper.decay)
     rate = learning_rate(hyper, step)

@@ -21,8 +21,8 @@ from ptsys.sharding.mesh import ROWS, WHOLE, agreed_any, each_shard
 class Scores(NamedTuple):
     """Summed log-probability (nats) of every row's target, and its count of tokens."""
 
-    log_probability: Float[Array, "B"]
-    tokens: Float[Array, "B"]
+    log_probability: Float[Array, " B"]
+    tokens: Float[Array, " B"]
 
 
 @functools.partial(jax.jit, static_argnames=("method", "max_tokens", "beams"))
@@ -30,7 +30,7 @@ def generate(
     frozen: Frozen,
     prompts: Prompts,
     inputs: Int[Array, "B L"],
-    slot: Int[Array, "B"],
+    slot: Int[Array, " B"],
     choices: Choices,
     *,
     method: Method = "greedy",
@@ -67,8 +67,8 @@ def _answer(
     frozen: Frozen,
     prompts: Prompts,
     inputs: Int[Array, "B L"],
-    slot: Int[Array, "B"],
-    real: Bool[Array, "B"],
+    slot: Int[Array, " B"],
+    real: Bool[Array, " B"],
     choices: Choices,
     method: Method,
     max_tokens: int,

@@ -76,7 +76,7 @@ class TaskRows(NamedTuple):
 
     inputs: Int[Array, "B L"]
     targets: Int[Array, "B T"]
-    kind: Int[Array, "B"]
+    kind: Int[Array, " B"]
     traits: Int[Array, "B M"]
 
 

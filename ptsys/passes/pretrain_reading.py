@@ -56,7 +56,7 @@ class Tasks(NamedTuple):
     reading: Int[Array, "N R X"]
     inputs: Int[Array, "N R L"]
     targets: Int[Array, "N R T"]
-    rows: Int[Array, "N"]
+    rows: Int[Array, " N"]
     traits: Int[Array, "N M"]
     description: Int[Array, "N X"]
     total: Int[Array, ""]

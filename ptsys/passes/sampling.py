@@ -13,14 +13,14 @@ COLDEST = 1e-6  # temperatures below act as this one, so that the division stays
 
 
 def tempered(
-    log_probability: Float[Array, "B V"], temperature: Float[Array, "B"]
+    log_probability: Float[Array, "B V"], temperature: Float[Array, " B"]
 ) -> Float[Array, "B V"]:
     """Log-probabilities at a temperature, up to a constant: the likeliest token has 0."""
     top = jnp.max(log_probability, axis=-1, keepdims=True)
     return (log_probability - top) / jnp.maximum(temperature, COLDEST)[:, None]
 
 
-def nucleus(logits: Float[Array, "B V"], top_p: Float[Array, "B"]) -> Bool[Array, "B V"]:
+def nucleus(logits: Float[Array, "B V"], top_p: Float[Array, " B"]) -> Bool[Array, "B V"]:
     """The smallest set of likeliest tokens whose probabilities reach `top_p` (Holtzman et al.
     2020, 3.1); tokens that tie with its last one belong to it. All tokens where `top_p` is 1."""
     descending = -jnp.sort(-logits, axis=-1)
@@ -46,7 +46,7 @@ def gumbel(choices: Choices, position: Int[Array, ""], vocabulary: int) -> Float
 
 def sample(
     log_probability: Float[Array, "B V"], choices: Choices, position: Int[Array, ""]
-) -> Int[Array, "B"]:
+) -> Int[Array, " B"]:
     """Draw from softmax(log_probability / temperature), restricted to the nucleus, by the
     Gumbel-max trick. The vocabulary is sorted only if some row asks for a nucleus."""
     logits = tempered(log_probability, choices.temperature)
@@ -61,6 +61,6 @@ def sample(
     return jnp.argmax(jnp.where(kept, noisy, -jnp.inf), axis=-1).astype(jnp.int32)
 
 
-def likeliest(log_probability: Float[Array, "B V"]) -> Int[Array, "B"]:
+def likeliest(log_probability: Float[Array, "B V"]) -> Int[Array, " B"]:
     """The first token of the highest probability."""
     return jnp.argmax(log_probability, axis=-1).astype(jnp.int32)

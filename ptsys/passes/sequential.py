@@ -28,16 +28,16 @@ class _Progress(NamedTuple):
 
     position: Int[Array, ""]
     tokens: Int[Array, "B T"]
-    score: Float[Array, "B"]
-    last: Int[Array, "B"]
-    done: Bool[Array, "B"]
+    score: Float[Array, " B"]
+    last: Int[Array, " B"]
+    done: Bool[Array, " B"]
     cache: Cache
 
 
 def decode_sequentially(
     model: T5,
     context: Context,
-    real: Bool[Array, "B"],
+    real: Bool[Array, " B"],
     choices: Choices,
     method: Literal["greedy", "sample"],
     max_tokens: int,

@@ -19,8 +19,8 @@ from ptsys.sharding.mesh import ROWS, WHOLE, each_shard
 class TrainMetrics(NamedTuple):
     """Of every slot that took part: loss before the update (nats a token), gradient norm."""
 
-    loss: Float[Array, "U"]
-    gradient_norm: Float[Array, "U"]
+    loss: Float[Array, " U"]
+    gradient_norm: Float[Array, " U"]
 
 
 @functools.partial(jax.jit, donate_argnames=("state",), static_argnames=("packed",))
@@ -28,7 +28,7 @@ def train_step(
     frozen: Frozen,
     state: SlotState,
     hyper: Hyperparameters,
-    residents: Int[Array, "U"],
+    residents: Int[Array, " U"],
     rows: Rows,
     *,
     packed: bool = False,

@@ -85,18 +85,18 @@ def _in_blocks(
 class _Blocks(NamedTuple):
     """An order of positions with real ones first, to be taken `size` at a time, `times` times."""
 
-    order: Int[Array, "M"]
+    order: Int[Array, " M"]
     times: Int[Array, ""]
     size: int
 
     @classmethod
-    def of(cls, targets: Int[Array, "N"], block: int) -> _Blocks:
+    def of(cls, targets: Int[Array, " N"], block: int) -> _Blocks:
         size = min(block, targets.size)
         order = jnp.argsort(targets == 0, stable=True)
         padded = jnp.pad(order, (0, -targets.size % size), constant_values=targets.size)
         return cls(padded, agreed((jnp.sum(targets > 0) + size - 1) // size), size)
 
-    def each(self, function: Callable[..., Any], *arrays: Shaped[Array, "N *rest"]) -> Any:
+    def each(self, function: Callable[..., Any], *arrays: Shaped[Array, " N *rest"]) -> Any:
         """What `function` gives of each block's positions, at their places; zeros elsewhere."""
 
         def step(i: Int[Array, ""], done: Any) -> Any:

@@ -233,7 +233,7 @@ class Programs:
         shapes = [s for s in EPISODES if ("bank", s) in tasks and ("fresh", s) in tasks]
         readings = {s: self._reading(s, tasks["bank", s], tasks["fresh", s]) for s in shapes}
         batches = {shape: self._rows(shape, rows[shape]) for shape in rows}
-        weights = {
+        weights: dict[Any, float] = {
             **{s: len(chunk.rows[s].kind) / self._batch(s) for s in rows},
             **{
                 s: sum(len(chunk.tasks[source, s].rows) for source in ("bank", "fresh"))

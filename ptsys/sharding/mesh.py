@@ -105,7 +105,7 @@ def whole_over_model(x: Float[Array, "*rest"]) -> Float[Array, "*rest"]:
     return whole
 
 
-def copied_over_model(x: Float[Array, "*rest"], parts: int) -> Float[Array, "G *rest"]:
+def copied_over_model(x: Float[Array, "*rest"], parts: int) -> Float[Array, " G *rest"]:
     """A copy of `x` for each device of the `model` axis, if there is one and `parts` of something
     divide among them, else one. Where every device uses its own copy for its own parts, their
     gradients are added up on each device, and over the axis but once, for all uses together."""
@@ -138,6 +138,6 @@ def agreed(steps: Int[Array, ""]) -> Int[Array, ""]:
     return most
 
 
-def agreed_any(flags: Bool[Array, "B"]) -> Bool[Array, ""]:
+def agreed_any(flags: Bool[Array, " B"]) -> Bool[Array, ""]:
     """Whether a flag of this data shard is true, or of any shard where `agreed` says so."""
     return agreed(jnp.any(flags).astype(jnp.int32)) > 0

@@ -30,6 +30,7 @@ from ptsys.jobs.redis_server import locate
 from ptsys.jobs.requests import Answer, Kind, RequestChannel
 from ptsys.jobs.service import Service
 from ptsys.process.traces import carried
+from ptsys.store.model_folders import config_path
 from ptsys.store.statement_times import time_statements
 from ptsys.types.records import ApiKey
 from ptsys.types.storage import Quota
@@ -138,9 +139,7 @@ class Context:
 
     def limits(self, model: str) -> ModelLimits:
         """What that model takes. Raises InvalidInput for an unknown one."""
-        config = (
-            self.settings.root / "models" / model / "config.json" if "\0" not in model else None
-        )
+        config = config_path(self.settings.root, model) if "\0" not in model else None
         try:
             version = None if config is None else config.stat().st_mtime_ns
         except OSError:

@@ -1,16 +1,13 @@
 """What a frozen model accepts, told from the files beside its weights: the check at the door.
 
 A worker would refuse the same rows, but only when the job's turn has come. Nothing here reads
-weights or needs an accelerator stack; `ptsys.models.description` says what the files are.
+weights or needs an accelerator stack; `ptsys.store.model_folders` says what the files are.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.resources
-import json
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ptsys.data.features import encode_targets, longest_target
@@ -18,13 +15,11 @@ from ptsys.data.reading import input_notes, refuse_long
 from ptsys.data.unsupervised import check_row, is_cut
 from ptsys.data.vocabulary import Vocabulary, load_vocabulary
 from ptsys.errors import InvalidInput
+from ptsys.store.model_folders import model_folder, model_folders, read_config, vocabulary_path
 from ptsys.types.example import Example
 from ptsys.types.input_notes import InputNotes
-from ptsys.types.names import NAME
 from ptsys.types.requests import Decoding
 from ptsys.types.scoring import scoring
-
-_CONFIG, _VOCABULARY = "config.json", "vocabulary.model"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +119,7 @@ class ModelLimits(ModelShape):
 
 def model_names(root: Path) -> list[str]:
     """The models there are, built in or imported under `root`, in order."""
-    return sorted(set(dict(_folders(root))))
+    return sorted(set(dict(model_folders(root))))
 
 
 def read_shape(root: Path, model: str) -> ModelShape:
@@ -159,19 +154,19 @@ def read_limits(root: Path, model: str) -> ModelLimits:
 
 
 def _read(root: Path, model: str) -> tuple[ModelShape, Callable[[], Vocabulary]]:
-    folder = dict(_folders(root)).get(model) if re.fullmatch(NAME, model) else None
+    folder = model_folder(root, model)
     if folder is None:
-        known = ", ".join(sorted(name for name, _ in _folders(root))) or "none"
+        known = ", ".join(sorted(name for name, _ in model_folders(root))) or "none"
         raise InvalidInput(
             f"there is no model {model!r}; there are: {known}. `ptsys models import` brings one in",
             field="model",
         )
     try:
-        description = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        description = read_config(folder)
         config = description["config"]
         kind, size = config["tokenizer"], int(config["vocab_size"])
         sentinels = int(description.get("sentinels", 100))
-        path = _vocabulary_path(folder)
+        path = vocabulary_path(folder)
         shape = ModelShape(
             model=model,
             fingerprint=str(description["fingerprint"]),
@@ -180,24 +175,15 @@ def _read(root: Path, model: str) -> tuple[ModelShape, Callable[[], Vocabulary]]
             max_target_length=int(config["max_target_length"]),
             has_vocabulary=kind == "byt5" or path is not None,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (InvalidInput, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(
-            f"the files of model {model!r} are damaged ({type(error).__name__}); bring it again: "
+            f"the files of model {model!r} are damaged ({_kind(error)}); bring it again: "
             f"`ptsys models replace {model} SOURCE`",
             field="model",
         ) from error
     return shape, lambda: load_vocabulary(kind, path, size, sentinels)
 
 
-def _vocabulary_path(folder: Path) -> Path | None:
-    path = folder / _VOCABULARY
-    return path if path.is_file() else None
-
-
-def _folders(root: Path) -> Iterator[tuple[str, Path]]:
-    """Models by name; what is built in comes last, so that it wins."""
-    builtin = Path(str(importlib.resources.files("ptsys"))) / "models" / "builtin"
-    for parent in (Path(root) / "models", builtin):
-        for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
-            if not folder.name.startswith((".", "_")) and (folder / _CONFIG).is_file():
-                yield folder.name, folder
+def _kind(error: Exception) -> str:
+    """What is wrong, without what the file holds."""
+    return type(error.__cause__ or error).__name__

@@ -6,11 +6,8 @@ once, to `<root>/library/<fingerprint>/start.npy`.
 
 from __future__ import annotations
 
-import importlib.resources
-import json
 import logging
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +18,7 @@ from ptsys.errors import InvalidInput, Unavailable
 from ptsys.prompts import npy_format
 from ptsys.prompts.check import MAX_LENGTH, check_prompt
 from ptsys.prompts.initialization import shared_start
+from ptsys.store.model_folders import model_folders, read_config, read_initialization
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +56,7 @@ def read_start(root: epath.PathLike, fingerprint: str) -> NDArray[np.float32]:
     kept = kept_start(root, fingerprint)
     if kept is not None:
         return kept
-    for folder in _model_folders(Path(root)):
+    for _, folder in model_folders(Path(root)):
         own = _initialization(folder, fingerprint)
         if own is not None:
             return shared_start(MAX_LENGTH, embeddings=own, shared=own, common_pieces=())
@@ -81,21 +79,13 @@ def kept_start(root: epath.PathLike, fingerprint: str) -> NDArray[np.float32] | 
 
 
 _FILE = "start.npy"
-_CONFIG, _INITIALIZATION = "config.json", "initialization.npy"  # ptsys.models.description
-
-
-def _model_folders(root: Path) -> Iterator[Path]:
-    builtin = Path(str(importlib.resources.files("ptsys"))) / "models" / "builtin"
-    for parent in (builtin, root / "models"):
-        if parent.is_dir():
-            yield from sorted(folder for folder in parent.iterdir() if folder.is_dir())
 
 
 def _initialization(folder: Path, fingerprint: str) -> NDArray[np.float32] | None:
     try:
-        description = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-        if description.get("fingerprint") != fingerprint:
+        if read_config(folder).get("fingerprint") != fingerprint:
             return None
-        return check_prompt(npy_format.decode((folder / _INITIALIZATION).read_bytes()), None)
-    except (OSError, ValueError, AttributeError, InvalidInput):
+        own = read_initialization(folder)
+        return None if own is None else check_prompt(own, None)
+    except InvalidInput:
         return None

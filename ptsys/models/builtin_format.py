@@ -21,8 +21,6 @@ from ptsys.models.config import T5Config
 from ptsys.models.description import (
     Description,
     read_description,
-    read_initialization,
-    vocabulary_path,
     write_companions,
     write_description,
 )
@@ -30,6 +28,7 @@ from ptsys.models.fingerprint import fingerprint
 from ptsys.models.loaded import LoadedModel
 from ptsys.models.parameters import flat_parameters, load_flat, parameter_count
 from ptsys.models.t5 import T5
+from ptsys.store.model_folders import read_initialization, vocabulary_path
 
 WEIGHTS = "weights.safetensors"
 SCALE = ".scale"
@@ -92,7 +91,7 @@ def read_builtin(folder: Path, name: str) -> LoadedModel:
         params=params,
         fingerprint=description.fingerprint,
         vocabulary_path=vocabulary_path(folder),
-        initialization=read_initialization(folder, description.config),
+        initialization=read_initialization(folder, description.config.d_model),
         sentinels=description.sentinels,
     )
 

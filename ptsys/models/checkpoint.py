@@ -1,7 +1,7 @@
 """Models as Orbax checkpoints: the form in which imported models are kept.
 
 A folder with `weights/` (Orbax, one array for each dotted path) and the files that
-`ptsys.models.description` names. It is written beside its place and renamed, so it is never seen
+`ptsys.store.model_folders` names. It is written beside its place and renamed, so it is never seen
 half done.
 """
 
@@ -22,8 +22,6 @@ from ptsys.models.atomic_folder import atomic_folder
 from ptsys.models.description import (
     Description,
     read_description,
-    read_initialization,
-    vocabulary_path,
     write_companions,
     write_description,
 )
@@ -39,6 +37,7 @@ from ptsys.models.parameters import (
 )
 from ptsys.models.t5 import T5
 from ptsys.store.checkpoints import checkpointer
+from ptsys.store.model_folders import read_initialization, vocabulary_path
 
 WEIGHTS = "weights"
 
@@ -103,7 +102,7 @@ def load_model(
         params=params,
         fingerprint=description.fingerprint,
         vocabulary_path=vocabulary_path(path),
-        initialization=read_initialization(path, config),
+        initialization=read_initialization(path, config.d_model),
         sentinels=description.sentinels,
     )
 

@@ -16,13 +16,7 @@ from jax.typing import DTypeLike
 from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.models.builtin_format import is_builtin_form, read_builtin
 from ptsys.models.checkpoint import load_model, save_model
-from ptsys.models.description import (
-    Description,
-    is_model_folder,
-    read_description,
-    read_initialization,
-    vocabulary_path,
-)
+from ptsys.models.description import Description, is_model_folder, read_description
 from ptsys.models.fingerprint import fingerprint
 from ptsys.models.hugging_face import import_hugging_face
 from ptsys.models.loaded import LoadedModel, Placement
@@ -30,10 +24,17 @@ from ptsys.models.sentencepiece_file import count_sentinels
 from ptsys.models.t5 import T5
 from ptsys.models.t5x import import_t5x
 from ptsys.models.t5x_files import is_t5x
+from ptsys.store.model_folders import (
+    CONFIG,
+    builtin_models,
+    imported_models,
+    read_initialization,
+    vocabulary_path,
+)
 from ptsys.types.names import NAME, named
 from ptsys.types.records import Model
 
-BUILTIN = Path(__file__).parent / "builtin"
+BUILTIN = builtin_models()
 logger = logging.getLogger(__name__)
 
 
@@ -68,7 +69,7 @@ class Registry:
     """Frozen models by name: built in, or imported under `<root>/models/<name>`."""
 
     def __init__(self, root: Path) -> None:
-        self._folder = Path(root) / "models"
+        self._folder = imported_models(root)
 
     def describe(self, name: str) -> Model:
         """A model's record, without reading its weights. Raises NotFound."""
@@ -211,7 +212,7 @@ def read_source(
         for path, prompt in imported.prompts.items():
             logger.info("%s also holds a prompt, %s %s", source, path, list(prompt.shape))
         model = imported.model
-    elif (source / "config.json").is_file():
+    elif (source / CONFIG).is_file():
         model = import_hugging_face(source)
     else:
         raise InvalidInput(
@@ -258,7 +259,7 @@ def _with_known_vocabulary(incoming: Incoming, folder: Path) -> Incoming:
             incoming, vocabulary=path.read_bytes(), sentinels=known.sentinels
         )
     if incoming.initialization is None:
-        start = read_initialization(folder, known.config)
+        start = read_initialization(folder, known.config.d_model)
         incoming = dataclasses.replace(incoming, initialization=start)
     return incoming
 

@@ -39,12 +39,12 @@ from safetensors.numpy import load_file
 from ptsys.data.episodes import ARROW, LABEL, read_description, read_example
 from ptsys.data.order import BatchOrder
 from ptsys.data.vocabulary import Vocabulary, load_vocabulary
+from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.builtin_format import read_builtin
 from ptsys.models.execution import Execution
 from ptsys.models.loaded import LoadedModel
 from ptsys.models.registry import BUILTIN
-from ptsys.passes.batch import Prompts, Rows
-from ptsys.passes.decoding import choices
+from ptsys.models.t5.decoding import choices
 from ptsys.passes.emit import MEANS, MetaPrompt, assemble, read
 from ptsys.passes.frozen import Frozen, freeze
 from ptsys.passes.loss import row_losses

@@ -44,9 +44,9 @@ from ptsys.engine.device import Device
 from ptsys.engine.groups import Group, Shape
 from ptsys.engine.parts import Cutting, cut
 from ptsys.engine.serving import Serving
-from ptsys.models.hugging_face import import_hugging_face
+from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.registry import load_builtin
-from ptsys.passes.batch import Prompts, Rows
+from ptsys.models.t5.hugging_face import import_hugging_face
 from ptsys.passes.frozen import freeze
 from ptsys.passes.gradients import gradients
 from ptsys.sharding.host_memory import keep_freed_memory

@@ -49,8 +49,8 @@ from jax.interpreters import partial_eval
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ptsys.models.execution import Execution
-from ptsys.models.gin_bindings import config_from_gin
 from ptsys.models.parameters import parameter_count
+from ptsys.models.t5.gin_bindings import config_from_gin
 from ptsys.plan.buffers import held_at_peak
 from ptsys.plan.case import Case, check
 from ptsys.plan.chips import GIB

@@ -212,9 +212,9 @@ def load_model(root: Path, model: Which) -> ServedModel:
     if model == "tiny":
         return serve(builtin)
     from ptsys.models.builtin_format import read_builtin, write_builtin
-    from ptsys.models.gin_bindings import config_from_gin
-    from ptsys.models.gin_search import REPOSITORY
-    from ptsys.models.t5 import create
+    from ptsys.models.t5.gin_bindings import config_from_gin
+    from ptsys.models.t5.gin_search import REPOSITORY
+    from ptsys.models.t5.network import create
 
     config = config_from_gin([REPOSITORY / "gin/models/small.gin"])
     assert builtin.vocabulary_path is not None

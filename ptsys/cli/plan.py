@@ -14,7 +14,7 @@ from ptsys.cli.output import Json, note, print_json, results
 from ptsys.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from ptsys.models.config import T5Config
+    from ptsys.models.t5.config import T5Config
     from ptsys.plan.case import Case
     from ptsys.plan.planning import Planner
     from ptsys.plan.report import Plan
@@ -186,7 +186,7 @@ def _mesh(text: str | None, config: T5Config, topology: str) -> tuple[int, int]:
 
 def _config(name: str) -> tuple[str, T5Config]:
     """A size of gin/models by name, or a gin file."""
-    from ptsys.models.gin_bindings import config_from_gin
+    from ptsys.models.t5.gin_bindings import config_from_gin
 
     if name.endswith(".gin"):
         return Path(name).stem, config_from_gin([name])

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ptsys.data.features import pad
 from ptsys.engine.groups import Group, Shape
-from ptsys.passes.batch import Prompts, Rows
-from ptsys.passes.decoding import Choices
-from ptsys.passes.decoding import choices as neutral
+from ptsys.kinds.batch import Prompts, Rows
+from ptsys.models.t5.decoding import Choices
+from ptsys.models.t5.decoding import choices as neutral
 from ptsys.types.requests import Decoding
 
 

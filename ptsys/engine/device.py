@@ -20,9 +20,9 @@ from ptsys.engine.compilation import Build, Compiled, CompiledShapes
 from ptsys.engine.groups import Shape, lowered
 from ptsys.engine.parts import Costs
 from ptsys.engine.slot_memory import Memory, SlotMemory
+from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.parameters import parameter_count
-from ptsys.passes.batch import Prompts, Rows
-from ptsys.passes.decoding import Choices
+from ptsys.models.t5.decoding import Choices
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.train import TrainMetrics
 from ptsys.sharding.group import spread

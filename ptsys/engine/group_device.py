@@ -22,8 +22,8 @@ from ptsys.engine.device import Device
 from ptsys.engine.groups import Group, Shape
 from ptsys.engine.slot_memory import Memory, Read, SlotArrays, SlotValues
 from ptsys.errors import Unavailable
-from ptsys.passes.batch import Prompts, Rows
-from ptsys.passes.decoding import Choices
+from ptsys.kinds.batch import Prompts, Rows
+from ptsys.models.t5.decoding import Choices
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.optimizers import Hyperparameters
 from ptsys.passes.train import TrainMetrics

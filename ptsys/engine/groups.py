@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from ptsys.engine.slot_memory import SlotMemory
-from ptsys.passes.batch import Prompts, Rows
-from ptsys.passes.decoding import Choices, Method
+from ptsys.kinds.batch import Prompts, Rows
+from ptsys.models.t5.decoding import Choices, Method
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.gradients import gradients
 from ptsys.passes.predict import generate, score

@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ptsys.models.config import T5Config
-from ptsys.models.t5 import create
-from ptsys.passes.batch import Rows
+from ptsys.kinds.batch import Rows
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import create
 from ptsys.passes.frozen import freeze
 from ptsys.passes.optimizers import hyperparameters, initial_state
 from ptsys.passes.train import train_step

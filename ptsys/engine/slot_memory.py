@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 from numpy.typing import NDArray
 
-from ptsys.passes.batch import take_slots
+from ptsys.kinds.batch import take_slots
 from ptsys.passes.optimizers import Hyperparameters, SlotState, hyperparameters, initial_state
 from ptsys.sharding.group import spread
 from ptsys.sharding.mesh import ROWS, WHOLE, each_shard, placed, shards_of

@@ -34,7 +34,7 @@ from ptsys.engine.residents import (
 from ptsys.engine.scheduler import Item, Step
 from ptsys.engine.slots import PendingSnapshot, Slots
 from ptsys.errors import Unavailable
-from ptsys.passes.batch import Rows
+from ptsys.kinds.batch import Rows
 from ptsys.passes.gradients import PACKED_INPUTS
 from ptsys.passes.train import TrainMetrics
 

@@ -18,10 +18,10 @@ from ptsys.engine.model import ServedModel, serve
 from ptsys.engine.serving import Serving
 from ptsys.errors import PtsysError
 from ptsys.library.starts import kept_start, write_start
-from ptsys.models.config import T5Config
 from ptsys.models.loaded import LoadedModel
 from ptsys.models.parameters import flat_parameters
 from ptsys.models.registry import Registry
+from ptsys.models.t5.config import T5Config
 from ptsys.prompts.check import MAX_LENGTH
 from ptsys.prompts.initialization import COMMON, initialize, shared_start
 from ptsys.sharding.mesh import WHOLE, placed

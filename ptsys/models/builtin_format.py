@@ -17,7 +17,6 @@ from safetensors.numpy import load_file, save_file
 
 from ptsys.errors import InvalidInput
 from ptsys.models.atomic_folder import atomic_folder
-from ptsys.models.config import T5Config
 from ptsys.models.description import (
     Description,
     read_description,
@@ -27,7 +26,8 @@ from ptsys.models.description import (
 from ptsys.models.fingerprint import fingerprint
 from ptsys.models.loaded import LoadedModel
 from ptsys.models.parameters import flat_parameters, load_flat, parameter_count
-from ptsys.models.t5 import T5
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import T5
 from ptsys.store.model_folders import read_initialization, vocabulary_path
 
 WEIGHTS = "weights.safetensors"

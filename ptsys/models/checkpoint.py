@@ -35,7 +35,7 @@ from ptsys.models.parameters import (
     load_flat,
     parameter_count,
 )
-from ptsys.models.t5 import T5
+from ptsys.models.t5.network import T5
 from ptsys.store.checkpoints import checkpointer
 from ptsys.store.model_folders import read_initialization, vocabulary_path
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ptsys.errors import InvalidInput
-from ptsys.models.config import T5Config
+from ptsys.models.t5.config import T5Config
 from ptsys.store.model_folders import (
     CONFIG,
     FORMAT,

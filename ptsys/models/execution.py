@@ -23,11 +23,11 @@ class Execution:
     `remat` says what the backward pass finds of an encoder or decoder layer: "none", everything the
     forward pass computed; "dots", the outputs of projections, so that only cheap work is repeated;
     "layer", the layer's input alone. With `attention` "kernel" the encoder attends in a TPU kernel
-    where it can (`ptsys.models.attention_kernel`). Else more than `attention_block` queries attend
-    that many at a time, so that no [queries, keys] matrix is whole. `vocabulary_block` positions
-    at a time are projected on the vocabulary, real ones only; None projects all at once, padding
-    too. `chunk_positions` bounds the positions (prompt and input, of all rows of a chunk) that a
-    gradient pass holds at a time on one data shard.
+    where it can (`ptsys.models.t5.attention_kernel`). Else more than `attention_block` queries
+    attend that many at a time, so that no [queries, keys] matrix is whole. `vocabulary_block`
+    positions at a time are projected on the vocabulary, real ones only; None projects all at once,
+    padding too. `chunk_positions` bounds the positions (prompt and input, of all rows of a chunk)
+    that a gradient pass holds at a time on one data shard.
     """
 
     remat: Remat = "none"

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from ptsys.models.parameters import flat_parameters
-from ptsys.models.t5 import T5
+from ptsys.models.t5.network import T5
 
 CHARACTERS = 16
 

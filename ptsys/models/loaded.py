@@ -11,8 +11,8 @@ import jax
 import numpy as np
 from flax import nnx
 
-from ptsys.models.config import T5Config
-from ptsys.models.t5 import T5
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import T5
 
 Placement = Callable[[T5Config], Mapping[str, jax.sharding.Sharding]]
 """Gives the sharding of every parameter, by dotted path, of a model of that configuration."""

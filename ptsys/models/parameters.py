@@ -19,8 +19,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from ptsys.errors import InvalidInput
-from ptsys.models.config import T5Config
-from ptsys.models.t5 import T5, abstract
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import T5, abstract
 
 Shape = tuple[int, ...]
 Key = tuple[Any, ...]  # of a parameter in flax's flat state

@@ -8,8 +8,8 @@ from typing import Any
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
-from ptsys.models.config import T5Config
 from ptsys.models.parameters import Shape, logical_axes
+from ptsys.models.t5.config import T5Config
 from ptsys.sharding.group import spread
 from ptsys.sharding.rules import LogicalRules
 

@@ -15,8 +15,8 @@ from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int8
 
-from ptsys.models.layers import Dense
-from ptsys.models.t5 import T5
+from ptsys.models.t5.layers import Dense
+from ptsys.models.t5.network import T5
 
 LARGEST = 127.0
 

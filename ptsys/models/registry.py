@@ -18,12 +18,12 @@ from ptsys.models.builtin_format import is_builtin_form, read_builtin
 from ptsys.models.checkpoint import load_model, save_model
 from ptsys.models.description import Description, is_model_folder, read_description
 from ptsys.models.fingerprint import fingerprint
-from ptsys.models.hugging_face import import_hugging_face
 from ptsys.models.loaded import LoadedModel, Placement
 from ptsys.models.sentencepiece_file import count_sentinels
-from ptsys.models.t5 import T5
-from ptsys.models.t5x import import_t5x
-from ptsys.models.t5x_files import is_t5x
+from ptsys.models.t5.hugging_face import import_hugging_face
+from ptsys.models.t5.network import T5
+from ptsys.models.t5.t5x import import_t5x
+from ptsys.models.t5.t5x_files import is_t5x
 from ptsys.store.model_folders import (
     CONFIG,
     builtin_models,

@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ptsys.models.t5 import T5
-from ptsys.passes.batch import Prompts
+from ptsys.kinds.batch import Prompts
+from ptsys.models.t5.network import T5
 
 MEANS = 8
 """Outputs that are averaged over examples: the length of the tail."""

@@ -9,10 +9,10 @@ import jax
 from flax import nnx
 from jax.sharding import Mesh
 
-from ptsys.models.config import T5Config
 from ptsys.models.execution import Execution
 from ptsys.models.placement import place
-from ptsys.models.t5 import T5
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import T5
 from ptsys.sharding.rules import LogicalRules
 
 

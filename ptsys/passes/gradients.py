@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ptsys.kinds.batch import Prompts, Rows, prompt_mask, real_rows, take_slots
 from ptsys.models.execution import Execution
-from ptsys.models.t5 import T5
-from ptsys.passes.batch import Prompts, Rows, prompt_mask, real_rows, take_slots
+from ptsys.models.t5.network import T5
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.loss import row_losses
 from ptsys.sharding.mesh import ROWS, WHOLE, agreed_any, each_shard

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ptsys.models.t5 import T5
-from ptsys.passes.batch import Prompts, Rows, gather_prompts, take_slots
-from ptsys.passes.vocabulary import token_scores
+from ptsys.kinds.batch import Prompts, Rows, gather_prompts, take_slots
+from ptsys.models.t5.network import T5
+from ptsys.models.t5.token_scores import token_scores
 
 
 class RowLosses(NamedTuple):

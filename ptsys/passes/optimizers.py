@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ptsys.passes.batch import prompt_mask
+from ptsys.kinds.batch import prompt_mask
 from ptsys.types.training import Optimizer
 
 KINDS = ("adafactor", "adamw", "sgd")

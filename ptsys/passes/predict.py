@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ptsys.passes.batch import Prompts, Rows, real_rows
-from ptsys.passes.beam import decode_with_beams
-from ptsys.passes.decoding import Choices, Generated, Method, encode, nothing
+from ptsys.kinds.batch import Prompts, Rows, real_rows
+from ptsys.models.t5.beam import decode_with_beams
+from ptsys.models.t5.decoding import Choices, Generated, Method, encode, nothing
+from ptsys.models.t5.sequential import decode_sequentially
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.loss import row_losses
-from ptsys.passes.sequential import decode_sequentially
 from ptsys.sharding.mesh import ROWS, WHOLE, agreed_any, each_shard
 
 

@@ -20,9 +20,9 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from ptsys.data.mixture import KINDS
+from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.parameters import flat_parameters, load_flat
-from ptsys.models.t5 import T5
-from ptsys.passes.batch import Prompts, Rows
+from ptsys.models.t5.network import T5
 from ptsys.passes.emit import MetaPrompt, initial_meta_prompt
 from ptsys.passes.frozen import Frozen, Structure, freeze
 from ptsys.passes.loss import row_losses

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from ptsys.models.t5 import T5
-from ptsys.passes.batch import Prompts, Rows, gather_prompts
+from ptsys.kinds.batch import Prompts, Rows, gather_prompts
+from ptsys.models.t5.network import T5
 from ptsys.passes.emit import MEANS, assemble, read
 from ptsys.passes.frozen import Structure
 from ptsys.passes.pretrain import (

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ptsys.passes.batch import Prompts, Rows, take_slots
+from ptsys.kinds.batch import Prompts, Rows, take_slots
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.gradients import slot_gradients
 from ptsys.passes.optimizers import Hyperparameters, SlotState, update

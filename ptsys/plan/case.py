@@ -7,9 +7,9 @@ import math
 from typing import Any, Literal, get_args
 
 from ptsys.errors import InvalidInput
-from ptsys.models.attention_kernel import supports
-from ptsys.models.config import T5Config
 from ptsys.models.execution import Execution, Remat
+from ptsys.models.t5.attention_kernel import supports
+from ptsys.models.t5.config import T5Config
 from ptsys.passes.gradients import chunk_size
 from ptsys.plan.topologies import Topology, topology
 
@@ -80,7 +80,7 @@ class Case:
 
     @property
     def kernel_attends(self) -> bool:
-        """Whether the encoder's scores stay within a core: see `ptsys.models.attention_kernel`."""
+        """Whether the encoder attends in `ptsys.models.t5.attention_kernel`."""
         return self.execution.attention == "kernel" and supports(
             self.config.num_heads, self.config.head_dim, self.positions, self.model
         )

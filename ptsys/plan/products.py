@@ -1,7 +1,7 @@
 """Every matrix product of a step, from the model's shapes: what its FLOPs and bytes follow from.
 
 Counted on rows without padding. Elementwise work (norms, softmax, the gelu) is left out: it is
-under two percent at the published sizes. Shape letters: see `ptsys.models.layers`; S prompt and
+under two percent at the published sizes. Shape letters: see `ptsys.models.t5.layers`; S prompt and
 input positions together.
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 
-from ptsys.models.config import T5Config
-from ptsys.models.layers import reads_memory
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.layers import reads_memory
 from ptsys.plan.case import Case
 
 
@@ -149,7 +149,7 @@ def _cross(
     config: T5Config, t: int, s: int, queries: int, all_queries: int | None = None
 ) -> list[Product]:
     """Cross-attention without the projections of queries and results; few queries (in all) read
-    the memory itself: `ptsys.models.layers.Attention.attend_memory`."""
+    the memory itself: `ptsys.models.t5.layers.Attention.attend_memory`."""
     d, h, k = config.d_model, config.num_heads, config.head_dim
     if not reads_memory(config, all_queries or t, s):
         keys = Product("cross keys and values", s, d, config.inner_dim, times=2)

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
+from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.placement import placement
-from ptsys.models.t5 import abstract
-from ptsys.passes.batch import Prompts, Rows
-from ptsys.passes.decoding import choices
+from ptsys.models.t5.decoding import choices
+from ptsys.models.t5.network import abstract
 from ptsys.passes.frozen import Frozen, Structure
 from ptsys.passes.gradients import gradients
 from ptsys.passes.optimizers import SlotState, hyperparameters

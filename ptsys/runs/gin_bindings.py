@@ -1,6 +1,6 @@
 """What a run's gin file may bind: the dataclasses of runs, and which run to start.
 
-Only here and in `ptsys.models.gin_bindings` does gin meet the code; the dataclasses are plain.
+Only here and in `ptsys.models.t5.gin_bindings` does gin meet the code; the dataclasses are plain.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import gin
 from ptsys.config import Settings
 from ptsys.engine.serving import Serving
 from ptsys.errors import InvalidInput
-from ptsys.models.gin_search import check_gin_file, gin_search
+from ptsys.models.t5.gin_search import check_gin_file, gin_search
 from ptsys.runs.build_library import BuildLibrary
 from ptsys.runs.evaluate import Evaluate
 from ptsys.runs.gin_errors import gin_error

@@ -32,9 +32,9 @@ from ptsys.data.vocabulary import SentencePieceVocabulary
 from ptsys.data.vocabulary_training import train_vocabulary
 from ptsys.errors import InvalidInput
 from ptsys.models.builtin_format import write_builtin
-from ptsys.models.config import T5Config
 from ptsys.models.execution import Execution
-from ptsys.models.t5 import create
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import create
 from ptsys.passes.emit import MEANS
 from ptsys.passes.frozen import Frozen, Structure, freeze
 from ptsys.passes.pretrain import (

@@ -11,7 +11,7 @@ import gin
 from ptsys.config import Settings
 from ptsys.data.episodes import EpisodeConfig
 from ptsys.data.mixture import MixtureConfig
-from ptsys.models.gin_bindings import configurable_t5
+from ptsys.models.t5.gin_bindings import configurable_t5
 from ptsys.passes.pretrain import PretrainOptimizer, Steering
 from ptsys.passes.pretrain_reading import Reading
 from ptsys.runs.pretrain import PretrainRun

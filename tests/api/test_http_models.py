@@ -10,9 +10,9 @@ from http_clients import MODEL, WIDTH, Connect, add_rows, refused, upload
 from worker_deployment import Deployment
 
 from ptsys.jobs.presence import Presence, announce, withdraw
-from ptsys.models.config import T5Config
 from ptsys.models.registry import Registry
-from ptsys.models.t5 import create
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import create
 from ptsys.store.clock import utc_now
 
 SPARE = "spare"

@@ -18,8 +18,8 @@ from ptsys.config import Settings
 from ptsys.data.generated import sample_tasks
 from ptsys.data.vocabulary_training import train_vocabulary
 from ptsys.models.builtin_format import write_builtin
-from ptsys.models.config import T5Config
-from ptsys.models.t5 import create
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import create
 from ptsys.runs.pretrain import sample_rows
 from ptsys.types.example import Example
 

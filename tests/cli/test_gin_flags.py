@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import call, clean_environment, command, examples, write_rows
 
-from ptsys.models.gin_bindings import config_from_gin
+from ptsys.models.t5.gin_bindings import config_from_gin
 from ptsys.runs.gin_bindings import run_from_gin
 from ptsys.runs.prompt_tune import PromptTune
 

@@ -10,8 +10,8 @@ from conftest import CONFIG, Ended, Run, call, examples, write_rows
 
 from ptsys.jobs.presence import Presence, announce
 from ptsys.jobs.redis_server import EmbeddedRedis
-from ptsys.models.hugging_face import export_hugging_face
-from ptsys.models.t5 import create
+from ptsys.models.t5.hugging_face import export_hugging_face
+from ptsys.models.t5.network import create
 from ptsys.prompts.formats import write_prompt
 from ptsys.store.clock import utc_now
 

@@ -12,7 +12,7 @@ from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.groups import Group
 from ptsys.engine.residents import Checkpointed, Failed, Finished, Snapshot, Stopped, TrainingTask
 from ptsys.errors import InvalidInput, Unavailable
-from ptsys.passes.batch import Prompts, Rows
+from ptsys.kinds.batch import Prompts, Rows
 from ptsys.passes.frozen import freeze
 from ptsys.passes.gradients import gradients
 from ptsys.types.example import Example

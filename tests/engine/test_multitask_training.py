@@ -11,7 +11,7 @@ import pytest
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.multitask import MultiTaskTraining, TaskData
 from ptsys.errors import InvalidInput
-from ptsys.passes.batch import Prompts, Rows
+from ptsys.kinds.batch import Prompts, Rows
 from ptsys.passes.loss import row_losses
 from ptsys.types.example import Example
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec

@@ -15,7 +15,7 @@ from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.model import ServedModel
 from ptsys.engine.parts import Costs, Cutting, cut
 from ptsys.errors import InvalidInput
-from ptsys.passes.batch import Prompts, Rows
+from ptsys.kinds.batch import Prompts, Rows
 from ptsys.passes.frozen import freeze
 from ptsys.passes.gradients import gradients
 

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from ptsys.models.config import T5Config
-from ptsys.models.t5 import T5, create
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import T5, create
 
 T5_1_1 = T5Config(
     vocab_size=96,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from ptsys.models import attention_kernel
-from ptsys.models.attention import attend, mask_bias
-from ptsys.models.attention_kernel import attend_in_kernel, supports
-from ptsys.models.config import T5Config
-from ptsys.models.layers import RelativeBias
+from ptsys.models.t5 import attention_kernel
+from ptsys.models.t5.attention import attend, mask_bias
+from ptsys.models.t5.attention_kernel import attend_in_kernel, supports
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.layers import RelativeBias
 
 ROWS, HEADS, DIM = 2, 4, 64
 CONFIG = T5Config(

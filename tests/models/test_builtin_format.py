@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from ptsys.errors import InvalidInput
 from ptsys.models.builtin_format import Storage, read_builtin, write_builtin
 from ptsys.models.parameters import flat_parameters, load_flat
-from ptsys.models.t5 import T5
+from ptsys.models.t5.network import T5
 
 WO = "encoder.layers_0.mlp.wo.kernel"
 

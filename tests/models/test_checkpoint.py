@@ -11,10 +11,10 @@ import pytest
 
 from ptsys.errors import Conflict, InvalidInput
 from ptsys.models.checkpoint import load_model, save_model
-from ptsys.models.config import T5Config
 from ptsys.models.fingerprint import fingerprint
 from ptsys.models.parameters import expected_shapes, flat_parameters
-from ptsys.models.t5 import T5
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import T5
 
 
 def test_everything_that_is_saved_is_loaded(model: T5, tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ptsys.models.checkpoint import load_model, save_model
-from ptsys.models.config import T5Config
 from ptsys.models.fingerprint import fingerprint
-from ptsys.models.hugging_face import export_hugging_face, import_hugging_face
 from ptsys.models.parameters import flat_parameters, load_flat
-from ptsys.models.t5 import T5, create
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.hugging_face import export_hugging_face, import_hugging_face
+from ptsys.models.t5.network import T5, create
 
 
 def test_it_changes_with_any_one_weight(model: T5, config: T5Config) -> None:

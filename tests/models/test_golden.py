@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ptsys.models.hugging_face import import_hugging_face
 from ptsys.models.parameters import expected_shapes, flat_parameters
-from ptsys.models.t5 import T5
-from ptsys.models.t5x import import_t5x
+from ptsys.models.t5.hugging_face import import_hugging_face
+from ptsys.models.t5.network import T5
+from ptsys.models.t5.t5x import import_t5x
 
 PROMPT_LENGTH = 7  # PEFT stores 14 rows, of which T5 uses the first 7
 

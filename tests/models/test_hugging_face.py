@@ -12,10 +12,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from ptsys.errors import InvalidInput
-from ptsys.models.config import T5Config
-from ptsys.models.hugging_face import export_hugging_face, import_hugging_face, read_config
 from ptsys.models.parameters import flat_parameters
-from ptsys.models.t5 import T5, create
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.hugging_face import export_hugging_face, import_hugging_face, read_config
+from ptsys.models.t5.network import T5, create
 
 SHARED, HEAD = "shared.weight", "lm_head.weight"
 WI = "encoder.block.0.layer.1.DenseReluDense.wo.weight"

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from ptsys.errors import InvalidInput
-from ptsys.models.config import T5Config
 from ptsys.models.parameters import (
     Deferred,
     expected_shapes,
@@ -16,7 +15,8 @@ from ptsys.models.parameters import (
     load_flat,
     parameter_count,
 )
-from ptsys.models.t5 import T5
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import T5
 
 KERNEL = "encoder.layers_0.mlp.wo.kernel"
 

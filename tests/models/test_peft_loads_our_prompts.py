@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ptsys.models.hugging_face import import_hugging_face
+from ptsys.models.t5.hugging_face import import_hugging_face
 from ptsys.prompts.peft_format import encode
 
 pytestmark = pytest.mark.slow

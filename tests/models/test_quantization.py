@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ptsys.models.config import T5Config
+from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.parameters import flat_parameters
 from ptsys.models.quantization import quantize, quantized
 from ptsys.models.registry import load_builtin
-from ptsys.models.t5 import T5, create
-from ptsys.passes.batch import Prompts, Rows
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import T5, create
 from ptsys.passes.frozen import freeze
 from ptsys.passes.gradients import gradients
 from ptsys.sharding.mesh import make_mesh

@@ -12,9 +12,9 @@ from ptsys.models import registry as registry_module
 from ptsys.models.builtin_format import write_builtin
 from ptsys.models.checkpoint import save_model
 from ptsys.models.fingerprint import fingerprint
-from ptsys.models.hugging_face import export_hugging_face
 from ptsys.models.registry import Registry, load_builtin
-from ptsys.models.t5 import T5
+from ptsys.models.t5.hugging_face import export_hugging_face
+from ptsys.models.t5.network import T5
 
 
 @pytest.fixture(scope="module")

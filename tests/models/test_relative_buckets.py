@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ptsys.models.layers import relative_buckets
+from ptsys.models.t5.layers import relative_buckets
 
 
 def reference(relative: int, *, bidirectional: bool, buckets: int, max_distance: int) -> int:

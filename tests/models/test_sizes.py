@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ptsys.errors import InvalidInput
-from ptsys.models.gin_bindings import config_from_gin
 from ptsys.models.parameters import parameter_count
+from ptsys.models.t5.gin_bindings import config_from_gin
 
 
 def count_by_hand(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from ptsys.models import layers
-from ptsys.models.config import T5Config
-from ptsys.models.t5 import T5, Encoded, abstract
+from ptsys.models.t5 import layers
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import T5, Encoded, abstract
 
 
 def tokens(seed: int, rows: int, length: int) -> np.ndarray:

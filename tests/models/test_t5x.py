@@ -12,11 +12,11 @@ import tensorstore
 from flax import serialization, traverse_util
 
 from ptsys.errors import InvalidInput
-from ptsys.models.config import T5Config
 from ptsys.models.fingerprint import fingerprint
 from ptsys.models.parameters import flat_parameters
-from ptsys.models.t5 import T5, create
-from ptsys.models.t5x import import_t5x
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import T5, create
+from ptsys.models.t5.t5x import import_t5x
 
 GZIP = {"id": "gzip", "level": 1}
 BLOSC = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1}

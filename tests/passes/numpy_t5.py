@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ptsys.passes.batch import Prompts
+from ptsys.kinds.batch import Prompts
 from ptsys.passes.frozen import Frozen
 
 

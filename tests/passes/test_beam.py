@@ -10,7 +10,7 @@ import pytest
 from numpy_t5 import Reference
 from tiny_batches import prompts, rows, tiny
 
-from ptsys.passes.decoding import choices
+from ptsys.models.t5.decoding import choices
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.predict import generate
 

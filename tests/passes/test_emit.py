@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ptsys.models.config import T5Config
-from ptsys.models.t5 import T5, create
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import T5, create
 from ptsys.passes.emit import MEANS, MetaPrompt, Readings, assemble, initial_meta_prompt, read
 
 LABEL, WIDTH = 3, 8

@@ -8,8 +8,8 @@ import pytest
 from numpy_t5 import Reference, log_softmax
 from tiny_batches import prompts, rows, wishes
 
-from ptsys.passes.batch import Rows
-from ptsys.passes.decoding import Choices, choices
+from ptsys.kinds.batch import Rows
+from ptsys.models.t5.decoding import Choices, choices
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.predict import generate, score
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_batches import bits, prompts, rows, wishes
 
-from ptsys.passes.batch import Prompts, Rows
-from ptsys.passes.decoding import Choices
+from ptsys.kinds.batch import Prompts, Rows
+from ptsys.models.t5.decoding import Choices
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.gradients import gradients
 from ptsys.passes.loss import row_losses

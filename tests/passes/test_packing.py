@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ptsys.models.config import T5Config
+from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.execution import Execution
-from ptsys.models.packing import packing
-from ptsys.models.t5 import create
-from ptsys.passes.batch import Prompts, Rows
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import create
+from ptsys.models.t5.packing import packing
 from ptsys.passes.frozen import freeze
 from ptsys.passes.gradients import chunk_size, gradients
 from ptsys.passes.loss import row_losses

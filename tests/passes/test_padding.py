@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny_batches import WIDTH, prompts, rows, wishes
 
-from ptsys.passes.batch import Prompts, Rows
-from ptsys.passes.decoding import Choices
+from ptsys.kinds.batch import Prompts, Rows
+from ptsys.models.t5.decoding import Choices
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.gradients import Gradients, gradients
 from ptsys.passes.predict import generate

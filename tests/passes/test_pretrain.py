@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ptsys.data.mixture import KINDS
-from ptsys.models.config import T5Config
 from ptsys.models.execution import Execution
-from ptsys.models.t5 import create
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import create
 from ptsys.passes.frozen import Structure, freeze
 from ptsys.passes.pretrain import (
     PretrainOptimizer,

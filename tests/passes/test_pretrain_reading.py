@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ptsys.models.config import T5Config
 from ptsys.models.execution import Execution
-from ptsys.models.t5 import create
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import create
 from ptsys.passes.frozen import Structure, freeze
 from ptsys.passes.pretrain import PretrainOptimizer, Steering, initial_state, optimizer
 from ptsys.passes.pretrain_reading import (

@@ -9,8 +9,8 @@ import pytest
 from numpy_t5 import Reference
 from tiny_batches import prompts, rows, tiny
 
-from ptsys.passes.batch import Prompts
-from ptsys.passes.decoding import Choices, choices
+from ptsys.kinds.batch import Prompts
+from ptsys.models.t5.decoding import Choices, choices
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.predict import generate
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_batches import WIDTH, bits, prompts, rows
 
-from ptsys.passes.batch import Rows
+from ptsys.kinds.batch import Rows
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.optimizers import Hyperparameters, SlotState, hyperparameters
 from ptsys.passes.train import TrainMetrics, train_step

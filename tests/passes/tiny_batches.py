@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ptsys.models.config import T5Config
-from ptsys.models.t5 import create
-from ptsys.passes.batch import Prompts, Rows
-from ptsys.passes.decoding import Choices
+from ptsys.kinds.batch import Prompts, Rows
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.decoding import Choices
+from ptsys.models.t5.network import create
 from ptsys.passes.frozen import Frozen, freeze
 
 WIDTH = 16

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ptsys.models.config import T5Config
 from ptsys.models.execution import Execution
+from ptsys.models.t5.config import T5Config
 from ptsys.plan.case import Case
 
 CONFIG = T5Config(

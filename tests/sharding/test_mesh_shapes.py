@@ -9,13 +9,13 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from ptsys.errors import InvalidInput
-from ptsys.models.attention_kernel import attend_in_kernel
-from ptsys.models.config import T5Config
+from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.execution import Execution
 from ptsys.models.parameters import flat_parameters
-from ptsys.models.t5 import T5, create
-from ptsys.passes.batch import Prompts, Rows
-from ptsys.passes.decoding import choices
+from ptsys.models.t5.attention_kernel import attend_in_kernel
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.decoding import choices
+from ptsys.models.t5.network import T5, create
 from ptsys.passes.frozen import Frozen, freeze
 from ptsys.passes.gradients import gradients
 from ptsys.passes.optimizers import hyperparameters, initial_state
@@ -171,7 +171,7 @@ def test_attention_by_the_kernel_changes_nothing(
         used.append(arrays)
         return attend_in_kernel(*arrays)
 
-    monkeypatch.setattr("ptsys.models.attention.attend_in_kernel", counted)
+    monkeypatch.setattr("ptsys.models.t5.attention.attend_in_kernel", counted)
     assert_close(here, gradients(frozen, prompts, local(rows, mesh[0])))
     assert used
 

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ptsys.models.config import T5Config
+from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.execution import Execution
-from ptsys.models.t5 import T5, create
-from ptsys.passes.batch import Prompts, Rows
-from ptsys.passes.decoding import choices
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.decoding import choices
+from ptsys.models.t5.network import T5, create
 from ptsys.passes.frozen import freeze
 from ptsys.passes.gradients import chunk_size, gradients
 from ptsys.passes.optimizers import hyperparameters, initial_state

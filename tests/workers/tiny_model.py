@@ -4,9 +4,9 @@ import random
 from pathlib import Path
 
 from ptsys.data.vocabulary_training import train_vocabulary
-from ptsys.models.config import T5Config
 from ptsys.models.registry import Registry
-from ptsys.models.t5 import create
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import create
 from ptsys.types.example import Example
 
 NAME = "mini"

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ptsys.models.t5 import T5
-from ptsys.passes.decoding import (
+from ptsys.models.t5.decoding import (
     END,
     PADDING,
     Cache,
@@ -19,7 +18,8 @@ from ptsys.passes.decoding import (
     advance,
     empty_cache,
 )
-from ptsys.passes.sampling import likeliest, sample
+from ptsys.models.t5.network import T5
+from ptsys.models.t5.sampling import likeliest, sample
 from ptsys.sharding.mesh import agreed_any
 
 

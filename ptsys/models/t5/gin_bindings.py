@@ -8,8 +8,8 @@ from pathlib import Path
 import gin
 
 from ptsys.errors import InvalidInput
-from ptsys.models.config import T5Config
-from ptsys.models.gin_search import gin_search
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.gin_search import gin_search
 
 configurable_t5 = gin.external_configurable(T5Config, name="T5Config", module="ptsys.models")
 

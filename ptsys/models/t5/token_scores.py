@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
-from ptsys.models.t5 import T5
+from ptsys.models.t5.network import T5
 from ptsys.sharding.mesh import agreed
 
 

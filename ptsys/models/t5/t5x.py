@@ -27,10 +27,10 @@ from typing import Literal
 import numpy as np
 
 from ptsys.errors import InvalidInput
-from ptsys.models.config import T5Config
 from ptsys.models.parameters import Deferred, load_flat
-from ptsys.models.t5 import T5
-from ptsys.models.t5x_files import Stored, read_stored, read_target
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import T5
+from ptsys.models.t5.t5x_files import Stored, read_stored, read_target
 
 PROMPT = re.compile(r"(^|\.)prompts?\.")
 SCANNED = re.compile(r"^(encoder|decoder)\.(?:\1|layers)\.(.+)$")

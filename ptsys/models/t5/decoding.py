@@ -1,6 +1,6 @@
 """What every way of generating shares: the row's wishes, the cached step, the result.
 
-Shape letters: see `ptsys.passes.batch`; T generated positions, V vocabulary, S keys (prompt and
+Shape letters: see `ptsys.kinds.batch`; T generated positions, V vocabulary, S keys (prompt and
 input), H heads, K head_dim.
 """
 
@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from ptsys.models.t5 import T5, Cross, KeysValues, repeat_rows
-from ptsys.passes.batch import Prompts, gather_prompts
+from ptsys.kinds.batch import Prompts, gather_prompts
+from ptsys.models.t5.network import T5, Cross, KeysValues, repeat_rows
 
 Method = Literal["greedy", "sample", "beam"]
 

@@ -1,6 +1,6 @@
 """How queries attend: all at once, a block at a time, or in a TPU kernel.
 
-Shape letters: see `ptsys.models.layers`; W diagonals.
+Shape letters: see `ptsys.models.t5.layers`; W diagonals.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ptsys.models.attention_kernel import attend_in_kernel
 from ptsys.models.execution import even_blocks
+from ptsys.models.t5.attention_kernel import attend_in_kernel
 
 MASKED = -1e9  # finite, so that a fully masked row stays finite; exp() of it is exactly 0
 

@@ -18,11 +18,11 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from ptsys.models.attention import Bias, attend_by
-from ptsys.models.attention_kernel import diagonals_width
-from ptsys.models.config import T5Config
 from ptsys.models.execution import PROJECTION
-from ptsys.models.packing import Packing
+from ptsys.models.t5.attention import Bias, attend_by
+from ptsys.models.t5.attention_kernel import diagonals_width
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.packing import Packing
 from ptsys.sharding.mesh import whole_over_model
 
 _MARGIN = 1.25  # by which reading the memory must be less work: its products are smaller

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ptsys.passes.decoding import Choices
+from ptsys.models.t5.decoding import Choices
 from ptsys.sharding.mesh import agreed_any
 
 COLDEST = 1e-6  # temperatures below act as this one, so that the division stays finite

@@ -1,6 +1,6 @@
 """T5 1.0 and 1.1 in flax.nnx, under T5X's parameter names.
 
-Shape letters: see `ptsys.models.layers`; P prompt positions, L input positions.
+Shape letters: see `ptsys.models.t5.layers`; P prompt positions, L input positions.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from ptsys.models import layers
-from ptsys.models.attention import Bias, BlockBias, KernelBias, mask_bias
-from ptsys.models.attention_kernel import supports
-from ptsys.models.config import T5Config
 from ptsys.models.execution import Execution
-from ptsys.models.layers import (
+from ptsys.models.t5 import layers
+from ptsys.models.t5.attention import Bias, BlockBias, KernelBias, mask_bias
+from ptsys.models.t5.attention_kernel import supports
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.layers import (
     Attention,
     Dense,
     FeedForward,
@@ -27,7 +27,7 @@ from ptsys.models.layers import (
     RMSNorm,
     parameter,
 )
-from ptsys.models.packing import Packing, packing
+from ptsys.models.t5.packing import Packing, packing
 from ptsys.sharding.mesh import copied_over_model, whole_over_model
 
 KeysValues = tuple[Float[Array, "B S H K"], Float[Array, "B S H K"]]

@@ -1,7 +1,7 @@
 """Beam search, each row in its own beams.
 
-Shape letters: see `ptsys.passes.decoding`; N beams of a row. Arrays of the model have B * N rows,
-those of one row together.
+Shape letters: see `ptsys.models.t5.decoding`; N beams of a row. Arrays of the model have B * N
+rows, those of one row together.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ptsys.models.t5 import T5
-from ptsys.passes.decoding import (
+from ptsys.models.t5.decoding import (
     END,
     PADDING,
     Cache,
@@ -24,6 +23,7 @@ from ptsys.passes.decoding import (
     advance,
     empty_cache,
 )
+from ptsys.models.t5.network import T5
 from ptsys.sharding.mesh import agreed_any
 
 

@@ -25,9 +25,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ptsys.errors import InvalidInput
-from ptsys.models.config import T5Config
 from ptsys.models.parameters import Deferred, flat_parameters, load_flat
-from ptsys.models.t5 import T5
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import T5
 
 ACTIVATIONS: dict[str, tuple[Literal["gelu", "relu"], bool]] = {
     "relu": ("relu", False),

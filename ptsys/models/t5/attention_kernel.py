@@ -7,7 +7,7 @@ The bias of a query on a key depends on their distance, so a head's whole bias i
 running sums (unlike Dao et al. 2022, FlashAttention, which this otherwise follows). The bias is
 frozen and gets no gradient, which no kernel that we know of offers together with such a bias.
 
-Shape letters: see `ptsys.models.layers`; W diagonals, padded to whole lanes.
+Shape letters: see `ptsys.models.t5.layers`; W diagonals, padded to whole lanes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def attend_in_kernel(
     interpret: bool = False,
 ) -> Float[Array, "B S H K"]:
     """Softmax of scores, bias and mask in float32, not divided by sqrt(K), as
-    `ptsys.models.attention.attend`.
+    `ptsys.models.t5.attention.attend`.
 
     `diagonals[h, S - 1 + d]` is the bias of a query on the key `d` positions after it; `mask` is
     added to the scores of every key. Neither gets a gradient. On another platform than a TPU the

@@ -41,7 +41,6 @@ from rich.console import Console
 from rich.table import Table
 
 from ptsys.data.examples import read_examples
-from ptsys.data.generated.registry import FAMILIES, WEIGHTS
 from ptsys.data.metrics import exact_match, majority
 from ptsys.engine.augmentation import Augmentation
 from ptsys.engine.augmentation_state import State
@@ -50,6 +49,7 @@ from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.model import serve
 from ptsys.engine.residents import Failed, Finished, Snapshot, Training, TrainingTask
+from ptsys.generated.registry import FAMILIES, WEIGHTS
 from ptsys.library.augmentation import SECOND, hold_out
 from ptsys.library.neighbours import Neighbour
 from ptsys.library.vectors import prompt_vector

@@ -13,9 +13,9 @@ import itertools
 import random
 from collections.abc import Callable
 
-from ptsys.data.generated import FAMILIES, GeneratedTask
-from ptsys.data.generated.intents import utterance
-from ptsys.data.generated.lexicon.intents import INTENTS
+from ptsys.generated import FAMILIES, GeneratedTask
+from ptsys.generated.intents import utterance
+from ptsys.generated.lexicon.intents import INTENTS
 from ptsys.types.example import Example
 
 TRAIN, VALIDATION, TEST, FRESH = 160, 40, 60, 2

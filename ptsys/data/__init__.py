@@ -1,1 +1,1 @@
-"""Rows, vocabularies, batches, metrics and generated tasks. Never imports JAX."""
+"""Rows, vocabularies, batches and metrics. Never imports JAX."""

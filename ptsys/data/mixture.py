@@ -11,9 +11,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ptsys.data.generated import GeneratedTask
 from ptsys.data.span_corruption import corrupt
 from ptsys.data.vocabulary import EOS, Vocabulary
+from ptsys.generated import GeneratedTask
 
 Kind = Literal["shared", "bank", "promptless"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

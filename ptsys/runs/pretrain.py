@@ -26,11 +26,11 @@ from safetensors.numpy import save_file
 
 from ptsys.config import Settings
 from ptsys.data.episodes import EPISODES, LABEL, EpisodeConfig, EpisodeShape
-from ptsys.data.generated import GeneratedTask, sample_tasks
 from ptsys.data.mixture import KINDS, MixtureConfig, Shape, numbered_traits, trait_count
 from ptsys.data.vocabulary import SentencePieceVocabulary
 from ptsys.data.vocabulary_training import train_vocabulary
 from ptsys.errors import InvalidInput
+from ptsys.generated import GeneratedTask, sample_tasks
 from ptsys.models.builtin_format import write_builtin
 from ptsys.models.execution import Execution
 from ptsys.models.t5.config import T5Config

@@ -15,8 +15,8 @@ import pytest
 from ptsys.cli import main, output
 from ptsys.cli.stack import Stack
 from ptsys.config import Settings
-from ptsys.data.generated import sample_tasks
 from ptsys.data.vocabulary_training import train_vocabulary
+from ptsys.generated import sample_tasks
 from ptsys.models.builtin_format import write_builtin
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.network import create

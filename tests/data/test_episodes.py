@@ -18,10 +18,10 @@ from ptsys.data.episodes import (
     read_description,
     read_example,
 )
-from ptsys.data.generated import sample_tasks
-from ptsys.data.generated.lookup import LOOKUPS, random_labels, relabelled, sample_lookup
 from ptsys.data.mixture import numbered_traits
 from ptsys.data.vocabulary import EOS, SentencePieceVocabulary
+from ptsys.generated import sample_tasks
+from ptsys.generated.lookup import LOOKUPS, random_labels, relabelled, sample_lookup
 from ptsys.models.registry import BUILTIN
 
 WORDS = SentencePieceVocabulary(BUILTIN / "tiny" / "vocabulary.model", 64)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import random
 
-from ptsys.data.generated.grammar import Filler, fill, one_of, person_name
-from ptsys.data.generated.lexicon import names
-from ptsys.data.generated.lexicon.parse import phrases
-from ptsys.data.generated.pools import CATEGORIES
-from ptsys.data.generated.surface import (
+from ptsys.generated.grammar import Filler, fill, one_of, person_name
+from ptsys.generated.lexicon import names
+from ptsys.generated.lexicon.parse import phrases
+from ptsys.generated.pools import CATEGORIES
+from ptsys.generated.surface import (
     arbitrary,
     cased_labels,
     classify_instructions,
     digest,
     wrapper,
 )
-from ptsys.data.generated.task import Family, GeneratedTask, make
+from ptsys.generated.task import Family, GeneratedTask, make
 
 #: kind of answer -> (other labels, templates)
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -5,19 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from ptsys.data.generated.grammar import fill, one_of, person_name, title
-from ptsys.data.generated.lexicon import names, opinions
-from ptsys.data.generated.lexicon.inflect import article
-from ptsys.data.generated.lexicon.parse import phrases
-from ptsys.data.generated.pools import CATEGORIES
-from ptsys.data.generated.surface import (
+from ptsys.generated.grammar import fill, one_of, person_name, title
+from ptsys.generated.lexicon import names, opinions
+from ptsys.generated.lexicon.inflect import article
+from ptsys.generated.lexicon.parse import phrases
+from ptsys.generated.pools import CATEGORIES
+from ptsys.generated.surface import (
     arbitrary,
     cased_labels,
     classify_instructions,
     digest,
     wrapper,
 )
-from ptsys.data.generated.task import Family, GeneratedTask, make
+from ptsys.generated.task import Family, GeneratedTask, make
 
 #: subject of a review -> (what it is called, its parts)
 SUBJECTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

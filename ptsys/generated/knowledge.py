@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from ptsys.data.generated.lexicon import facts, names
-from ptsys.data.generated.lexicon.adjectives import ANTONYMS, SYNONYMS
-from ptsys.data.generated.mapping import Pairs, choice_task, first_answers, flipped, mapping_task
-from ptsys.data.generated.pools import ADJECTIVES, WORDS
-from ptsys.data.generated.surface import yes_no
-from ptsys.data.generated.task import Family, GeneratedTask, make
+from ptsys.generated.lexicon import facts, names
+from ptsys.generated.lexicon.adjectives import ANTONYMS, SYNONYMS
+from ptsys.generated.mapping import Pairs, choice_task, first_answers, flipped, mapping_task
+from ptsys.generated.pools import ADJECTIVES, WORDS
+from ptsys.generated.surface import yes_no
+from ptsys.generated.task import Family, GeneratedTask, make
 
 
 def _both_ways(pairs: Pairs) -> tuple[tuple[str, str], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptsys.data.generated.lexicon.parse import groups, words
+from ptsys.generated.lexicon.parse import groups, words
 
 COUNTABLE: dict[str, tuple[str, ...]] = groups("""
 animal: dog cat horse cow pig sheep goat donkey mule camel llama alpaca lion tiger leopard cheetah

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptsys.data.generated.lexicon.parse import groups, pairs, words
+from ptsys.generated.lexicon.parse import groups, pairs, words
 
 GRADABLE: tuple[str, ...] = words("""
 big small tall short long wide narrow deep high low fast slow quick hot cold warm cool dry wet

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from ptsys.data.generated.lexicon import adjectives, nouns, verbs
-from ptsys.data.generated.lexicon.inflect import (
+from ptsys.generated.lexicon import adjectives, nouns, verbs
+from ptsys.generated.lexicon.inflect import (
     ALREADY_PLURAL,
     IRREGULAR_PLURAL,
     adverb,
@@ -19,10 +19,10 @@ from ptsys.data.generated.lexicon.inflect import (
     superlative,
     third_person,
 )
-from ptsys.data.generated.lexicon.parse import pairs, words
-from ptsys.data.generated.mapping import Pairs, first_answers, flipped, mapping_task
-from ptsys.data.generated.pools import COUNTABLE_NOUNS
-from ptsys.data.generated.task import Family, GeneratedTask
+from ptsys.generated.lexicon.parse import pairs, words
+from ptsys.generated.mapping import Pairs, first_answers, flipped, mapping_task
+from ptsys.generated.pools import COUNTABLE_NOUNS
+from ptsys.generated.task import Family, GeneratedTask
 
 _MASS = frozenset(
     words("""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from ptsys.data.generated.lexicon.facts import PHRASES
-from ptsys.data.generated.lexicon.inflect import past, plural, third_person
-from ptsys.data.generated.pools import ADJECTIVES, CATEGORIES, OBJECTS, WORDS
-from ptsys.data.generated.surface import cased_labels, classify_instructions, wrapper
-from ptsys.data.generated.task import Family, GeneratedTask, make
+from ptsys.generated.lexicon.facts import PHRASES
+from ptsys.generated.lexicon.inflect import past, plural, third_person
+from ptsys.generated.pools import ADJECTIVES, CATEGORIES, OBJECTS, WORDS
+from ptsys.generated.surface import cased_labels, classify_instructions, wrapper
+from ptsys.generated.task import Family, GeneratedTask, make
 
 _VERBS = (
     "open",

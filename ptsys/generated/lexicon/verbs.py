@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptsys.data.generated.lexicon.parse import pairs, words
+from ptsys.generated.lexicon.parse import pairs, words
 
 IRREGULAR_PAST: dict[str, str] = dict(
     pairs("""

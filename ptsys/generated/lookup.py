@@ -9,11 +9,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from ptsys.data.generated.intents import utterance
-from ptsys.data.generated.lexicon.intents import INTENTS
-from ptsys.data.generated.pools import CATEGORIES, ITEMS, WORDS
-from ptsys.data.generated.surface import LETTERS, digest, wrapper
-from ptsys.data.generated.task import Draw, Family, GeneratedTask, make
+from ptsys.generated.intents import utterance
+from ptsys.generated.lexicon.intents import INTENTS
+from ptsys.generated.pools import CATEGORIES, ITEMS, WORDS
+from ptsys.generated.surface import LETTERS, digest, wrapper
+from ptsys.generated.task import Draw, Family, GeneratedTask, make
 
 MOST_LABELS = 16
 _SYLLABLES = tuple(a + b for a in "bdfgklmnprstvz" for b in ("a", "e", "i", "o", "u", "on", "ar"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 
-from ptsys.data.generated.grammar import Filler, fill, one_of, person_name
-from ptsys.data.generated.lexicon import names
-from ptsys.data.generated.lexicon.parse import phrases, words
-from ptsys.data.generated.surface import (
+from ptsys.generated.grammar import Filler, fill, one_of, person_name
+from ptsys.generated.lexicon import names
+from ptsys.generated.lexicon.parse import phrases, words
+from ptsys.generated.surface import (
     arbitrary,
     cased_labels,
     classify_instructions,
@@ -16,7 +16,7 @@ from ptsys.data.generated.surface import (
     wrapper,
     yes_no,
 )
-from ptsys.data.generated.task import Family, GeneratedTask, make
+from ptsys.generated.task import Family, GeneratedTask, make
 
 #: topic -> other labels
 TOPICS: dict[str, tuple[str, ...]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptsys.data.generated.lexicon.parse import pairs, phrases, words
+from ptsys.generated.lexicon.parse import pairs, phrases, words
 
 FIRST_NAMES: tuple[str, ...] = words("""
 Adam Alan Albert Alice Amanda Amy Andrea Andrew Angela Anna Anthony Arthur Barbara Ben Bella Brian

@@ -6,8 +6,8 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ptsys.data.generated.surface import casing, wrapper
-from ptsys.data.generated.task import GeneratedTask, make
+from ptsys.generated.surface import casing, wrapper
+from ptsys.generated.task import GeneratedTask, make
 
 Pairs = Sequence[tuple[str, str]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptsys.data.generated.lexicon import adjectives, names, nouns, opinions, verbs
+from ptsys.generated.lexicon import adjectives, names, nouns, opinions, verbs
 
 
 def _union(*parts: tuple[str, ...]) -> tuple[str, ...]:

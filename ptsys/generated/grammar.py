@@ -6,9 +6,9 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from ptsys.data.generated.lexicon import names, nouns
-from ptsys.data.generated.lexicon.parse import words
-from ptsys.data.generated.pools import CATEGORIES, OBJECTS, WORDS
+from ptsys.generated.lexicon import names, nouns
+from ptsys.generated.lexicon.parse import words
+from ptsys.generated.pools import CATEGORIES, OBJECTS, WORDS
 
 Filler = Callable[[random.Random], str]
 _CHOICE = re.compile(r"\(([^()]*)\)")

@@ -3,8 +3,8 @@
 The built-in tiny model is pretrained on them, so that a soft prompt has abilities to select.
 """
 
-from ptsys.data.generated.registry import FAMILIES, WEIGHTS
-from ptsys.data.generated.sampling import sample_tasks
-from ptsys.data.generated.task import GeneratedTask
+from ptsys.generated.registry import FAMILIES, WEIGHTS
+from ptsys.generated.sampling import sample_tasks
+from ptsys.generated.task import GeneratedTask
 
 __all__ = ["FAMILIES", "WEIGHTS", "GeneratedTask", "sample_tasks"]

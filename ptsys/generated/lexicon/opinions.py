@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptsys.data.generated.lexicon.parse import groups, phrases, words
+from ptsys.generated.lexicon.parse import groups, phrases, words
 
 POSITIVE: tuple[str, ...] = words("""
 good great excellent wonderful amazing fantastic brilliant superb marvellous terrific outstanding

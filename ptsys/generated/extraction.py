@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from ptsys.data.generated.grammar import Filler, one_of
-from ptsys.data.generated.lexicon import names, nouns
-from ptsys.data.generated.lexicon.inflect import past
-from ptsys.data.generated.lexicon.parse import phrases
-from ptsys.data.generated.pools import CATEGORIES, OBJECTS
-from ptsys.data.generated.surface import wrapper
-from ptsys.data.generated.task import Family, GeneratedTask, make
+from ptsys.generated.grammar import Filler, one_of
+from ptsys.generated.lexicon import names, nouns
+from ptsys.generated.lexicon.inflect import past
+from ptsys.generated.lexicon.parse import phrases
+from ptsys.generated.pools import CATEGORIES, OBJECTS
+from ptsys.generated.surface import wrapper
+from ptsys.generated.task import Family, GeneratedTask, make
 
 
 def _full_name(rng: random.Random) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from ptsys.data.generated.registry import FAMILIES, families_without
-from ptsys.data.generated.task import Family, GeneratedTask
+from ptsys.generated.registry import FAMILIES, families_without
+from ptsys.generated.task import Family, GeneratedTask
 
 _TRIES = 60
 

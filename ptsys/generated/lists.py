@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from ptsys.data.generated.pools import ITEM_POOLS
-from ptsys.data.generated.surface import casing, separator, wrapper
-from ptsys.data.generated.task import Family, GeneratedTask, make
+from ptsys.generated.pools import ITEM_POOLS
+from ptsys.generated.surface import casing, separator, wrapper
+from ptsys.generated.task import Family, GeneratedTask, make
 
 Items = Sequence[str]
 _POOL_NAMES = ("mixed",) * 6 + ("words",) * 3 + tuple(sorted(ITEM_POOLS))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ptsys.data.generated.lexicon.parse import pairs, words
-from ptsys.data.generated.lexicon.verbs import DOUBLING, IRREGULAR_PAST
+from ptsys.generated.lexicon.parse import pairs, words
+from ptsys.generated.lexicon.verbs import DOUBLING, IRREGULAR_PAST
 
 VOWELS = "aeiou"
 IRREGULAR_PLURAL: dict[str, str] = dict(

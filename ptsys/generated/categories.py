@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from ptsys.data.generated.lexicon.inflect import article
-from ptsys.data.generated.lexicon.nouns import PLURALS_OF_LABELS
-from ptsys.data.generated.pools import (
+from ptsys.generated.lexicon.inflect import article
+from ptsys.generated.lexicon.nouns import PLURALS_OF_LABELS
+from ptsys.generated.pools import (
     ABSTRACT,
     CATEGORIES,
     FUNCTION_WORDS,
@@ -15,7 +15,7 @@ from ptsys.data.generated.pools import (
     OBJECTS,
     PURE,
 )
-from ptsys.data.generated.surface import (
+from ptsys.generated.surface import (
     arbitrary,
     cased_labels,
     classify_instructions,
@@ -24,7 +24,7 @@ from ptsys.data.generated.surface import (
     wrapper,
     yes_no,
 )
-from ptsys.data.generated.task import Family, GeneratedTask, make
+from ptsys.generated.task import Family, GeneratedTask, make
 
 Pool = tuple[str, ...]
 

@@ -6,10 +6,10 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ptsys.data.generated.grammar import fill, typo
-from ptsys.data.generated.lexicon.intents import INTENTS, Intent
-from ptsys.data.generated.lexicon.parse import words
-from ptsys.data.generated.surface import (
+from ptsys.generated.grammar import fill, typo
+from ptsys.generated.lexicon.intents import INTENTS, Intent
+from ptsys.generated.lexicon.parse import words
+from ptsys.generated.surface import (
     arbitrary,
     cased_labels,
     classify_instructions,
@@ -18,7 +18,7 @@ from ptsys.data.generated.surface import (
     wrapper,
     yes_no,
 )
-from ptsys.data.generated.task import Family, GeneratedTask, make
+from ptsys.generated.task import Family, GeneratedTask, make
 
 _BEFORE = (
     "please",

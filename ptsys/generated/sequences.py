@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from ptsys.data.generated.lexicon.nouns import UNCOUNTABLE
-from ptsys.data.generated.lexicon.parse import words
-from ptsys.data.generated.surface import cased_labels, wrapper, yes_no
-from ptsys.data.generated.task import Family, GeneratedTask, make
+from ptsys.generated.lexicon.nouns import UNCOUNTABLE
+from ptsys.generated.lexicon.parse import words
+from ptsys.generated.surface import cased_labels, wrapper, yes_no
+from ptsys.generated.task import Family, GeneratedTask, make
 
 _ONES = words("""
 zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptsys.data.generated import (
+from ptsys.generated import (
     categories,
     editing,
     extraction,
@@ -16,8 +16,8 @@ from ptsys.data.generated import (
     sequences,
     topics,
 )
-from ptsys.data.generated.in_context import in_context_family
-from ptsys.data.generated.task import Family, Sampler
+from ptsys.generated.in_context import in_context_family
+from ptsys.generated.task import Family, Sampler
 
 #: All but `in_context`, which wraps these.
 PLAIN_FAMILIES: tuple[Family, ...] = tuple(

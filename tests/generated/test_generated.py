@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptsys.data.generated import FAMILIES, WEIGHTS, GeneratedTask, sample_tasks
-from ptsys.data.generated.lexicon.inflect import comparative, gerund, past, plural, superlative
-from ptsys.data.generated.lexicon.intents import INTENTS
-from ptsys.data.generated.pools import CATEGORIES, ITEMS, PURE, WORDS
-from ptsys.data.generated.surface import SEPARATORS
+from ptsys.generated import FAMILIES, WEIGHTS, GeneratedTask, sample_tasks
+from ptsys.generated.lexicon.inflect import comparative, gerund, past, plural, superlative
+from ptsys.generated.lexicon.intents import INTENTS
+from ptsys.generated.pools import CATEGORIES, ITEMS, PURE, WORDS
+from ptsys.generated.surface import SEPARATORS
 
 SEEDS = st.integers(0, 2**32 - 1)
 

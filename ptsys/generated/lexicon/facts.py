@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptsys.data.generated.lexicon.parse import pairs
+from ptsys.generated.lexicon.parse import pairs
 
 ANIMAL_YOUNG = pairs("""
 dog=puppy cat=kitten cow=calf horse=foal sheep=lamb goat=kid pig=piglet hen=chick duck=duckling

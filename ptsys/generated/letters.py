@@ -7,10 +7,10 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from ptsys.data.generated.lexicon import names
-from ptsys.data.generated.pools import ADJECTIVES, ITEM_POOLS, NOUNS, VERBS, WORDS
-from ptsys.data.generated.surface import casing, wrapper, yes_no
-from ptsys.data.generated.task import Draw, Family, GeneratedTask, make
+from ptsys.generated.lexicon import names
+from ptsys.generated.pools import ADJECTIVES, ITEM_POOLS, NOUNS, VERBS, WORDS
+from ptsys.generated.surface import casing, wrapper, yes_no
+from ptsys.generated.task import Draw, Family, GeneratedTask, make
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _SINGLE = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from ptsys.data.generated.task import Family, GeneratedTask, make
+from ptsys.generated.task import Family, GeneratedTask, make
 
 MOST_WORDS = 60
 _FORMATS: dict[str, tuple[str, str, str]] = {

@@ -36,7 +36,6 @@ import numpy as np
 import optax
 from safetensors.numpy import load_file
 
-from ptsys.data.episodes import ARROW, LABEL, read_description, read_example
 from ptsys.data.order import BatchOrder
 from ptsys.data.vocabulary import Vocabulary, load_vocabulary
 from ptsys.kinds.batch import Prompts, Rows
@@ -51,6 +50,7 @@ from ptsys.passes.loss import row_losses
 from ptsys.passes.optimizers import hyperparameters, initial_state
 from ptsys.passes.predict import generate
 from ptsys.passes.train import train_step
+from ptsys.pretraining.episodes import ARROW, LABEL, read_description, read_example
 from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.types.training import Optimizer
 

@@ -10,7 +10,7 @@ import sys
 import gin
 
 from ptsys.config import Settings
-from ptsys.runs.pretrain_bindings import chosen
+from ptsys.pretraining.bindings import chosen
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ def initial_meta_prompt(key: jax.Array, width: int) -> MetaPrompt:
 
 def read(model: T5, meta: MetaPrompt, examples: Int[Array, "N L"], label_tokens: int) -> Readings:
     """Encode examples, each alone. Their first `label_tokens` positions are the label's, padded
-    with zeros; see `ptsys.data.episodes`."""
+    with zeros; see `ptsys.pretraining.episodes`."""
     count, tokens = len(examples), len(meta.tokens)
     prompt = jnp.broadcast_to(meta.tokens[None], (count, *meta.tokens.shape))
     memory = _normed(model.encode(examples, prompt).memory.astype(jnp.float32))

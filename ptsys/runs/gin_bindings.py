@@ -18,12 +18,12 @@ from ptsys.config import Settings
 from ptsys.engine.serving import Serving
 from ptsys.errors import InvalidInput
 from ptsys.models.t5.gin_search import check_gin_file, gin_search
+from ptsys.pretraining.bindings import PRETRAINING, chosen
 from ptsys.runs.build_library import BuildLibrary
 from ptsys.runs.evaluate import Evaluate
 from ptsys.runs.gin_errors import gin_error
 from ptsys.runs.infer import Infer
 from ptsys.runs.multitask import MultiTask
-from ptsys.runs.pretrain_bindings import PRETRAINING, chosen
 from ptsys.runs.prompt_tune import PromptTune
 from ptsys.runs.tasks.jsonl_task import JsonlTask, JsonlTasks
 from ptsys.runs.tasks.seqio_task import SeqioTask

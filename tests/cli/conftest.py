@@ -20,7 +20,7 @@ from ptsys.generated import sample_tasks
 from ptsys.models.builtin_format import write_builtin
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.network import create
-from ptsys.runs.pretrain import sample_rows
+from ptsys.pretraining.run import sample_rows
 from ptsys.types.example import Example
 
 MODEL = "random"

@@ -13,8 +13,8 @@ from conftest import call, clean_environment, command
 from ptsys.errors import InvalidInput
 from ptsys.models.description import read_description
 from ptsys.models.registry import BUILTIN
+from ptsys.pretraining.run import PretrainRun
 from ptsys.runs.gin_bindings import run_from_gin
-from ptsys.runs.pretrain import PretrainRun
 from ptsys.runs.start import gin_bindings
 
 FILE = "gin/runs/pretrain_tiny.gin"

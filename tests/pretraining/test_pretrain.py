@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ptsys.data.mixture import KINDS
 from ptsys.models.execution import Execution
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.network import create
 from ptsys.passes.frozen import Structure, freeze
-from ptsys.passes.pretrain import (
+from ptsys.pretraining.mixture import KINDS
+from ptsys.pretraining.step import (
     PretrainOptimizer,
     PretrainState,
     Steering,

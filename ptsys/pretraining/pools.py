@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from ptsys.data.episodes import EpisodeConfig, EpisodePool, Episodes, EpisodeShape, Source
-from ptsys.data.mixture import Mixture, MixtureConfig, RowPool, Shape, numbered_traits
 from ptsys.data.vocabulary import SentencePieceVocabulary
 from ptsys.generated import sample_tasks
+from ptsys.pretraining.episodes import EpisodeConfig, EpisodePool, Episodes, EpisodeShape, Source
+from ptsys.pretraining.mixture import Mixture, MixtureConfig, RowPool, Shape, numbered_traits
 
 RowKey = Shape
 TaskKey = tuple[Source, EpisodeShape]

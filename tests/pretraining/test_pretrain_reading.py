@@ -11,8 +11,7 @@ from ptsys.models.execution import Execution
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.network import create
 from ptsys.passes.frozen import Structure, freeze
-from ptsys.passes.pretrain import PretrainOptimizer, Steering, initial_state, optimizer
-from ptsys.passes.pretrain_reading import (
+from ptsys.pretraining.reading_step import (
     READ,
     Episode,
     Reading,
@@ -20,6 +19,7 @@ from ptsys.passes.pretrain_reading import (
     draw_episodes,
     reading_step,
 )
+from ptsys.pretraining.step import PretrainOptimizer, Steering, initial_state, optimizer
 
 LABEL, TRAITS = 2, 3
 CONFIG = T5Config(

@@ -1,5 +1,5 @@
 """What pretraining learns, and its step on rows under prompts: model weights, one shared prompt,
-the changes that tell tasks, and a meta-prompt (`ptsys.passes.pretrain_reading`), together.
+the changes that tell tasks, and a meta-prompt (`ptsys.pretraining.reading_step`), together.
 
 A task's prompt is the shared prompt plus a change for each trait that the task has, and traits are
 what tasks have in common. So the frozen model learns to be steered by changes of its shared
@@ -19,13 +19,13 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from ptsys.data.mixture import KINDS
 from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.parameters import flat_parameters, load_flat
 from ptsys.models.t5.network import T5
 from ptsys.passes.emit import MetaPrompt, initial_meta_prompt
 from ptsys.passes.frozen import Frozen, Structure, freeze
 from ptsys.passes.loss import row_losses
+from ptsys.pretraining.mixture import KINDS
 
 PROMPTLESS = KINDS.index("promptless")
 
@@ -71,8 +71,8 @@ class Steering:
 
 
 class TaskRows(NamedTuple):
-    """Rows with the kind of their prompt (a place in `ptsys.data.mixture.KINDS`) and the numbers
-    of the traits in it; numbers out of range stand for none."""
+    """Rows with the kind of their prompt (a place in `ptsys.pretraining.mixture.KINDS`) and the
+    numbers of the traits in it; numbers out of range stand for none."""
 
     inputs: Int[Array, "B L"]
     targets: Int[Array, "B T"]

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ptsys.data.mixture import KINDS, Mixture, MixtureConfig, RowPool
 from ptsys.data.vocabulary import ByteVocabulary
 from ptsys.generated import GeneratedTask, sample_tasks
+from ptsys.pretraining.mixture import KINDS, Mixture, MixtureConfig, RowPool
 
 NAMES = ("pick/first/comma/bare", "pick/last/comma/bare", "tense/past/bare", "tense/past/a81c")
 

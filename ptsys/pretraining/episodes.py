@@ -15,10 +15,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ptsys.data.mixture import trait_count
 from ptsys.data.vocabulary import EOS, Vocabulary
 from ptsys.generated import FAMILIES, WEIGHTS, GeneratedTask
 from ptsys.generated.lookup import random_labels, relabelled, sample_lookup
+from ptsys.pretraining.mixture import trait_count
 
 LABEL = 6
 """Tokens of a label that are read; longer ones are cut."""

@@ -9,7 +9,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ptsys.data.episodes import (
+from ptsys.data.vocabulary import EOS, SentencePieceVocabulary
+from ptsys.generated import sample_tasks
+from ptsys.generated.lookup import LOOKUPS, random_labels, relabelled, sample_lookup
+from ptsys.models.registry import BUILTIN
+from ptsys.pretraining.episodes import (
     ARROW,
     LABEL,
     EpisodeConfig,
@@ -18,11 +22,7 @@ from ptsys.data.episodes import (
     read_description,
     read_example,
 )
-from ptsys.data.mixture import numbered_traits
-from ptsys.data.vocabulary import EOS, SentencePieceVocabulary
-from ptsys.generated import sample_tasks
-from ptsys.generated.lookup import LOOKUPS, random_labels, relabelled, sample_lookup
-from ptsys.models.registry import BUILTIN
+from ptsys.pretraining.mixture import numbered_traits
 
 WORDS = SentencePieceVocabulary(BUILTIN / "tiny" / "vocabulary.model", 64)
 

@@ -25,8 +25,6 @@ from rich.progress import Progress
 from safetensors.numpy import save_file
 
 from ptsys.config import Settings
-from ptsys.data.episodes import EPISODES, LABEL, EpisodeConfig, EpisodeShape
-from ptsys.data.mixture import KINDS, MixtureConfig, Shape, numbered_traits, trait_count
 from ptsys.data.vocabulary import SentencePieceVocabulary
 from ptsys.data.vocabulary_training import train_vocabulary
 from ptsys.errors import InvalidInput
@@ -37,7 +35,11 @@ from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.network import create
 from ptsys.passes.emit import MEANS
 from ptsys.passes.frozen import Frozen, Structure, freeze
-from ptsys.passes.pretrain import (
+from ptsys.pretraining.episodes import EPISODES, LABEL, EpisodeConfig, EpisodeShape
+from ptsys.pretraining.mixture import KINDS, MixtureConfig, Shape, numbered_traits, trait_count
+from ptsys.pretraining.pools import Chunk, PoolConfig, Pools, Recipe
+from ptsys.pretraining.reading_step import READ, Reading, ReadingMetrics, Tasks, reading_step
+from ptsys.pretraining.step import (
     PretrainMetrics,
     PretrainOptimizer,
     PretrainState,
@@ -48,8 +50,6 @@ from ptsys.passes.pretrain import (
     pretrain_step,
     untie,
 )
-from ptsys.passes.pretrain_reading import READ, Reading, ReadingMetrics, Tasks, reading_step
-from ptsys.runs.pretrain_pools import Chunk, PoolConfig, Pools, Recipe
 from ptsys.store.checkpoints import Checkpoints
 
 

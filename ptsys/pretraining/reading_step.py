@@ -21,7 +21,7 @@ from ptsys.kinds.batch import Prompts, Rows, gather_prompts
 from ptsys.models.t5.network import T5
 from ptsys.passes.emit import MEANS, assemble, read
 from ptsys.passes.frozen import Structure
-from ptsys.passes.pretrain import (
+from ptsys.pretraining.step import (
     PretrainState,
     Steering,
     Trained,
@@ -51,7 +51,7 @@ class Reading:
 
 
 class Tasks(NamedTuple):
-    """N tasks to draw from, `total` of them real: see `ptsys.data.episodes.EpisodePool`."""
+    """N tasks to draw from, `total` of them real: see `ptsys.pretraining.episodes.EpisodePool`."""
 
     reading: Int[Array, "N R X"]
     inputs: Int[Array, "N R L"]

@@ -9,13 +9,13 @@ from typing import Any
 import gin
 
 from ptsys.config import Settings
-from ptsys.data.episodes import EpisodeConfig
-from ptsys.data.mixture import MixtureConfig
 from ptsys.models.t5.gin_bindings import configurable_t5
-from ptsys.passes.pretrain import PretrainOptimizer, Steering
-from ptsys.passes.pretrain_reading import Reading
-from ptsys.runs.pretrain import PretrainRun
-from ptsys.runs.pretrain_pools import PoolConfig
+from ptsys.pretraining.episodes import EpisodeConfig
+from ptsys.pretraining.mixture import MixtureConfig
+from ptsys.pretraining.pools import PoolConfig
+from ptsys.pretraining.reading_step import Reading
+from ptsys.pretraining.run import PretrainRun
+from ptsys.pretraining.step import PretrainOptimizer, Steering
 
 PRETRAINING = (
     configurable_t5,

@@ -15,6 +15,7 @@ from ptsys.jobs.presence import Presence
 
 _STEP_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15, 60)
 _COMPILE_SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300)
+_ENDINGS = ("succeeded", "failed", "retried", "cancelled", "given back", "lost")
 _STATEMENT_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.03, 0.1, 0.3, 1, 5)
 
 
@@ -65,6 +66,8 @@ class Measures:
         self._ended = Counter(
             "ptsys_jobs_ended", "Runs of jobs that ended here.", ("how",), registry=registry
         )
+        for how in _ENDINGS:  # what begins at 1 never grew, for Prometheus
+            self._ended.labels(how)
         self._leases_lost = Counter(
             "ptsys_leases_lost", "Jobs that another worker took from this one.", registry=registry
         )
@@ -92,7 +95,7 @@ class Measures:
         self._compiles.labels(getattr(group, "kind", "other")).observe(seconds)
 
     def job_ended(self, how: str) -> None:
-        """A run of a job ended here: succeeded, failed, retried, cancelled, given back, lost."""
+        """A run of a job ended here, in one of `_ENDINGS`."""
         self._ended.labels(how).inc()
         if how == "lost":
             self._leases_lost.inc()

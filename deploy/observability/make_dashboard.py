@@ -1,4 +1,5 @@
-"""Writes dashboard.json: what an operator asks, a panel a question.
+"""Writes dashboard.json, for Grafana, and console.html, which Prometheus serves by itself: what an
+operator asks, a panel a question.
 
 python deploy/observability/make_dashboard.py     # a test asks whether this was done
 """
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("dashboard.json")
+CONSOLE = FILE.with_name("console.html")
 _WIDTH, _HEIGHT = 8, 8
 
 Question = tuple[str, str, list[tuple[str, str]]]
@@ -27,7 +29,7 @@ ROWS: dict[str, list[Question]] = {
             "percentunit",
             [
                 (
-                    'sum(rate(ptsys_http_requests_total{status=~"5.."}[5m])) '
+                    '(sum(rate(ptsys_http_requests_total{status=~"5.."}[5m])) or vector(0)) '
                     "/ sum(rate(ptsys_http_requests_total[5m]))",
                     "5xx",
                 )
@@ -39,7 +41,7 @@ ROWS: dict[str, list[Question]] = {
             [
                 (
                     "histogram_quantile(0.95, sum by (le, path) "
-                    "(rate(ptsys_http_request_seconds_bucket[5m])))",
+                    '(rate(ptsys_http_request_seconds_bucket{path=~"/v1/.*",path!~".*/events"}[5m])))',
                     "{{path}}",
                 )
             ],
@@ -259,5 +261,14 @@ def _panel(identifier: int, question: Question, x: int, y: int) -> dict[str, Any
     }
 
 
+def console() -> str:
+    """The page with the same questions. Prometheus reads it as a template of Go's, so no two braces
+    stand beside each other."""
+    page = FILE.with_name("console_page.html").read_text(encoding="utf-8")
+    rows = json.dumps(list(ROWS.items()), indent=1)
+    return page.replace("@ROWS@", rows.replace("{", "\\u007b").replace("}", "\\u007d"))
+
+
 if __name__ == "__main__":
     FILE.write_text(json.dumps(dashboard(), indent=1) + "\n")
+    CONSOLE.write_text(console(), encoding="utf-8")

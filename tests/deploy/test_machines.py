@@ -80,12 +80,17 @@ def test_units_give_their_processes_time_to_end(deploy_folder: Path) -> None:
 def test_environment_files_hold_settings_that_are_taken(
     deploy_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ports = []
     for path in sorted((deploy_folder / "systemd").glob("*.env")):
         given = dict(re.findall(r"^#?(PTSYS_[A-Z_]+)=(.*)$", path.read_text(), re.MULTILINE))
         for name, value in given.items():
             assert name.removeprefix("PTSYS_").lower() in Settings.model_fields, name
             monkeypatch.setenv(name, value)
-    assert Settings().worker_port == 9401
+        if "PTSYS_WORKER_PORT" in given:
+            ports.append(Settings().worker_port)
+    assert ports == [9401, 9402]
+    scraped = (deploy_folder / "observability" / "prometheus.yml").read_text()
+    assert all(f"127.0.0.1:{port}" in scraped for port in (8001, 8002, *ports))
 
 
 def test_compose_takes_its_file(program: Program, deploy_folder: Path) -> None:

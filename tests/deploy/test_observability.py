@@ -96,6 +96,9 @@ def test_the_dashboard_is_made_by_its_maker(deploy_folder: Path) -> None:
     spec.loader.exec_module(module)
     kept = json.loads(path.with_name("dashboard.json").read_text())
     assert kept == module.dashboard(), "python deploy/observability/make_dashboard.py"
+    page = path.with_name("console.html").read_text()
+    assert page == module.console(), "python deploy/observability/make_dashboard.py"
+    assert "{{" not in page  # Prometheus would fill it in
 
 
 def test_promtool_takes_rules_configuration_and_panels(
@@ -111,6 +114,13 @@ def test_promtool_takes_rules_configuration_and_panels(
     configuration = (deploy_folder / "compose" / "prometheus.yml").read_text()
     (tmp_path / "prometheus.yml").write_text(configuration)
     done = check("check", "config", tmp_path / "prometheus.yml")  # its rule files too
+    assert done.returncode == 0, done.stderr
+    assert "16 rules found" in done.stdout
+    (tmp_path / "machine.yml").write_text(
+        (deploy_folder / "observability" / "prometheus.yml").read_text()
+    )
+    (tmp_path / "ptsys-rules.yaml").write_text(rules.read_text())
+    done = check("check", "config", tmp_path / "machine.yml")
     assert done.returncode == 0, done.stderr
     assert "16 rules found" in done.stdout
     board = json.loads((deploy_folder / "observability" / "dashboard.json").read_text())

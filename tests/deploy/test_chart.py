@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from custom_resources import SPECS, VERSIONS, inner
+from custom_resources import SPECS, VERSIONS, inner, unknown_parameters
 from pools import EVERYTHING, POOLS
 from programs import missing
 
@@ -88,10 +88,70 @@ def test_custom_resources_are_as_their_projects_want_them(loaded: chart.Chart) -
     for thing in things:
         assert thing["apiVersion"] == VERSIONS[thing["kind"]]
         jsonschema.validate(thing["spec"], SPECS[thing["kind"]])
-    wrong = copy.deepcopy(of_kind(things, "JobSet")[0]["spec"])
-    wrong["failurePolicy"]["rules"][0]["action"] = "Restart"
+    for thing in of_kind(things, "ScaledJob"):
+        for trigger in thing["spec"]["triggers"]:
+            assert trigger["type"] == "postgresql"
+            assert unknown_parameters(trigger) == []
+    assert unknown_parameters({"metadata": {"query": "", "conectionFromEnv": ""}}) == [
+        "conectionFromEnv"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "way", "value"),
+    [
+        ("JobSet", ("failurePolicy", "rules", 0, "action"), "Restart"),
+        ("JobSet", ("failurePolicies",), {}),
+        ("LeaderWorkerSet", ("leaderWorkerTemplate", "restartPolicy"), "Always"),
+        ("LeaderWorkerSet", ("leaderWorkerTemplate", "workerTemplate", "specs"), {}),
+        ("ScaledJob", ("jobTargetRef", "podFailurePolicy", "rules", 0, "action"), 1),
+        ("ScaledJob", ("scalingStrategy", "strategies"), "default"),
+        ("PodMonitor", ("podMetricsEndpoints", 0, "interval"), "15"),
+        ("PrometheusRule", ("groups", 0, "rules", 0, "for"), "soon"),
+    ],
+)
+def test_a_wrong_custom_resource_would_be_found(
+    loaded: chart.Chart, kind: str, way: tuple[str | int, ...], value: object
+) -> None:
+    spec = copy.deepcopy(of_kind(render(loaded, EVERYTHING), kind)[0]["spec"])
+    inside = spec
+    for step in way[:-1]:
+        inside = inside[step]
+    inside[way[-1]] = value
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(wrong, SPECS["JobSet"])
+        jsonschema.validate(spec, SPECS[kind])
+
+
+def test_a_jobset_that_changes_is_another_one(loaded: chart.Chart) -> None:
+    """Kubernetes refuses to change one: an upgrade would fail."""
+
+    def names(**changed: object) -> list[str]:
+        things = render(loaded, {**EVERYTHING, **changed})
+        return [thing["metadata"]["name"] for thing in of_kind(things, "JobSet")]
+
+    assert names() == names()
+    (pool,) = (one for one in POOLS if one["kind"] == "JobSet")
+    for changed in (
+        {"image": {"tag": "another"}},
+        {"settings": {"LOG_FORMAT": "text"}},
+        {"workerDefaults": {"jobsetMaxRestarts": 3}},
+        {"workers": [{**pool, "queueName": "others"}]},
+    ):
+        assert set(names(**changed)) & set(names()) == set()
+    with pytest.raises(HelmError, match="too long"):
+        render(loaded, {"workers": [{**pool, "name": "a" * 32}]})
+
+
+def test_kueue_is_told_of_every_pool_that_names_a_queue(loaded: chart.Chart) -> None:
+    pools = [{**pool, "queueName": "tpus"} for pool in POOLS]
+    things = render(loaded, {"workers": pools})
+    ours = [
+        x for x in things if x["metadata"]["labels"].get("app.kubernetes.io/component") == "worker"
+    ]
+    queued = [x for x in ours if x["kind"] in {pool["kind"] for pool in POOLS}]
+    assert {x["kind"] for x in queued} == {pool["kind"] for pool in POOLS}
+    for thing in queued:
+        assert thing["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "tpus"
 
 
 @pytest.mark.parametrize(

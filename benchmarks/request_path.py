@@ -23,9 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ptsys.cli.gradients_benchmark import INPUT, PATH, TARGET, TENSORS, import_model, load_model
-from ptsys.cli.http_load import http_load
-from ptsys.cli.ports import free_port
+from ptsys.benches.gradients import INPUT, PATH, TARGET, TENSORS, import_model, load_model
+from ptsys.benches.http_load import http_load
 from ptsys.config import Settings
 from ptsys.errors import Unavailable
 from ptsys.jobs.presence import Presence, announce
@@ -33,6 +32,7 @@ from ptsys.jobs.redis_server import EmbeddedRedis
 from ptsys.jobs.requests import RequestChannel
 from ptsys.jobs.service import Service
 from ptsys.prompts.safetensors_format import decode, encode
+from ptsys.stack.ports import free_port
 
 HOST, MODEL, LENGTHS = "127.0.0.1", "small", (4, 100, 800)
 

@@ -55,7 +55,7 @@ if [ "${BENCHES:-1}" = 1 ]; then
     say "beside PEFT"
     JAX_DEFAULT_MATMUL_PRECISION=highest timeout 100 python3 benchmarks/vs_peft.py --turns 3 2>&1 | tee "$out/vs_peft.txt"
     say "residents"
-    timeout 60 python3 -c "from ptsys.engine import benchmark; benchmark.main([1, 16, 64], 30, False)" 2>&1 | tee "$out/residents.txt"
+    timeout 60 python3 -c "from ptsys.benches import residents; residents.main([1, 16, 64], 30, False)" 2>&1 | tee "$out/residents.txt"
 fi
 rm -rf "$work"
 say done

@@ -21,11 +21,11 @@ from benchmarks.drill.audit import begin_audit
 from benchmarks.drill.clock import ClockFile
 from benchmarks.drill.nursery import Child, Nursery
 from benchmarks.drill.proxy import FaultProxy
-from ptsys.cli.ports import free_port
 from ptsys.config import Settings
 from ptsys.jobs.redis_server import EmbeddedRedis
 from ptsys.jobs.service import Service
 from ptsys.models.registry import Registry
+from ptsys.stack.ports import free_port
 
 WORKERS = ("worker-1", "worker-2")
 ROLES = (*WORKERS, "helper", "api")

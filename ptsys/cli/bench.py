@@ -30,9 +30,9 @@ def residents(
 ) -> None:
     """Train many users' prompts together and one after another, and compare rows a second."""
     counts = _counts(users, "users")
-    from ptsys.engine import benchmark
+    from ptsys.benches import residents as bench
 
-    benchmark.main(users=counts, steps=steps, json=as_json)
+    bench.main(users=counts, steps=steps, json=as_json)
 
 
 @app.command(
@@ -54,9 +54,9 @@ def gradients(
 ) -> None:
     """Load the whole stack with gradient requests, and compare with the compiled pass alone."""
     counts = _counts(clients, "clients")
-    from ptsys.cli import gradients_benchmark
+    from ptsys.cli import bench_tables
 
-    gradients_benchmark.main(model, counts, length, seconds, as_json)
+    bench_tables.gradients(model, counts, length, seconds, as_json)
 
 
 @app.command(
@@ -80,9 +80,9 @@ def search(
     for one in metric or []:
         if one not in ("cosine", "l2", "dot", "all"):
             raise InvalidInput(f"{one!r} is no metric; use cosine, l2, dot or all", field="metric")
-    from ptsys.cli import search_benchmark
+    from ptsys.cli import bench_tables
 
-    search_benchmark.main(counts, dimension, metric or ["all"], as_json)
+    bench_tables.search(counts, dimension, metric or ["all"], as_json)
 
 
 @app.command(
@@ -98,13 +98,13 @@ def scaling(
     as_json: Json = False,
 ) -> None:
     """Show how a training step's time and memory grow, and where they leave the ideal line."""
-    from ptsys.engine import scaling as benchmark
+    from ptsys.benches import scaling as bench
 
     for one in axis or []:
-        if one not in benchmark.AXES:
-            raise InvalidInput(f"{one!r} is no axis; use {', '.join(benchmark.AXES)}", field="axis")
-    chosen = [name for name in benchmark.AXES if not axis or name in axis]
-    benchmark.main(chosen, width, turns, as_json)
+        if one not in bench.AXES:
+            raise InvalidInput(f"{one!r} is no axis; use {', '.join(bench.AXES)}", field="axis")
+    chosen = [name for name in bench.AXES if not axis or name in axis]
+    bench.main(chosen, width, turns, as_json)
 
 
 def _counts(text: str, field: str) -> list[int]:

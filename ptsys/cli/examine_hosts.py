@@ -12,11 +12,11 @@ import sys
 from collections.abc import Iterator
 
 from ptsys.cli.examination import Finding, note, ok, wrong
-from ptsys.cli.ports import is_free
 from ptsys.config import Settings
 from ptsys.errors import PtsysError
 from ptsys.jobs.presence import Presence, clock_offsets, workers
 from ptsys.jobs.redis_server import locate
+from ptsys.stack.ports import is_free
 
 _SKEW = 2.0  # seconds that leases bear
 _DEVICE_SECONDS = 60.0

@@ -21,10 +21,10 @@ from ptsys.cli.signals import termination_raises
 
 if TYPE_CHECKING:
     from ptsys.cli.quickstart_tasks import QuickstartTask
-    from ptsys.cli.stack import Stack
     from ptsys.config import Settings
     from ptsys.jobs.asking import BlockingAsker
     from ptsys.jobs.service import Service
+    from ptsys.stack.stack import Stack
     from ptsys.types.records import Job
 
 STEPS, LENGTH, BATCH = 300, 16, 16
@@ -70,9 +70,9 @@ def quickstart(
     commonest answer and with the bare model; then a fourth user, with sixteen examples, is lifted
     by the prompts of the others. At the end everything is taken down again.
     """
-    from ptsys.cli.stack import Stack
     from ptsys.config import Settings
     from ptsys.jobs.limits import read_limits
+    from ptsys.stack.stack import Stack
 
     began = time.monotonic()
     with termination_raises(), _folder(data, keep) as root:

@@ -60,9 +60,9 @@ def up(
     Ctrl-C and SIGTERM let the workers write their checkpoints first; jobs go on at the next start.
     """
     from ptsys.cli.local_key import local_key
-    from ptsys.cli.ports import free_port
-    from ptsys.cli.stack import Stack
     from ptsys.jobs.limits import read_limits
+    from ptsys.stack.ports import free_port
+    from ptsys.stack.stack import Stack
 
     where = deployment.of(context, data)
     name = model or where.settings.model
@@ -92,9 +92,9 @@ def worker(context: typer.Context, data: Data = None, model: Model = None) -> No
     Several that serve one model together know each other by PTSYS_COORDINATOR, PTSYS_PROCESSES and
     PTSYS_PROCESS_ID; only number 0 needs Redis and the database.
     """
-    from ptsys.cli.worker_process import environment, worker_command
     from ptsys.jobs.limits import read_limits
     from ptsys.jobs.redis_server import locate
+    from ptsys.stack.worker_process import environment, worker_command
 
     where = deployment.of(context, data)
     name = model or where.settings.model
@@ -116,7 +116,7 @@ def api(
     ] = None,
 ) -> None:
     """Run the HTTP API alone, in the foreground. It finds Redis and the database by PTSYS_*."""
-    from ptsys.cli.worker_process import api_command, environment
+    from ptsys.stack.worker_process import api_command, environment
 
     where = deployment.of(context, data)
     with where.service():  # makes the folder and the tables, and says what is wrong with them

@@ -17,8 +17,8 @@ from http_clients import MODEL
 from waiting import until
 from worker_deployment import REPOSITORY, Deployment
 
-from ptsys.cli.ports import free_port
 from ptsys.jobs.presence import workers
+from ptsys.stack.ports import free_port
 
 HOST = "127.0.0.1"
 Start = Callable[..., tuple[str, subprocess.Popen[bytes]]]

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from worker_deployment import REPOSITORY, Deployment
 
-from ptsys.cli.ports import free_port
 from ptsys.errors import Unavailable
+from ptsys.stack.ports import free_port
 
 HOST = "127.0.0.1"
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from ptsys.cli import main, output
-from ptsys.cli.stack import Stack
 from ptsys.config import Settings
 from ptsys.data.vocabulary_training import train_vocabulary
 from ptsys.generated import sample_tasks
@@ -21,6 +20,7 @@ from ptsys.models.builtin_format import write_builtin
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.network import create
 from ptsys.pretraining.run import sample_rows
+from ptsys.stack.stack import Stack
 from ptsys.types.example import Example
 
 MODEL = "random"

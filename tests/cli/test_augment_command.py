@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import MODEL, Run, examples, write_rows
 
-from ptsys.cli.stack import Stack
+from ptsys.stack.stack import Stack
 
 pytestmark = pytest.mark.device
 FEW = ("--length", 4, "--steps", 4, "--query-steps", 4, "--second-steps", 4, "--polish-steps", 2)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from conftest import MODEL, Run, call, examples, write_rows
 
-from ptsys.cli.stack import Stack
 from ptsys.jobs.limits import read_limits
 from ptsys.library.starts import write_start
+from ptsys.stack.stack import Stack
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from conftest import clean_environment, command
 from waiting import until
 
-from ptsys.cli.ports import free_port
+from ptsys.stack.ports import free_port
 
 HOST = "127.0.0.1"
 

@@ -9,9 +9,9 @@ import pytest
 from conftest import MODEL, Ended, Run, call, examples, write_rows
 from safetensors import safe_open
 
-from ptsys.cli.stack import Stack
 from ptsys.data.metrics import exact_match
 from ptsys.prompts.formats import read_prompt
+from ptsys.stack.stack import Stack
 
 pytestmark = pytest.mark.device
 LENGTH, WIDTH = 4, 32

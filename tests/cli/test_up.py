@@ -113,7 +113,7 @@ def test_a_worker_alone_works_on_the_redis_there_is(up: Up, tmp_path: Path) -> N
 
 
 def test_settings_reach_the_worker_whole() -> None:
-    from ptsys.cli.worker_process import environment
+    from ptsys.stack.worker_process import environment
 
     settings = Settings(data_dir=Path("/x"), user="ann", max_rows=7, redis_url=None)
     assert environment(settings)["PTSYS_MAX_ROWS"] == "7"

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ptsys.benches.clustered_vectors import clustered_vectors
 from ptsys.errors import Unavailable
-from ptsys.library.clustered_vectors import clustered_vectors
 from ptsys.library.index import VectorIndex
 from ptsys.library.ranking import Hit
 from ptsys.sharding.host_memory import allocated

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ptsys.cli import search_benchmark
-from ptsys.library.benchmark import measure
-from ptsys.library.clustered_vectors import clustered_vectors
+from ptsys.benches.clustered_vectors import clustered_vectors
+from ptsys.benches.search import measure
+from ptsys.cli.bench_tables import show_search
 
 
 def test_every_metric_is_measured_and_found(capsys: pytest.CaptureFixture[str]) -> None:
@@ -19,7 +19,7 @@ def test_every_metric_is_measured_and_found(capsys: pytest.CaptureFixture[str]) 
         assert (one.restricted_hits, one.restricted_recall) == (10, 1.0)
         assert min(one.exact_qps, one.approximate_qps, one.upserts_per_second) > 0
     assert any("building" in text for text in said)
-    search_benchmark._show(found)
+    show_search(found)
     assert capsys.readouterr().out.count("3,000") == 6
 
 

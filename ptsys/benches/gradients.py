@@ -10,23 +10,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ptsys.cli.http_load import Load, http_load
-from ptsys.cli.output import note, print_json, print_table, working
-from ptsys.cli.ports import free_port
-from ptsys.cli.stack import Stack
+from ptsys.benches.http_load import Load, http_load
 from ptsys.config import Settings
 from ptsys.jobs.presence import Presence, workers
 from ptsys.jobs.service import Service
 from ptsys.prompts.safetensors_format import encode
+from ptsys.stack.ports import free_port
+from ptsys.stack.stack import Stack
 
 if TYPE_CHECKING:
     from ptsys.engine.model import ServedModel
@@ -58,21 +56,16 @@ class Measurement:
         return self.requests_per_second / self.straight_rows_per_second
 
 
-def main(model: Which, clients: Sequence[int], length: int, seconds: float, as_json: bool) -> None:
-    """Measure and print a table, or one JSON list."""
-    with tempfile.TemporaryDirectory(prefix="ptsys-bench-") as folder:
-        found = measure(Path(folder), model, clients, length, seconds)
-    if as_json:
-        rows = [{**dataclasses.asdict(one), "ratio": one.ratio} for one in found]
-        print_json(rows)
-        return
-    _show(found, model, length)
-
-
 def measure(
-    root: Path, model: Which, clients: Sequence[int], length: int, seconds: float
+    root: Path,
+    model: Which,
+    clients: Sequence[int],
+    length: int,
+    seconds: float,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> list[Measurement]:
-    """The benchmark in a folder of its own."""
+    """The benchmark in a folder of its own, `seconds` for each number of clients; `progress` is
+    told what is under way."""
     settings = Settings(
         data_dir=root,
         redis_url=None,
@@ -91,13 +84,13 @@ def measure(
             import_model(service, root, model)
         _, key = service.keys.create("bench")
         with Stack(settings, model=model, api_port=settings.api_port) as stack:
-            with working("starting") as status:
-                stack.wait_until_ready(status)
+            progress("starting")
+            stack.wait_until_ready(progress)
             request = {"model": model, "inputs": [INPUT], "targets": [TARGET]}
             body = encode(prompt, {"request": json.dumps(request)})
             headers = {"Authorization": f"Bearer {key}", "Content-Type": TENSORS}
             return [
-                _loaded(stack, settings, served, prompt, count, headers, body, seconds)
+                _loaded(stack, settings, served, prompt, count, headers, body, seconds, progress)
                 for count in clients
             ]
 
@@ -111,6 +104,7 @@ def _loaded(
     headers: dict[str, str],
     body: bytes,
     seconds: float,
+    progress: Callable[[str], None],
 ) -> Measurement:
     def load(duration: float) -> Load:
         return http_load(
@@ -123,27 +117,27 @@ def _loaded(
             seconds=duration,
         )
 
-    with working(f"{clients} clients: warming up"):
-        calm = 0  # shapes are compiled as they are met, beside the work
-        for _ in range(WARM_UPS):
-            load(seconds)
-            before = _counts(stack)
-            calm = 0 if before.compiling else calm + 1
-            if calm == CALM:
-                break
-    with working(f"{clients} clients"):
-        found = load(seconds)
+    progress(f"{clients} clients: warming up")
+    calm = 0  # shapes are compiled as they are met, beside the work
+    for _ in range(WARM_UPS):
+        load(seconds)
+        before = _counts(stack)
+        calm = 0 if before.compiling else calm + 1
+        if calm == CALM:
+            break
+    progress(f"{clients} clients")
+    seen = load(seconds)
     after = _counts(stack)
     steps = after.interactive_steps - before.interactive_steps
     rows = after.interactive_rows - before.interactive_rows
-    with working("the compiled pass alone"):
-        straight = _straight(served, prompt, clients)
+    progress("the compiled pass alone")
+    straight = _straight(served, prompt, clients)
     return Measurement(
         model=served.name,
         clients=clients,
-        requests_per_second=found.rate,
-        p50_ms=found.percentile(0.5) * 1000,
-        p99_ms=found.percentile(0.99) * 1000,
+        requests_per_second=seen.rate,
+        p50_ms=seen.percentile(0.5) * 1000,
+        p99_ms=seen.percentile(0.99) * 1000,
         rows_per_batch=rows / max(steps, 1),
         straight_rows_per_second=clients / straight,
         straight_ms=straight * 1000,
@@ -228,26 +222,3 @@ def import_model(service: Service, root: Path, model: str) -> None:
     from ptsys.models.registry import Registry
 
     service.models.add(Registry(service.settings.root).import_model(root / "random", model))
-
-
-def _show(found: Sequence[Measurement], model: str, length: int) -> None:
-    note(f"gradients of one row a request: model {model}, prompt length {length}")
-    print_table(
-        ("clients", "requests/s", "p50 ms", "p99 ms", "rows a batch", "straight rows/s", "ratio"),
-        (
-            (
-                one.clients,
-                f"{one.requests_per_second:.0f}",
-                f"{one.p50_ms:.1f}",
-                f"{one.p99_ms:.1f}",
-                f"{one.rows_per_batch:.1f}",
-                f"{one.straight_rows_per_second:.0f}",
-                f"{one.ratio:.2f}",
-            )
-            for one in found
-        ),
-        empty="nothing was measured",
-    )
-    first = found[0]
-    if first.clients == 1:
-        note(f"the path of one client adds {first.p50_ms - first.straight_ms:.1f} ms (p50)")

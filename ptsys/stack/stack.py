@@ -8,14 +8,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ptsys.cli.worker_process import api_process, worker_process
 from ptsys.errors import Unavailable
+from ptsys.stack.worker_process import api_process, worker_process
 
 if TYPE_CHECKING:
-    from ptsys.cli.child_process import ChildProcess
     from ptsys.config import Settings
     from ptsys.jobs.presence import Presence
     from ptsys.jobs.redis_address import RedisAddress
+    from ptsys.stack.child_process import ChildProcess
 
 DRAIN_SECONDS = 30.0
 """How long a worker may take to finish its step and write its checkpoints."""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptsys.cli.child_process import ChildProcess
+from ptsys.stack.child_process import ChildProcess
 
 if TYPE_CHECKING:
     from ptsys.config import Settings

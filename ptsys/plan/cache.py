@@ -11,11 +11,13 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import ptsys
 from ptsys.plan.case import Case
 from ptsys.plan.compiling import Compiled
 
+_PACKAGE = Path(ptsys.__file__).resolve().parent
 _DECIDING = (  # files that a program, and what is read out of it, are made of
-    *("models/*.py", "passes/*.py", "sharding/*.py"),
+    *(f"{room}/**/*.py" for room in ("kinds", "models", "prompts", "passes", "sharding")),
     *(f"plan/{name}.py" for name in ("buffers", "case", "collectives", "compiler", "hlo", "step")),
 )
 
@@ -41,6 +43,11 @@ class Cache:
         return found
 
 
+def deciding_files() -> list[Path]:
+    """The files whose text an answer depends on."""
+    return sorted({path for pattern in _DECIDING for path in _PACKAGE.glob(pattern)})
+
+
 def _key(case: Case) -> str:
     told = json.dumps([case.to_dict(), _versions()], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:32]
@@ -50,7 +57,6 @@ def _key(case: Case) -> str:
 def _versions() -> dict[str, str]:
     """Of the compiler and of our own code, the latter by its text."""
     digest = hashlib.sha256()
-    root = Path(__file__).parent.parent
-    for file in sorted(path for pattern in _DECIDING for path in root.glob(pattern)):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for file in deciding_files():
+        digest.update(str(file.relative_to(_PACKAGE)).encode() + b"\0" + file.read_bytes())
     return {"code": digest.hexdigest()} | {name: version(name) for name in ("jax", "libtpu")}

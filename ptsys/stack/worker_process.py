@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ptsys
 from ptsys.stack.child_process import ChildProcess
 
 if TYPE_CHECKING:
@@ -42,5 +43,5 @@ def environment(settings: Settings) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PTSYS_")}
     values = settings.model_dump(mode="json") | {"data_dir": str(settings.root)}
     given = {f"PTSYS_{key.upper()}": str(v) for key, v in values.items() if v is not None}
-    path = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
+    path = [str(Path(ptsys.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     return {**kept, **given, "PYTHONPATH": os.pathsep.join(filter(None, path))}

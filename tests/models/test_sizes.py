@@ -79,3 +79,10 @@ def test_import_gin_from_the_repository_is_gin_config(repository: Path) -> None:
         [sys.executable, "-c", script], cwd=repository, capture_output=True, text=True, check=True
     )
     assert "site-packages" in run.stdout
+
+
+def test_a_gin_file_of_the_repository_is_read_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert config_from_gin(["gin/models/small.gin"]).d_model == 512

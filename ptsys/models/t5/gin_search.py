@@ -9,9 +9,10 @@ from pathlib import Path
 
 from gin import config
 
+import ptsys
 from ptsys.errors import InvalidInput
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(ptsys.__file__).resolve().parents[1]
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ import httpx
 import pytest
 from programs import Program
 from prometheus_client import generate_latest
-
 from ptsys.cli.ports import free_port
+
 from ptsys.engine.steps import StepEnded
 from workers.measures import Measures
 

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-import ptsys
 from ptsys.plan.case import Case
 from ptsys.plan.compiling import Compiled
 
-_PACKAGE = Path(ptsys.__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 _DECIDING = (  # files that a program, and what is read out of it, are made of
     *(f"{room}/**/*.py" for room in ("kinds", "models", "prompts", "passes", "sharding")),
     *(f"plan/{name}.py" for name in ("buffers", "case", "collectives", "compiler", "hlo", "step")),

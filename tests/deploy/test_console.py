@@ -16,9 +16,9 @@ import httpx
 import pytest
 from programs import Program
 from prometheus_client import generate_latest
-from ptsys.cli.ports import free_port
 
 from ptsys.engine.steps import StepEnded
+from ptsys.stack.ports import free_port
 from workers.measures import Measures
 
 HOST = "127.0.0.1"

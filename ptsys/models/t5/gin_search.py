@@ -9,10 +9,9 @@ from pathlib import Path
 
 from gin import config
 
-import ptsys
 from ptsys.errors import InvalidInput
 
-REPOSITORY = Path(ptsys.__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @contextlib.contextmanager

@@ -59,8 +59,8 @@ class WorkerProcess:
         self._lost = False
         self._asked = False  # a signal came
         self._signal = 0  # which
+        self._service = Service(self._settings)  # first: it gives the folder its id
         self._address: RedisAddress = locate(self._settings)
-        self._service = Service(self._settings)
         self._id = new_worker_id()
         self._since = utc_now()
         self._model: str | None = None

@@ -18,7 +18,6 @@ from workers.sweep import TASK_SWEEP
 SWEEP_SECONDS = 600.0
 """How often one of the workers is asked to sweep."""
 
-_SWEPT = "ptsys:swept"  # while this key lives, nobody needs to ask
 logger = logging.getLogger(__name__)
 
 
@@ -81,6 +80,8 @@ class Upkeep:
 
     def _ask_for_sweep(self) -> None:
         with self._address.client(timeout=3.0) as client:
-            first = client.set(_SWEPT, b"1", nx=True, px=round(SWEEP_SECONDS * 1000))
+            first = client.set(
+                self._address.keys.swept, b"1", nx=True, px=round(SWEEP_SECONDS * 1000)
+            )
         if first:
             self._service.queue().send_cpu(TASK_SWEEP)

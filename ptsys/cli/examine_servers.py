@@ -15,6 +15,7 @@ from ptsys.config import Settings
 from ptsys.errors import PtsysError, WrongDeployment
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.redis_advisories import holes
+from ptsys.jobs.redis_keys import RedisKeys
 from ptsys.jobs.redis_server import locate
 from ptsys.store.database import Database
 from ptsys.store.deployment import check_bound
@@ -115,6 +116,7 @@ def examine_redis(settings: Settings) -> Iterator[Finding]:
             yield from _version(str(info.get("redis_version", "")), settings)
             yield _clock("Redis", seconds + micros / 1e6 - time.time())
             yield from _configuration(client, address, info)
+            yield from _sharing(client, address)
     except redis.RedisError as error:
         yield wrong(about, str(address.unavailable(error)), "start it, or PTSYS_REDIS_URL")
 
@@ -151,6 +153,18 @@ def _configuration(
     if address.url.startswith(("redis:", "rediss:")) and "@" not in address.url:
         found = f"{address} lets everybody in that reaches it"
         yield wrong("Redis password", found, "requirepass or an ACL, and a private network")
+
+
+def _sharing(client: redis.Redis, address: RedisAddress) -> Iterator[Finding]:
+    """Other deployments whose workers are there. Their keys have other names; but whoever reaches
+    this server reads all."""
+    found = client.scan_iter(match=RedisKeys("ptsys:*").worker("*"), count=1000)
+    spaces = {key.decode().partition(":workers:")[0] for key in found} - {address.keys.space}
+    if spaces:
+        others = ", ".join(sorted(space.removeprefix("ptsys:") for space in spaces))
+        told = f"{others} has workers there too; keys of this one begin with {address.keys.space}:"
+        mend = "fine if both may read each other's requests; else a Redis for each"
+        yield note("Redis sharing", told, mend)
 
 
 def _saves(client: redis.Redis) -> bool:

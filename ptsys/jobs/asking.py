@@ -27,12 +27,7 @@ from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.requests import (
     Answer,
     Kind,
-    answers_key,
     milliseconds,
-    payload_key,
-    pending_key,
-    takers_key,
-    wake_key,
 )
 from ptsys.jobs.wire import error_from_wire, pack, unpack
 
@@ -59,6 +54,7 @@ class Asker:
         """Connect lazily; `queue` is where wake-up messages go, by default on the same Redis."""
         self.loop = asyncio.get_running_loop()
         self._address = address
+        self._keys = address.keys
         self._queue = queue or Queue(address)
         self._redis: Redis = address.async_client()
         self._token = secrets.token_hex(16)
@@ -146,15 +142,15 @@ class Asker:
                 for name, waiting in told.items():
                     if waiting.payload is not None:
                         left = milliseconds(waiting.deadline - now)
-                        pipe.set(payload_key(name), waiting.payload, px=left)
+                        pipe.set(self._keys.request(name), waiting.payload, px=left)
                         waiting.payload = None
-                    pipe.rpush(pending_key(waiting.model), name)
+                    pipe.rpush(self._keys.pending(waiting.model), name)
                 for name in done:
-                    pipe.delete(payload_key(name), takers_key(name))
+                    pipe.delete(self._keys.request(name), self._keys.takers(name))
                 for model in models:  # after the ids: a worker that retires sees one or the other
-                    pipe.pexpire(pending_key(model), milliseconds(_PENDING_SECONDS))
+                    pipe.pexpire(self._keys.pending(model), milliseconds(_PENDING_SECONDS))
                     wake = milliseconds(requests.WAKE_SECONDS)
-                    pipe.set(wake_key(model), b"1", nx=True, px=wake)
+                    pipe.set(self._keys.wake(model), b"1", nx=True, px=wake)
                 answers = await pipe.execute()
             woken = answers[len(answers) - 2 * len(models) :][1::2]
             for model, woke in zip(models, woken, strict=True):
@@ -171,7 +167,7 @@ class Asker:
             models = sorted({one.model for one in waiting.values()})
             async with self._redis.pipeline(transaction=False) as pipe:
                 for model in models:
-                    pipe.exists(wake_key(model))
+                    pipe.exists(self._keys.wake(model))
                 awake = dict(zip(models, await pipe.execute(), strict=True))
             again = [name for name, one in waiting.items() if not awake[one.model]]
             if again:
@@ -180,7 +176,7 @@ class Asker:
     # ---- and back ---------------------------------------------------------------------------
 
     async def _receive(self) -> None:
-        answers = answers_key(self._token)
+        answers = self._keys.answers(self._token)
         while self._waiting:
             first: Any = await self._redis.blpop([answers], timeout=_LOOK_SECONDS)
             if first is None:
@@ -205,7 +201,7 @@ class Asker:
 
     async def _no_answer(self, model: str, timeout: float) -> str:
         try:
-            pending = f"{await self._redis.llen(pending_key(model))} requests wait"
+            pending = f"{await self._redis.llen(self._keys.pending(model))} requests wait"
         except (redis.RedisError, OSError) as error:
             raise self._address.unavailable(error) from error
         return (

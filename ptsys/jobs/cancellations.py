@@ -12,13 +12,12 @@ import redis
 
 from ptsys.jobs.redis_address import RedisAddress
 
-_CHANNEL = "ptsys.cancelled.{model}"
 _RETRY_SECONDS = 2.0
 
 
-def tell(client: redis.Redis, model: str) -> None:
-    """A job of this model was cancelled. Raises redis.RedisError."""
-    client.publish(_CHANNEL.format(model=model), b"")
+def tell(client: redis.Redis, channel: str) -> None:
+    """A job of a model was cancelled, whose channel this is. Raises redis.RedisError."""
+    client.publish(channel, b"")
 
 
 class Cancellations:
@@ -27,7 +26,7 @@ class Cancellations:
     def __init__(self, address: RedisAddress, model: str) -> None:
         """Connects at the first `wait`."""
         self._client = address.client(timeout=5.0)
-        self._channel = _CHANNEL.format(model=model)
+        self._channel = address.keys.cancelled(model)
         self._subscription: redis.client.PubSub | None = None
 
     def wait(self, seconds: float, stop: threading.Event) -> bool:

@@ -44,7 +44,7 @@ def announce(address: RedisAddress, presence: Presence) -> None:
     try:
         with address.client(timeout=3.0) as client:
             client.set(
-                _key(presence.worker),
+                address.keys.worker(presence.worker),
                 presence.model_dump_json(),
                 px=round(PRESENCE_SECONDS * 1000),
             )
@@ -56,7 +56,7 @@ def withdraw(address: RedisAddress, worker: str) -> None:
     """Be listed no longer. Raises Unavailable if Redis does not answer."""
     try:
         with address.client(timeout=3.0) as client:
-            client.delete(_key(worker))
+            client.delete(address.keys.worker(worker))
     except redis.RedisError as error:
         raise address.unavailable(error) from error
 
@@ -66,7 +66,7 @@ def workers(address: RedisAddress) -> list[Presence]:
     answer."""
     try:
         with address.client(timeout=3.0) as client:
-            keys = list(client.scan_iter(match=_key("*"), count=1000))
+            keys = list(client.scan_iter(match=address.keys.worker("*"), count=1000))
             found = client.mget(keys) if keys else []
     except redis.RedisError as error:
         raise address.unavailable(error) from error
@@ -80,7 +80,7 @@ def clock_offsets(address: RedisAddress) -> dict[str, float]:
     try:
         with address.client(timeout=3.0) as client:
             found: dict[str, float] = {}
-            for key in client.scan_iter(match=_key("*"), count=1000):
+            for key in client.scan_iter(match=address.keys.worker("*"), count=1000):
                 with client.pipeline() as pipe:
                     value, left, (seconds, micros) = pipe.get(key).pttl(key).time().execute()
                 present = None if value is None else _read(value)
@@ -100,7 +100,3 @@ def _read(value: bytes) -> Presence | None:
         return Presence.model_validate_json(value)
     except ValidationError:
         return None
-
-
-def _key(worker: str) -> str:
-    return f"ptsys:workers:{worker}"

@@ -64,14 +64,14 @@ class Queue:
     def send_cancelled(self, model: str) -> None:
         """Say to all workers of this model that a job of theirs was cancelled."""
         try:
-            cancellations.tell(self._redis, model)
+            cancellations.tell(self._redis, self.address.keys.cancelled(model))
         except (redis.RedisError, OSError) as error:
             raise self.address.unavailable(error) from error
 
     def depth(self, model: str) -> int:
         """How many messages wait for workers of this model. Raises Unavailable."""
         try:
-            return int(self._redis.llen(device_queue(model)))
+            return int(self._redis.llen(self.address.keys.celery + device_queue(model)))
         except redis.RedisError as error:
             raise self.address.unavailable(error) from error
 
@@ -146,6 +146,7 @@ def _config(address: RedisAddress) -> dict[str, Any]:
             "interval_max": 0.2,
         },
         "broker_transport_options": {
+            "global_keyprefix": address.keys.celery,
             "visibility_timeout": 3600,  # seconds; a message given twice is harmless
             "socket_timeout": 10.0,
             "socket_connect_timeout": 3.0,

@@ -89,7 +89,9 @@ class RowQuota:
     def _ask(self, user: str, rows: int) -> int:
         """Take rows from the bucket: 0, or in how many milliseconds there will be enough."""
         try:
-            return int(self._take(keys=[f"ptsys:rows:{user}"], args=[self._per_minute, rows]))
+            return int(
+                self._take(keys=[self._address.keys.rows(user)], args=[self._per_minute, rows])
+            )
         except redis.RedisError as error:
             raise self._address.unavailable(error) from error
 

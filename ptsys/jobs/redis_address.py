@@ -11,6 +11,7 @@ import redis
 import redis.asyncio
 
 from ptsys.errors import InvalidInput, Unavailable
+from ptsys.jobs.redis_keys import RedisKeys
 
 _CONNECTIONS = 10_000  # one a waiting thread; redis-py refuses the 101st unless told otherwise
 _FIX = "write redis://host:6379/0, rediss://user:password@host:6380/0 or unix:///path/to/redis.sock"
@@ -19,9 +20,11 @@ _FIX = "write redis://host:6379/0, rediss://user:password@host:6380/0 or unix://
 @dataclasses.dataclass(frozen=True)
 class RedisAddress:
     """A Redis server: `redis://`, `rediss://` (TLS), or a Unix socket (`unix://`, also in
-    Celery's spelling `redis+socket://`). Its repr hides the password."""
+    Celery's spelling `redis+socket://`), and what a deployment calls its keys there. Its repr hides
+    the password."""
 
     url: str = dataclasses.field(repr=False)
+    keys: RedisKeys = RedisKeys()
 
     def __post_init__(self) -> None:
         """Raise InvalidInput for a URL neither client could use."""

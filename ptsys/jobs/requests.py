@@ -33,16 +33,17 @@ _MOST_TAKERS = 3  # workers that may take a request before the next one refuses 
 _SOCKET_SECONDS = 30.0  # longer than any blocking command below
 _ANSWER_BYTES = 8 * 2**20  # answers that go in one round trip
 
-# KEYS: pending, wake; ARGV: how many, how long the worker listens (ms), who takes, ids that were
-# taken already. Takes more ids; returns id, payload, milliseconds left and takers of each.
+# KEYS: pending, wake; ARGV: how many, how long the worker listens (ms), who takes, how the keys of
+# requests begin, ids that were taken already. Takes more ids; returns id, payload, milliseconds
+# left and takers of each.
 _TAKE = """
 redis.call('SET', KEYS[2], '1', 'PX', ARGV[2])
-local ids = {unpack(ARGV, 4)}
+local ids = {unpack(ARGV, 5)}
 local more = redis.call('LPOP', KEYS[1], ARGV[1])
 for _, id in ipairs(more or {}) do ids[#ids + 1] = id end
 local found = {}
 for _, id in ipairs(ids) do
-    local key = 'ptsys:request:' .. id
+    local key = ARGV[4] .. id
     local left = redis.call('PTTL', key)
     local takers = 0
     if left > 0 then
@@ -95,6 +96,7 @@ class RequestChannel:
     def __init__(self, address: RedisAddress) -> None:
         """Connect lazily."""
         self._address = address
+        self._keys = address.keys
         self._token = secrets.token_hex(8)
         self._redis = address.client(timeout=_SOCKET_SECONDS)
         self._take = self._redis.register_script(_TAKE)
@@ -108,12 +110,18 @@ class RequestChannel:
         """
         try:
             self.keep_awake(model)
-            first = self._redis.blpop([pending_key(model)], timeout=max(block_seconds, 0.01))
+            first = self._redis.blpop([self._keys.pending(model)], timeout=max(block_seconds, 0.01))
             if first is None:
                 return []
             found = self._take(
-                keys=[pending_key(model), wake_key(model)],
-                args=[max(limit - 1, 0), milliseconds(WAKE_SECONDS), self._token, first[1]],
+                keys=[self._keys.pending(model), self._keys.wake(model)],
+                args=[
+                    max(limit - 1, 0),
+                    milliseconds(WAKE_SECONDS),
+                    self._token,
+                    self._keys.request(""),
+                    first[1],
+                ],
             )
         except redis.RedisError as error:
             raise self._address.unavailable(error) from error
@@ -123,7 +131,7 @@ class RequestChannel:
         """Tell clients that a worker listens: for one that is busy longer than WAKE_SECONDS.
         Raises Unavailable if Redis does not answer."""
         try:
-            self._redis.set(wake_key(model), b"1", px=milliseconds(WAKE_SECONDS))
+            self._redis.set(self._keys.wake(model), b"1", px=milliseconds(WAKE_SECONDS))
         except redis.RedisError as error:
             raise self._address.unavailable(error) from error
 
@@ -133,7 +141,7 @@ class RequestChannel:
         Raises Unavailable if Redis does not answer.
         """
         try:
-            return bool(self._retire(keys=[pending_key(model), wake_key(model)]))
+            return bool(self._retire(keys=[self._keys.pending(model), self._keys.wake(model)]))
         except redis.RedisError as error:
             raise self._address.unavailable(error) from error
 
@@ -149,7 +157,10 @@ class RequestChannel:
             for portion in _portions(packed):
                 with self._redis.pipeline(transaction=False) as pipe:
                     for identifier, message in portion:
-                        keys = (payload_key(identifier), answers_key(_asker_of(identifier)))
+                        keys = (
+                            self._keys.request(identifier),
+                            self._keys.answers(_asker_of(identifier)),
+                        )
                         pipe.eval(_REPLY, 2, *keys, identifier.encode() + b" " + message)
                     sent += map(bool, pipe.execute())
         except redis.RedisError as error:
@@ -164,7 +175,7 @@ class RequestChannel:
         try:
             with self._redis.pipeline(transaction=False) as pipe:
                 for request in requests:
-                    pipe.exists(payload_key(request.id))
+                    pipe.exists(self._keys.request(request.id))
                 there = pipe.execute()
         except redis.RedisError as error:
             raise self._address.unavailable(error) from error
@@ -173,7 +184,7 @@ class RequestChannel:
     def pending(self, model: str) -> int:
         """How many requests wait to be taken. Raises Unavailable."""
         try:
-            return int(self._redis.llen(pending_key(model)))
+            return int(self._redis.llen(self._keys.pending(model)))
         except redis.RedisError as error:
             raise self._address.unavailable(error) from error
 
@@ -239,28 +250,3 @@ def milliseconds(seconds: float) -> int:
 def _asker_of(identifier: str) -> str:
     """The process that waits for this request's answer."""
     return identifier.partition(".")[0]
-
-
-def payload_key(identifier: str) -> str:
-    """Where a request's rows wait."""
-    return f"ptsys:request:{identifier}"
-
-
-def takers_key(identifier: str) -> str:
-    """The workers that took a request, as the scripts above call the key."""
-    return f"{payload_key(identifier)}:takers"
-
-
-def answers_key(asker: str) -> str:
-    """The list on which a process gets its answers."""
-    return f"ptsys:answers:{asker}"
-
-
-def pending_key(model: str) -> str:
-    """The list of ids that no worker has taken yet."""
-    return f"ptsys:pending:{model}"
-
-
-def wake_key(model: str) -> str:
-    """Set while a worker of this model takes requests."""
-    return f"ptsys:wake:{model}"

@@ -164,9 +164,10 @@ class Stack:
 
     def _present(self) -> list[Presence]:
         from ptsys.jobs.presence import workers
+        from ptsys.jobs.redis_server import locate
 
         try:
-            return workers(self.address)
+            return workers(locate(self.settings))  # what its keys are called, is known by and by
         except Unavailable:
             return []
 

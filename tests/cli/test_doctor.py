@@ -1,6 +1,7 @@
 """`ptsys doctor` finds what is wrong with a deployment, and `ptsys migrate` mends its tables."""
 
 import contextlib
+import dataclasses
 import datetime
 import json
 import os
@@ -21,6 +22,7 @@ from ptsys.config import Settings
 from ptsys.errors import Unavailable
 from ptsys.jobs.presence import Presence, announce, clock_offsets
 from ptsys.jobs.redis_address import RedisAddress
+from ptsys.jobs.redis_keys import RedisKeys
 from ptsys.jobs.redis_server import EmbeddedRedis
 from ptsys.jobs.service import Service
 from ptsys.store.clock import utc_now
@@ -198,18 +200,38 @@ def test_a_host_whose_clock_differs_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PTSYS_REDIS_URL", tcp_redis.url)
+    own = dataclasses.replace(tcp_redis, keys=RedisKeys(f"ptsys:{made.deployment}"))
     ahead = datetime.timedelta(seconds=20)
     for host, clock in (("fast", utc_now() + ahead), ("right", utc_now())):
-        announce(
-            tcp_redis,
-            Presence(worker=host, host=host, pid=1, since=utc_now(), clock=clock),
-        )
-    offsets = clock_offsets(tcp_redis)
+        announce(own, Presence(worker=host, host=host, pid=1, since=utc_now(), clock=clock))
+    offsets = clock_offsets(own)
     assert offsets["fast"] == pytest.approx(20, abs=1.5)
     assert offsets["right"] == pytest.approx(0, abs=1.5)
     _, findings = doctor()
     clocks = [one for one in findings if one["about"] == "clocks"]
     assert ["fast" in one["found"] for one in clocks if one["state"] == "wrong"] == [True]
+
+
+def test_another_deployment_on_the_same_redis_is_told(
+    root: Path,
+    made: Service,
+    doctor: Doctor,
+    tcp_redis: RedisAddress,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PTSYS_REDIS_URL", tcp_redis.url)
+    own, other = (RedisKeys(f"ptsys:{name}") for name in (made.deployment, "dep-other"))
+    presence = Presence(worker="w", model="tiny", ready=True, host="h", pid=1, since=utc_now())
+    announce(dataclasses.replace(tcp_redis, keys=own), presence)
+    _, findings = doctor()
+    assert "Redis sharing" not in {one["about"] for one in findings}
+    announce(dataclasses.replace(tcp_redis, keys=other), presence)
+    _, findings = doctor()
+    found = about(findings, "Redis sharing")
+    assert found["state"] == "note"
+    assert "dep-other" in found["found"]
+    assert own.space in found["found"]
+    assert about(findings, "workers")["found"] == "tiny on h"
 
 
 def test_postgres_is_looked_over_too(

@@ -46,7 +46,8 @@ def test_a_message_holds_json_and_names_only(queue: Queue, address: RedisAddress
     queue.send_serve("tiny")
     queue.send_cpu("ptsys.refresh", "tiny")
     with address.client() as client:
-        raw = client.lrange(device_queue("tiny"), 0, -1) + client.lrange("ptsys.cpu", 0, -1)
+        queues = (device_queue("tiny"), "ptsys.cpu")
+        raw = [text for one in queues for text in client.lrange(address.keys.celery + one, 0, -1)]
     messages = [json.loads(message) for message in raw]
     assert {message["content-type"] for message in messages} == {"application/json"}
     bodies = [json.loads(base64.b64decode(message["body"])) for message in messages]
@@ -123,7 +124,8 @@ class Trap:
 
 
 def _send_pickle(address: RedisAddress, trap: Path) -> None:
-    with Connection(address.celery_url) as connection:
+    options = {"global_keyprefix": address.keys.celery}
+    with Connection(address.celery_url, transport_options=options) as connection:
         connection.Producer().publish(
             ([Trap(trap)], {}, {}),
             routing_key=device_queue("tiny"),

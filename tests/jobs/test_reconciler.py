@@ -25,7 +25,8 @@ class Movable(Protocol):
 def _received(address: RedisAddress, model: str = "tiny") -> list[str]:
     """The ids in all messages that wait for this model, taken off the queue as a worker would."""
     ids: list[str] = []
-    with Connection(address.celery_url) as connection:
+    options = {"global_keyprefix": address.keys.celery}
+    with Connection(address.celery_url, transport_options=options) as connection:
         waiting = connection.SimpleQueue(device_queue(model))
         with contextlib.suppress(waiting.Empty):
             while True:

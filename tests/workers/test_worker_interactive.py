@@ -219,7 +219,8 @@ def test_messages_are_plain_data_and_a_pickle_is_refused(deploy: Any, served: De
     job = quiet.submit("waiting", steps=5)  # no worker takes its message
     quiet.service.queue().send_serve(MODEL)
     with quiet.redis.address.client() as client:
-        messages = [json.loads(text) for text in client.lrange(device_queue(MODEL), 0, -1)]
+        waiting = quiet.redis.address.keys.celery + device_queue(MODEL)
+        messages = [json.loads(text) for text in client.lrange(waiting, 0, -1)]
     assert {message["content-type"] for message in messages} == {"application/json"}
     bodies = [json.loads(base64.b64decode(message["body"])) for message in messages]
     assert sorted(body[0] for body in bodies) == [[job.id], [MODEL]]
@@ -244,7 +245,12 @@ def _send_pickle(deployment: Deployment) -> None:
     from celery import Celery
 
     app = Celery("stranger", set_as_current=False)
-    app.conf.update(broker_url=deployment.redis.address.celery_url, task_serializer="pickle")
+    address = deployment.redis.address
+    app.conf.update(
+        broker_url=address.celery_url,
+        broker_transport_options={"global_keyprefix": address.keys.celery},
+        task_serializer="pickle",
+    )
     bomb = Bomb(str(deployment.root / "unpickled"))
     assert pickle.dumps(bomb)
     for queue in (device_queue(MODEL), QUEUE_CPU):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 import time
 import traceback as tracebacks
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +18,8 @@ from ptsys.prompts.multitask import TaskPart
 from ptsys.prompts.storage import load_part, save_part
 from ptsys.store import trash
 from ptsys.store.durable import keep
+from ptsys.training.trained import Maker
 from ptsys.types.records import Job, Prompt
-from ptsys.types.specs import hyperparameters
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -42,10 +41,10 @@ def succeed(
     claim: Claim,
     made: Sequence[Made],
     metrics: Mapping[str, float],
-    step: int | None = None,
+    step: int,
 ) -> Job:
     """Store the prompts, the job's own first, then record them together with the job's end, after
-    `step` updates, or as many as the prompt's. Raises LeaseLost."""
+    `step` updates. Raises LeaseLost."""
     insist(service, lambda: service.leases.heartbeat(claim))
     for one in made:
         store_part(service, one.record.id, one.part)
@@ -108,40 +107,13 @@ def insist(service: Service, action: Callable[[], Result]) -> Result:
         time.sleep(_INSIST_SECONDS)
 
 
-def finite(values: Mapping[str, float]) -> dict[str, float]:
-    """Without what JSON cannot say."""
-    return {name: float(value) for name, value in values.items() if math.isfinite(value)}
-
-
-def record(
-    service: Service,
-    job: Job,
-    model: ServedModel,
-    identifier: str,
-    *,
-    name: str,
-    length: int,
-    dataset: str | None,
-    scores: Mapping[str, float],
-    size: int,
-) -> Prompt:
-    """The record of a prompt that a job made; `length` counts its own tokens, `size` bytes."""
-    spec = job.spec
-    return Prompt(
-        id=identifier,
-        name=name,
+def maker(service: Service, job: Job, model: ServedModel) -> Maker:
+    """What all prompts of a job have in common."""
+    return Maker(
+        spec=job.spec,
+        model=model,
         owner=job.owner,
-        model=model.name,
-        model_fingerprint=model.fingerprint,
-        length=length,
-        d_model=model.frozen.config.d_model,
         created=service.clock(),
         job=job.id,
-        dataset=dataset,
-        initialization=spec.initialization.model_dump(mode="json", exclude_none=True),
-        hyperparameters=hyperparameters(spec),
-        steps=spec.steps,
-        scores=finite(scores),
-        tags=spec.tags,
-        bytes=size,
+        tags=job.spec.tags,
     )

@@ -1,4 +1,5 @@
-"""One run of a job of whatever kind: what they have in common, from the claim to the end."""
+"""One run of a job of whatever kind, from the claim to the end: its data is prepared, a loop
+trains, and this listens and stores."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import abc
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,11 @@ from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput, LeaseLost, Unavailable
 from ptsys.jobs.leases import EventKind
 from ptsys.jobs.service import Service
-from ptsys.prompts.multitask import TaskPart
 from ptsys.prompts.storage import load_whole
 from ptsys.store.job_checkpoints import JobCheckpoints, State
+from ptsys.training.course import Checkpoint, Completed, Course, Ending, Failed, finite
+from ptsys.training.identity import Identity
+from ptsys.training.loop import Loop
 from ptsys.types.input_notes import InputNotes
 from ptsys.types.specs import AnySpec
 from workers import outcome
@@ -34,15 +37,8 @@ Pause = Callable[[], float]
 Spec = TypeVar("Spec", bound=AnySpec)
 
 
-def spec_identity(spec: AnySpec) -> dict[str, Any]:
-    """What of a spec a checkpoint belongs to. Without what is at its default: a field that a later
-    version adds must not part a running job from its checkpoints when the service is upgraded."""
-    unseen = {"kind", "tags", "truncate"}
-    return spec.model_dump(mode="json", exclude=unseen, exclude_defaults=True)
-
-
 class Run(abc.ABC, Generic[Spec]):
-    """The state of one run of a job."""
+    """The state of one run of a job. It is the listener of its course."""
 
     def __init__(
         self,
@@ -62,11 +58,21 @@ class Run(abc.ABC, Generic[Spec]):
         self._bench = bench
         self._pause = pause
         self._checkpoints: JobCheckpoints | None = None
-        self._told = -1  # the step last written as progress
+        self._written = -1  # the step last written as progress
+        self._saved = -1  # the step of the last checkpoint
 
     @abc.abstractmethod
+    def _prepare(self) -> Course:
+        """The training, from the last checkpoint on if there is one. Raises what makes the job
+        fail."""
+
     def train(self) -> None:
         """The whole run. Raises LeaseLost, or what makes the job fail."""
+        loop = Loop(self._engine, pause=self._pause, lost=lambda: self._hold.halt is Halt.LOST)
+        self._check_model()
+        course = self._prepare()
+        self._hold.attach(loop)
+        self._end(loop.run(course))
 
     # ---- preparing ------------------------------------------------------------------------
 
@@ -78,30 +84,21 @@ class Run(abc.ABC, Generic[Spec]):
                 field="model",
             )
 
-    def _restore(self, data: Mapping[str, Any], like: State) -> tuple[int, State] | None:
-        """Open the job's checkpoints, which belong to its spec, its `data` and the weights; the
-        newest step and state, of arrays `like` these, if there is one."""
-        found = self._restore_noted(data, like)
-        return None if found is None else found[:2]
-
-    def _restore_noted(
-        self, data: Mapping[str, Any], like: State
-    ) -> tuple[int, State, dict[str, Any]] | None:
-        """As `_restore`, with what was noted beside the arrays."""
-        self._checkpoints = JobCheckpoints(
-            checkpoints_folder(self._service.settings.root, self._claim.job.id),
-            {
-                "spec": spec_identity(self._spec),
-                **data,
-                "fingerprint": self._bench.served.fingerprint,
-            },
-        )
-        found = self._checkpoints.restore_noted(like)
-        self._told = 0
-        if found is not None:
-            self._told = found[0]
-            self._leases.event(self._claim, "log", {"message": f"resumed from step {self._told}"})
-        return found
+    def _restore(self, digests: Sequence[str], like: State) -> Checkpoint | None:
+        """Open the job's checkpoints, which belong to its spec, to rows of these digests and to
+        the weights; the newest one, of arrays `like` these, if there is one."""
+        fingerprint = self._bench.served.fingerprint
+        identity = Identity(self._spec, tuple(digests), fingerprint)
+        folder = checkpoints_folder(self._service.settings.root, self._claim.job.id)
+        self._checkpoints = JobCheckpoints(folder, identity.json(), identity.owns)
+        restored = self._checkpoints.restore_noted(like)
+        self._written = 0
+        if restored is None:
+            return None
+        checkpoint = Checkpoint(*restored)
+        self._written = self._saved = checkpoint.step
+        self._log(f"resumed from step {checkpoint.step}")
+        return checkpoint
 
     def _validation(self, reference: str | None) -> tuple[list[str], list[str]]:
         """Inputs and targets of the rows to score on; none if no dataset is named."""
@@ -119,7 +116,7 @@ class Run(abc.ABC, Generic[Spec]):
     def _warn(self, notes: InputNotes) -> None:
         """Tell once, in the job's events, what is not read of its inputs."""
         if notes.warning is not None:
-            self._event("log", {"message": notes.warning})
+            self._log(notes.warning)
 
     def _initial(self, length: int, texts: Sequence[str]) -> NDArray[np.float32]:
         """Where a prompt of `length` tokens starts, [length, D]; `texts` are the targets."""
@@ -147,91 +144,99 @@ class Run(abc.ABC, Generic[Spec]):
             )
         return load_whole(prompts, record)
 
-    # ---- while it trains ------------------------------------------------------------------
+    # ---- what the course tells ------------------------------------------------------------
 
-    def _tell(self, step: int, metrics: Mapping[str, float]) -> None:
+    def progress(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write the progress if there is any. Raises LeaseLost; an absent database can wait."""
-        if step <= self._told or self._hold.halt is Halt.LOST:
+        if step <= self._written or self._hold.halt is Halt.LOST:
             return
         try:
             self._leases.progress(self._claim, step, metrics)
         except Unavailable as error:
             logger.warning("progress of job %s was not written: %s", self._claim.job.id, error)
         else:
-            self._told = step
+            self._written = step
 
-    def _save(self, step: int, state: State, notes: dict[str, Any] | None = None) -> None:
-        """Write a checkpoint. If that is impossible, the job goes on: it would only resume from
-        an earlier one."""
+    def evaluation(self, step: int, scores: Mapping[str, float], **about: object) -> None:
+        """Write the scores. Raises LeaseLost."""
+        self._event("evaluation", {"step": step, **about, **scores})
+
+    def note(self, message: str, **about: object) -> None:
+        """Write it down. Raises LeaseLost."""
+        self._log(message, **about)
+
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint past the last one. If that is impossible, the job goes on: it would
+        only resume from an earlier one. Raises LeaseLost."""
+        step = checkpoint.step
+        if step <= self._saved or self._hold.halt is Halt.LOST:
+            return
         assert self._checkpoints is not None
         try:
             self._leases.heartbeat(self._claim)  # only the holder may write there
-            self._checkpoints.save(step, state, notes)
+            self._checkpoints.save(step, checkpoint.arrays, checkpoint.notes)
         except LeaseLost:
             raise
         except Exception as error:
             reason = f"the checkpoint of step {step} was not written: {error}"
             logger.warning("job %s: %s", self._claim.job.id, reason)
-            self._event("log", {"message": reason})
+            self._log(reason)
         else:
-            saved = functools.partial(self._leases.checkpoint, self._claim, step)
-            if not outcome.insist(self._service, saved):
+            self._saved = step
+            record = functools.partial(self._leases.checkpoint, self._claim, step)
+            if not outcome.insist(self._service, record):
                 self._hold.trust()
 
+    def _log(self, message: str, **about: object) -> None:
+        self._event("log", {"message": message, **about})
+
     def _event(self, kind: EventKind, data: Mapping[str, object]) -> None:
-        outcome.insist(self._service, lambda: self._leases.event(self._claim, kind, data))
+        if self._hold.halt is not Halt.LOST:
+            outcome.insist(self._service, lambda: self._leases.event(self._claim, kind, data))
 
     # ---- its end --------------------------------------------------------------------------
 
-    def _made(
-        self,
-        part: TaskPart,
-        *,
-        name: str,
-        dataset: str | None,
-        scores: Mapping[str, float],
-        task: int | None = None,
-    ) -> outcome.Made:
-        """A prompt of this job, or of its task number `task`, and its record."""
-        record = outcome.record(
-            self._service,
-            self._claim.job,
-            self._bench.served,
-            prompt_id(self._claim.job.id, task),
-            name=name,
-            length=0 if part.rows is None else len(part.rows),
-            dataset=dataset,
-            scores=scores,
-            size=part.size,
-        )
-        return outcome.Made(record, part)
+    def _end(self, ending: Ending) -> None:
+        """Record how the course ended. Raises LeaseLost."""
+        if self._hold.halt is Halt.LOST:
+            return
+        if isinstance(ending, Completed):
+            self._succeeded(ending)
+        elif isinstance(ending, Failed):
+            claim, trace = self._claim, ending.traceback
+            job = outcome.record_failure(
+                self._service, claim, ending.message, trace, retry=ending.retry
+            )
+            self._ended(job.state.final)
+        else:
+            self._halted(ending.checkpoint)
 
-    def _succeeded(
-        self,
-        made: Sequence[outcome.Made],
-        metrics: Mapping[str, float],
-        step: int | None = None,
-    ) -> None:
-        job = outcome.succeed(self._service, self._claim, made, metrics, step)
+    def _succeeded(self, ending: Completed) -> None:
+        """Store all prompts, and record them with the job's end."""
+        job = self._claim.job
+        maker = outcome.maker(self._service, job, self._bench.served)
+        general = prompt_id(job.id)
+        made = []
+        for prompt in ending.prompts:
+            linked = None if prompt.task is None else general
+            record = maker.record(prompt, prompt_id(job.id, prompt.task), general=linked)
+            made.append(outcome.Made(record, prompt.part))
+        metrics = finite(ending.metrics)
+        job = outcome.succeed(self._service, self._claim, made, metrics, ending.step)
         self._hold.outcome = job.state.value
         self._forget()
         logger.info("job %s %s", job.id, job.state.value)
 
-    def _halted(
-        self, step: int = 0, state: State | None = None, notes: dict[str, Any] | None = None
-    ) -> None:
-        """It was stopped early after `step` updates, perhaps before it began."""
-        halt = self._hold.halt
-        if halt is Halt.LOST:
-            return
-        if halt is Halt.CANCEL:
+    def _halted(self, checkpoint: Checkpoint | None = None) -> None:
+        """It was stopped early, perhaps before it began."""
+        if self._hold.halt is Halt.CANCEL:
             outcome.insist(self._service, lambda: self._leases.cancelled(self._claim))
             self._hold.outcome = "cancelled"
             self._forget()
             logger.info("job %s was cancelled", self._claim.job.id)
             return
-        if state is not None and step > 0:
-            self._save(step, state, notes)
+        if checkpoint is not None:
+            self.checkpoint(checkpoint)
         reason = self._hold.reason
         outcome.insist(self._service, lambda: self._leases.release(self._claim, reason))
         self._hold.outcome = "given back"

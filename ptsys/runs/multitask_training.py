@@ -1,15 +1,14 @@
-"""The steps of a multi-task run: on a thread of their own, so that a signal, which comes to the
-main thread, finds nothing half done."""
+"""The training of a multi-task run: the loop has a thread of its own, so that a signal, which comes
+to the main thread, finds nothing half done."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
-import math
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -23,29 +22,27 @@ from ptsys.progress_lines import ProgressLines
 from ptsys.runs.run_metrics import RunMetrics
 from ptsys.runs.tasks.task import Task
 from ptsys.store.job_checkpoints import JobCheckpoints
+from ptsys.training.course import Checkpoint, Completed, Ending, Failed, Interrupted
+from ptsys.training.identity import Identity
+from ptsys.training.loop import Loop
+from ptsys.training.multitask import MultiTask as Together
+from ptsys.training.single import LastRows
 from ptsys.types.example import digest
 from ptsys.types.multitask import MultiTaskSpec
 
 if TYPE_CHECKING:
     from ptsys.runs.multitask import MultiTask
 
-_LOOK_SECONDS = 0.1  # how often a waiting run looks whether it is to stop
-
-Scores = dict[int, dict[str, float]]
-"""A task's scores, by its number."""
-
-
-class _Halted(Exception):
-    """The run is to stop."""
+_PAUSE = 0.1  # seconds between two showings of progress
+_OF_STEPS = ("loss", "gradient_norm")  # the numbers that a step has, a score has not
 
 
 @dataclasses.dataclass(frozen=True)
 class Learned:
-    """Parts that have learned, each task's scores, and checkpoints that are to be forgotten once
-    the prompts are recorded."""
+    """The prompts that were trained, and checkpoints that are to be forgotten once these are
+    recorded."""
 
-    training: MultiTaskTraining
-    scores: Scores
+    completed: Completed
     checkpoints: JobCheckpoints
 
     def forget(self) -> None:
@@ -65,22 +62,24 @@ def train_together(
     """Train from the last checkpoint on, if there is one. `engine` is not started yet.
 
     On KeyboardInterrupt the step that is reached is checkpointed, before that is raised again.
+    Raises InvalidInput if a loss is no longer finite, Unavailable if the device thread ends by
+    itself.
     """
     run = _Run(config, bench, engine, tasks, spec, checkpoints, metrics)
     engine.start()
-    with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="steps") as pool:
-        running = pool.submit(run.learn)
+    with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="training") as pool:
+        running = pool.submit(run.train)
         try:
             return running.result()
         except KeyboardInterrupt:
-            run.say("stopping: the step reached is checkpointed; run again to go on")
-            run.halt.set()
+            run.note("stopping: the step reached is checkpointed; run again to go on")
+            run.loop.stop()
             concurrent.futures.wait([running])
             raise
 
 
 class _Run:
-    """One run's training."""
+    """One run's training, and the listener of its course."""
 
     def __init__(
         self,
@@ -92,57 +91,46 @@ class _Run:
         checkpoints: Path,
         metrics: RunMetrics,
     ) -> None:
-        self.halt = threading.Event()
+        self.loop = Loop(engine, pause=lambda: _PAUSE)
         self._config = config
         self._bench = bench
         self._engine = engine
         self._tasks = tasks
         self._spec = spec
         self._metrics = metrics
-        self._console = Console(stderr=True, highlight=False)
-        self._data = [self._encoded(task) for task in tasks]
-        self._checkpoints = JobCheckpoints(checkpoints / spec.name, self._identity())
+        digests = tuple(digest(task.rows("train")) for task in tasks)
+        identity = Identity(spec, digests, bench.served.fingerprint)
+        self._checkpoints = JobCheckpoints(checkpoints / spec.name, identity.json(), identity.owns)
+        self._display = _Display(spec.steps)
 
-    def say(self, text: str) -> None:
-        """Something for people."""
-        self._console.print(text, markup=False, soft_wrap=True)
-
-    def learn(self) -> Learned:
-        """All steps, and the scores at their end. Raises InvalidInput if a loss is no longer
-        finite."""
-        training = self._begun()
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]}"),
-            TimeRemainingColumn(),
-        )
-        quiet = not self._console.is_terminal
-        lines = None
-        if quiet:
-            lines = ProgressLines(
-                self.say, "steps", self._spec.steps, done=training.step, at_once=True
-            )
+    def train(self) -> Learned:
+        """All steps, and the scores at their end."""
+        course, step = self._prepare()
         try:
-            with Progress(*columns, console=self._console, disable=quiet) as bars:
-                bar = bars.add_task("steps", total=self._spec.steps, loss="-")
-                while training.step < self._spec.steps:
-                    training.advance(self._wait)
-                    loss = f"{training.progress.loss:.3f}"
-                    bars.update(bar, completed=training.step, loss=loss)
-                    if lines is not None:
-                        lines.tell(training.step, loss=loss)
-                    self._after(training)
-                scores = self._scores(training)
-        except _Halted:
-            self._save(training)
-            raise
+            with self._display.shown(step):
+                return self._end(self.loop.run(course))
+        except Unavailable as error:
+            raise Unavailable(f"{error}; run again to go on") from None
         finally:
             self._checkpoints.close()
-        return Learned(training, scores, self._checkpoints)
 
     # ---- before ---------------------------------------------------------------------------
+
+    def _prepare(self) -> tuple[Together, int]:
+        """The training, and the step from which it goes on."""
+        spec, owner = self._spec, self._config.owner or "local"
+        data = [self._encoded(task) for task in self._tasks]
+        training = MultiTaskTraining(self._engine, spec, owner, data)
+        training.begin(np.zeros((spec.source_length, self._bench.config.d_model), np.float32))
+        restored = self._checkpoints.restore(training.state())
+        if restored is None:
+            texts = [text for of_task in data for text in of_task.examples.texts]
+            training.begin(self._bench.initial(spec, spec.source_length, texts))
+        else:
+            training.restore(*restored)
+            self.note(f"going on from step {training.step}")
+        last = [self._last(task) for task in self._tasks]
+        return Together(training, spec, owner, self, last), training.step
 
     def _encoded(self, task: Task) -> TaskData:
         scored = self._config.scored_rows(task)
@@ -153,104 +141,96 @@ class _Run:
             lambda answers, _: task.score("validation", answers),
         )
 
-    def _identity(self) -> dict[str, Any]:
-        return {
-            "spec": self._spec.model_dump(
-                mode="json", exclude={"checkpoint_every", "evaluate_every", "tags", "truncate"}
-            ),
-            "datasets": [digest(task.rows("train")) for task in self._tasks],
-            "fingerprint": self._bench.served.fingerprint,
-        }
+    def _last(self, task: Task) -> LastRows | None:
+        rows = task.rows("test") if "test" in self._config.evaluate_on else []
+        inputs, targets = [row.input for row in rows], [row.target or "" for row in rows]
+        score = lambda answers, _: task.score("test", answers)  # noqa: E731
+        return LastRows(inputs, targets, score) if rows else None
 
-    def _begun(self) -> MultiTaskTraining:
-        spec, owner = self._spec, self._config.owner or "local"
-        training = MultiTaskTraining(self._engine, spec, owner, self._data)
-        blank = np.zeros((spec.source_length, self._bench.config.d_model), np.float32)
-        training.begin(blank)
-        found = self._checkpoints.restore(training.state())
-        if found is not None:
-            training.restore(*found)
-            self.say(f"going on from step {training.step}")
-            return training
-        texts = [text for data in self._data for text in data.examples.texts]
-        training.begin(self._bench.initial(spec, spec.source_length, texts))
-        return training
+    # ---- what the course tells ------------------------------------------------------------
 
-    # ---- on the way -----------------------------------------------------------------------
+    def progress(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Show it."""
+        self._display.step(step, metrics.get("loss"))
 
-    def _wait(self, future: concurrent.futures.Future[Any]) -> Any:
-        """The future's result. Raises _Halted as soon as the run is to stop: the step under way
-        was not made then."""
-        while not self.halt.is_set():
-            try:
-                return future.result(timeout=_LOOK_SECONDS)
-            except concurrent.futures.TimeoutError:
-                if future.done():  # the engine's own
-                    raise
-                if not self._engine.alive:
-                    raise Unavailable(
-                        "the device thread ended by itself; run again to go on"
-                    ) from None
-        raise _Halted
+    def evaluation(self, step: int, scores: Mapping[str, float], **about: object) -> None:
+        """Write every task's scores, unless they are told at the end."""
+        if step < self._spec.steps:
+            self._write(step, scores)
 
-    def _after(self, training: MultiTaskTraining) -> None:
-        """A step was made: tell, keep and score what is due."""
-        step, spec = training.step, self._spec
-        last = step == spec.steps
-        if last or step % spec.checkpoint_every == 0:
-            self._tell(training)
-            self._save(training)
-        if not last and step % spec.evaluate_every == 0 and training.scored:
-            for number, scores in training.evaluate(self._wait).items():
-                self._metrics.write(self._name(number), step, **scores)
-
-    def _tell(self, training: MultiTaskTraining) -> None:
-        told = training.progress
-        values = {"loss": told.loss, "gradient_norm": told.gradient_norm}
-        self._metrics.write(self._spec.name, training.step, **values)
-        for number, loss in enumerate(told.task_losses.tolist()):
-            if math.isfinite(loss):
-                self._metrics.write(self._name(number), training.step, loss=loss)
-
-    def _save(self, training: MultiTaskTraining) -> None:
-        """Write a checkpoint. If that is impossible, training goes on: the next one may be."""
-        if training.step == 0:
-            return
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Keep it. If that is impossible, training goes on: the next one may be."""
+        self._write(checkpoint.step, checkpoint.metrics)
         try:
-            self._checkpoints.save(training.step, training.state())
+            self._checkpoints.save(checkpoint.step, checkpoint.arrays, checkpoint.notes)
         except Exception as error:  # Orbax and TensorStore raise many kinds
             reason = str(error).partition("\n")[0]
-            self.say(f"the checkpoint of step {training.step} was not written: {reason}")
+            self.note(f"the checkpoint of step {checkpoint.step} was not written: {reason}")
 
-    def _name(self, task: int) -> str:
-        return self._spec.prompt_name(self._spec.tasks[task].name)
+    def note(self, message: str, **about: object) -> None:
+        """Say it."""
+        self._display.say(message)
+
+    def _write(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Numbers called `<number>/<task>` are a task's, the others of all together."""
+        names = {task.name: self._spec.prompt_name(task.name) for task in self._spec.tasks}
+        lines: dict[str, dict[str, float]] = {}
+        for name, value in numbers.items():
+            kind, _, task = name.partition("/")
+            lines.setdefault(names.get(task, self._spec.name), {})[kind] = value
+        for prompt, values in lines.items():
+            self._metrics.write(prompt, step, **values)
 
     # ---- the end --------------------------------------------------------------------------
 
-    def _scores(self, training: MultiTaskTraining) -> Scores:
-        """Each task's scores on its validation rows, and as `test_…` on its test rows."""
-        found: Scores = {number: {} for number in range(len(self._tasks))}
-        if training.scored:
-            found |= training.evaluate(self._wait)
-        if "test" in self._config.evaluate_on:
-            for number, task in enumerate(self._tasks):
-                found[number] |= self._tested(training, number, task)
-        for number, scores in found.items():
-            self._metrics.write(self._name(number), training.step, **scores)
-        return found
+    def _end(self, ending: Ending) -> Learned:
+        if isinstance(ending, Failed):
+            raise (Unavailable if ending.retry else InvalidInput)(ending.message)
+        if isinstance(ending, Interrupted):
+            if ending.checkpoint is not None:
+                self.checkpoint(ending.checkpoint)
+            raise Unavailable("the training was stopped")
+        numbers = ending.metrics.items()
+        self._write(ending.step, {name: x for name, x in numbers if name.startswith(_OF_STEPS)})
+        for prompt in ending.prompts[1:]:
+            scores = {name: x for name, x in prompt.scores.items() if name != "train_loss"}
+            self._metrics.write(prompt.name, ending.step, **scores)
+        return Learned(ending, self._checkpoints)
 
-    def _tested(self, training: MultiTaskTraining, number: int, task: Task) -> dict[str, float]:
-        rows = task.rows("test")
-        if not rows:
-            return {}
-        inputs, targets = [row.input for row in rows], [row.target or "" for row in rows]
-        user = self._config.owner or "local"
-        future = self._engine.evaluate(inputs, targets, training.combined(number), user)
-        answers = [answer.prediction for answer in self._wait(future)]
-        try:
-            scores = task.score("test", answers)
-        except Exception as error:  # the task may bring metrics of its own
-            raise InvalidInput(
-                f"a metric of {task.title!r} failed: {type(error).__name__}: {error}", field="tasks"
-            ) from error
-        return {f"test_{name}": value for name, value in scores.items()}
+
+class _Display:
+    """How far it is: a bar on the terminal, lines elsewhere."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._console = Console(stderr=True, highlight=False)
+        self._lines: ProgressLines | None = None
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]}"),
+            TimeRemainingColumn(),
+        )
+        quiet = not self._console.is_terminal
+        self._bars = Progress(*columns, console=self._console, disable=quiet)
+        self._bar = self._bars.add_task("steps", total=steps, loss="-")
+
+    @contextlib.contextmanager
+    def shown(self, step: int) -> Iterator[None]:
+        """From that step on, for as long as it lasts."""
+        if not self._console.is_terminal:
+            self._lines = ProgressLines(self.say, "steps", self._steps, done=step, at_once=True)
+        with self._bars:
+            yield
+
+    def step(self, step: int, loss: float | None) -> None:
+        """So many steps are made; the loss of the last one (nats a token)."""
+        shown = "-" if loss is None else f"{loss:.3f}"
+        self._bars.update(self._bar, completed=step, loss=shown)
+        if self._lines is not None:
+            self._lines.tell(step, loss=shown)
+
+    def say(self, text: str) -> None:
+        """Something for people."""
+        self._console.print(text, markup=False, soft_wrap=True)

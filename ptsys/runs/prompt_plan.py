@@ -16,11 +16,11 @@ from ptsys.runs.tasks.task_mixture import TaskMixture
 from ptsys.runs.tuning import Keeping, Tuning
 from ptsys.store.datasets import Datasets
 from ptsys.store.prompts import Prompts
+from ptsys.training.trained import recorded_settings, recorded_start
 from ptsys.types.example import Example, digest
 from ptsys.types.input_notes import InputNotes
 from ptsys.types.records import Dataset, Prompt
-from ptsys.types.specs import AnySpec, hyperparameters
-from ptsys.types.training import JobSpec, TrainingSpec
+from ptsys.types.training import TrainingSpec
 
 State = Literal["missing", "recorded", "trained", "failed"]
 
@@ -138,8 +138,8 @@ class Planner:
         return (
             known.dataset == spec.dataset
             and known.model_fingerprint == self._fingerprint
-            and known.hyperparameters == recorded_settings(spec, plan.task)
-            and known.initialization == initialization(spec)
+            and known.hyperparameters == recorded_settings(spec, rates_of(plan.task))
+            and known.initialization == recorded_start(spec)
         )
 
 
@@ -179,15 +179,9 @@ def majority_answer(targets: Sequence[str]) -> str:
     return majority(targets, targets)[0]
 
 
-def recorded_settings(spec: AnySpec, task: Task) -> dict[str, Any]:
-    """The hyperparameters that a prompt is recorded with; of a mixture also its rates."""
-    rates = {"rates": task.task_rates()} if isinstance(task, TaskMixture) else {}
-    return hyperparameters(spec) | rates
-
-
-def initialization(spec: JobSpec) -> dict[str, Any]:
-    """Where a prompt of this spec starts, as it is recorded."""
-    return spec.initialization.model_dump(mode="json", exclude_none=True)
+def rates_of(task: Task) -> dict[str, float] | None:
+    """The rates by which a mixture's rows are drawn from its tasks; None of a plain task."""
+    return task.task_rates() if isinstance(task, TaskMixture) else None
 
 
 def _described(task: Task) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -22,11 +23,17 @@ State = dict[str, Any]
 class JobCheckpoints:
     """The checkpoints of one job, under `folder`. Only the holder of its lease may write."""
 
-    def __init__(self, folder: epath.PathLike, identity: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: epath.PathLike,
+        identity: dict[str, Any],
+        owns: Callable[[object], bool] | None = None,
+    ) -> None:
         """`identity` (JSON) says what a state belongs to: job, data and model. A checkpoint with
-        another one is of no use."""
+        another one is of no use; `owns` tells which ones count as this one, without it itself."""
         self._folder = epath.Path(folder)
         self._identity = identity
+        self._owns = owns or identity.__eq__
         self._opened: Checkpoints | None = None
 
     def restore(self, like: State) -> tuple[int, State] | None:
@@ -44,7 +51,7 @@ class JobCheckpoints:
         for step in sorted(store.steps(), reverse=True):
             try:
                 state, notes = store.restore(like, step)
-                if notes.get("identity") != self._identity:
+                if not self._owns(notes.get("identity")):
                     raise ValueError("it belongs to another model or to other data")
                 arrays = jax.tree.map(
                     lambda wanted, value: np.asarray(value, wanted.dtype), like, state
@@ -64,8 +71,8 @@ class JobCheckpoints:
 
     def save(self, step: int, state: State, notes: dict[str, Any] | None = None) -> None:
         """Write a state and JSON beside it, whole or not at all."""
-        told = {"notes": notes} if notes else {}
-        self._store.save(step, state, {"step": step, "identity": self._identity, **told})
+        beside = {"notes": notes} if notes else {}
+        self._store.save(step, state, {"step": step, "identity": self._identity, **beside})
 
     def forget(self) -> None:
         """Remove them all: the job has ended."""

@@ -10,8 +10,7 @@ from ptsys.jobs.service import Service
 from ptsys.store.tables import JobRow
 from ptsys.types.example import Example
 from ptsys.types.records import JobState
-from ptsys.types.training import Optimizer, TrainingSpec
-from workers.run import spec_identity
+from ptsys.types.training import TrainingSpec
 
 SPEC = TrainingSpec(name="reviews", model="tiny", dataset="colours", steps=7)
 
@@ -33,14 +32,3 @@ def test_a_job_that_a_newer_version_wrote_is_listed_read_and_cancelled(service: 
     assert [one.id for one in service.list("ann")] == [job.id]
     assert service.cancel(job.id, "ann").state is JobState.CANCELLED
     service.close()
-
-
-def test_a_field_that_is_new_does_not_part_a_job_from_its_checkpoints() -> None:
-    told = spec_identity(SPEC)
-    assert told["steps"] == 7
-    assert "checkpoint_every" not in told  # as if this version had just got it
-
-
-def test_what_was_chosen_still_belongs_to_a_checkpoint() -> None:
-    other = SPEC.model_copy(update={"optimizer": Optimizer(kind="sgd", learning_rate=0.5)})
-    assert spec_identity(other) != spec_identity(SPEC)

@@ -4,54 +4,54 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ptsys.data.metrics import summarize
-from ptsys.engine.augmentation_state import Way
-from ptsys.engine.augmentation_task import AugmentationTask, Sources
 from ptsys.engine.engine import CALL_ROWS, Engine
 from ptsys.library.neighbours import Neighbour
-
-Wait = Callable[[concurrent.futures.Future[Any]], Any]
+from ptsys.training.augmentation.state import Way
+from ptsys.training.augmentation.task import AugmentationTask, Sources
+from ptsys.training.course import Steps
+from ptsys.training.loop import Place
 
 
 def tried(
-    engine: Engine,
-    task: AugmentationTask,
-    sources: Sources,
-    found: Sequence[Neighbour],
-    wait: Wait,
-) -> list[Neighbour]:
+    place: Place, task: AugmentationTask, sources: Sources, neighbours: Sequence[Neighbour]
+) -> Steps[list[Neighbour]]:
     """The neighbours with their loss on the user's own rows, which none of them has seen, so that
     it tells well what a prompt knows of the task; the first 64 rows are enough for that. A prompt
     that cannot be read has none."""
     inputs, targets = task.examples.inputs[:CALL_ROWS], task.examples.targets[:CALL_ROWS]
     longest = (task.examples.max_input, task.examples.max_target)
-    asked: list[concurrent.futures.Future[Any] | None] = []
-    for one in found:
+    futures: list[concurrent.futures.Future[Any] | None] = []
+    for one in neighbours:
         prompt = sources.tensor(one.prompt.id)
         if prompt is None:
-            asked.append(None)
+            futures.append(None)
             continue
-        asked.append(
-            engine.encoded_gradients(inputs, targets, prompt, user=task.user, longest=longest)
+        futures.append(
+            place.engine.encoded_gradients(inputs, targets, prompt, user=task.user, longest=longest)
         )
-    return [
-        one if future is None else dataclasses.replace(one, loss=float(wait(future).loss))
-        for one, future in zip(found, asked, strict=True)
-    ]
+    scored = []
+    for one, future in zip(neighbours, futures, strict=True):
+        if future is None:
+            scored.append(one)
+        else:
+            result = yield from place.answer(future)
+            scored.append(dataclasses.replace(one, loss=float(result.loss)))
+    return scored
 
 
 @dataclasses.dataclass(frozen=True)
-class _Asked:
+class _Pending:
     """Scores of a prompt on their way."""
 
     answers: concurrent.futures.Future[Any] | None
     losses: Sequence[concurrent.futures.Future[Any]]
 
 
-def score(engine: Engine, task: AugmentationTask, ways: Sequence[Way], wait: Wait) -> list[Way]:
+def score(place: Place, task: AugmentationTask, ways: Sequence[Way]) -> Steps[list[Way]]:
     """Score the prompts of all chains that are not yet, at the same time; says whose those are.
 
     Scores are `accuracy` and `token_f1` of the greedy answers, and `validation_loss`, the mean
@@ -60,17 +60,20 @@ def score(engine: Engine, task: AugmentationTask, ways: Sequence[Way], wait: Wai
     if not task.validation_inputs:
         return []
     open_ways = [way for way in ways if way.failed is None and "validation_loss" not in way.scores]
-    for way, asked in [(way, _ask(engine, task, way)) for way in open_ways]:
-        if asked.answers is not None:
-            answers = [row.prediction for row in wait(asked.answers)]
-            way.scores |= summarize(answers, list(task.validation_targets))
-        parts = [wait(part) for part in asked.losses]
+    for way, pending in [(way, _ask(place.engine, task, way)) for way in open_ways]:
+        if pending.answers is not None:
+            answers = yield from place.answer(pending.answers)
+            predictions = [row.prediction for row in answers]
+            way.scores |= summarize(predictions, list(task.validation_targets))
+        parts = []
+        for future in pending.losses:
+            parts.append((yield from place.answer(future)))
         tokens = sum(part.tokens for part in parts)
         way.scores["validation_loss"] = sum(part.loss * part.tokens for part in parts) / tokens
     return open_ways
 
 
-def _ask(engine: Engine, task: AugmentationTask, way: Way) -> _Asked:
+def _ask(engine: Engine, task: AugmentationTask, way: Way) -> _Pending:
     prompt = way.snapshot.prompt
     inputs, targets = list(task.validation_inputs), list(task.validation_targets)
     answers = None
@@ -85,4 +88,4 @@ def _ask(engine: Engine, task: AugmentationTask, way: Way) -> _Asked:
         )
         for start in range(0, len(inputs), CALL_ROWS)
     ]
-    return _Asked(answers, losses)
+    return _Pending(answers, losses)

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from ptsys.data.features import EncodedExamples
 from ptsys.data.mixture_order import MixtureOrder, joined
-from ptsys.engine.augmentation_state import Way
-from ptsys.engine.augmentation_task import AugmentationTask, Listener, Sources
 from ptsys.engine.engine import Engine
 from ptsys.engine.residents import TrainingTask
 from ptsys.errors import InvalidInput
 from ptsys.library.augmentation import Part, Stage
+from ptsys.training.augmentation.state import Way
+from ptsys.training.augmentation.task import AugmentationTask, Sources
+from ptsys.training.course import Listener
 from ptsys.types.training import TrainingSpec
 
 
@@ -28,21 +29,21 @@ def read_stage(
     engine: Engine, task: AugmentationTask, sources: Sources, listener: Listener, way: Way
 ) -> list[StageRows]:
     """The rows of a chain's stage; none if all that it was to draw from is gone."""
-    found = []
+    rows_of_parts = []
     for part in way.current.data:
         if part.dataset is None:
-            found.append(StageRows(part, task.examples))
+            rows_of_parts.append(StageRows(part, task.examples))
             continue
         rows, reason = sources.rows(part.dataset), "is not there for you any more"
         if rows is not None:
             try:
-                found.append(StageRows(part, engine.encode(task.spec, rows)))
+                rows_of_parts.append(StageRows(part, engine.encode(task.spec, rows)))
                 continue
             except InvalidInput:
                 reason = "has rows that do not fit the model"
         message = f"{way.chain.name}: dataset {part.dataset} {reason}; it is left out"
-        listener.event("log", {"message": message, "dataset": part.dataset})
-    return found
+        listener.note(message, dataset=part.dataset)
+    return rows_of_parts
 
 
 def stage_task(

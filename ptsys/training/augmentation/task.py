@@ -1,16 +1,15 @@
-"""What an augmentation is given, whom it asks and tells, and what it gives back."""
+"""What an augmentation is given, whom it asks, and what it gives back."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.data.features import EncodedExamples
-from ptsys.engine.augmentation_state import State
 from ptsys.library.augmentation import Origin
 from ptsys.library.neighbours import Neighbour
 from ptsys.types.augmentation import AugmentSpec
@@ -31,26 +30,6 @@ class Sources(Protocol):
 
     def rows(self, dataset: str) -> Sequence[Example] | None:
         """A dataset's rows; None if it is not there any more."""
-        ...
-
-
-class Listener(Protocol):
-    """Hears how an augmentation goes; called in the thread that runs it."""
-
-    def event(self, kind: Literal["evaluation", "log"], data: Mapping[str, object]) -> None:
-        """Something happened; ids alone name what is others'."""
-        ...
-
-    def progress(self, step: int, metrics: Mapping[str, float]) -> None:
-        """So many updates are made; `steps` in the metrics says how many there will be."""
-        ...
-
-    def save(self, state: State) -> None:
-        """This is a state to resume from."""
-        ...
-
-    def pause(self) -> float:
-        """Seconds between two tellings of progress."""
         ...
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ptsys.engine.augmentation_state import State, Way
-from ptsys.engine.augmentation_task import Augmented
 from ptsys.errors import InvalidInput
 from ptsys.library.augmentation import QUERY, Origin
+from ptsys.training.augmentation.state import State, Way
+from ptsys.training.augmentation.task import Augmented
 from ptsys.types.records import Parent
 
 

@@ -1,4 +1,4 @@
-"""Where an augmentation stands: enough to go on from, as arrays and JSON."""
+"""The state of an augmentation: enough to go on from, as arrays and JSON."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ import random
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +42,6 @@ from rich.table import Table
 
 from ptsys.data.examples import read_examples
 from ptsys.data.metrics import exact_match, majority
-from ptsys.engine.augmentation import Augmentation
-from ptsys.engine.augmentation_state import State
-from ptsys.engine.augmentation_task import AugmentationTask
 from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.model import serve
@@ -56,6 +53,10 @@ from ptsys.library.vectors import prompt_vector
 from ptsys.models.registry import load_builtin
 from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.sharding.mesh import use_every_core
+from ptsys.training.augmentation.course import Augmentation
+from ptsys.training.augmentation.task import AugmentationTask
+from ptsys.training.course import Checkpoint
+from ptsys.training.loop import Loop
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
 from ptsys.types.records import Prompt
@@ -226,18 +227,17 @@ class Known:
 class Silent:
     """A listener that keeps nothing."""
 
-    def event(self, kind: Literal["evaluation", "log"], data: Mapping[str, object]) -> None:
+    def evaluation(self, step: int, scores: Mapping[str, float], **about: object) -> None:
+        """Not kept."""
+
+    def note(self, message: str, **about: object) -> None:
         """Not kept."""
 
     def progress(self, step: int, metrics: Mapping[str, float]) -> None:
         """Not kept."""
 
-    def save(self, state: State) -> None:
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Not kept."""
-
-    def pause(self) -> float:
-        """Seconds between two tellings."""
-        return 1.0
 
 
 def record(name: str) -> Prompt:
@@ -317,8 +317,9 @@ class Bench:
             validation_inputs=[row.input for row in held],
             validation_targets=[row.target or "" for row in held],
         )  # fmt: skip
-        augmentation = Augmentation(engine, task, sources, Silent())
-        result = augmentation.run()
+        augmentation = Augmentation(task, sources, Silent())
+        Loop(engine).run(augmentation)
+        result = augmentation.result
         assert result is not None
         test = self.pack[name].test
         ways = {way.chain.name: way for way in augmentation.state.ways if way.failed is None}

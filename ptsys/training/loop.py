@@ -42,6 +42,7 @@ class Loop:
         self._lock = threading.Lock()
         self._places: list[Place] = []
         self._stopping = False
+        self._begun = False  # from then on there has to be a device thread
         self._due = 0.0
         self._gone: float | None = None  # since when there is no device thread
 
@@ -93,7 +94,7 @@ class Loop:
         self, courses: Iterator[Course], most: int, begun: Callable[[], object]
     ) -> Iterator[tuple[Course, Ending]]:
         under_way: dict[Place, tuple[Course, Steps[Ending]]] = {}
-        first = True
+        self._begun = False
         self._due = time.monotonic() + self._pause()
         try:
             while True:
@@ -107,9 +108,9 @@ class Loop:
                     if ending is not None:
                         del under_way[self._left(place)]
                         yield course, ending
-                if first:
+                if not self._begun:
                     begun()
-                    first = False
+                    self._begun = True
                 if not under_way:
                     return
                 self._wait()
@@ -185,7 +186,7 @@ class Loop:
         no device thread any more to bring it."""
         if self.lost:
             raise Interruption
-        if self.engine.alive:
+        if self.engine.alive or not self._begun:
             self._gone = None
             return
         self._gone = self._gone or time.monotonic()

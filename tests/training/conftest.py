@@ -8,8 +8,8 @@ import pytest
 from ptsys.data.vocabulary import ByteVocabulary
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.model import ServedModel
-from ptsys.models.config import T5Config
-from ptsys.models.t5 import create
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.network import create
 from ptsys.passes.frozen import freeze
 
 WIDTH = 16

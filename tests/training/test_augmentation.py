@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptsys.engine.augmentation import Augmentation
-from ptsys.engine.augmentation_state import State, restored
-from ptsys.engine.augmentation_task import AugmentationTask, Augmented
 from ptsys.engine.engine import Engine
 from ptsys.engine.residents import Finished, Snapshot, Training, TrainingTask
 from ptsys.errors import InvalidInput
 from ptsys.library.neighbours import Neighbour
 from ptsys.store.clock import utc_now
+from ptsys.training.augmentation.course import Augmentation
+from ptsys.training.augmentation.state import restored
+from ptsys.training.augmentation.task import AugmentationTask, Augmented
+from ptsys.training.course import Checkpoint, Interrupted
+from ptsys.training.loop import Loop
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
 from ptsys.types.records import Prompt
@@ -73,25 +75,23 @@ class Library:
 class Notebook:
     """A listener that keeps all, states as a checkpoint would."""
 
-    def __init__(self, spec: AugmentSpec) -> None:
-        self._spec = spec
+    def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.told: list[tuple[int, dict[str, float]]] = []
         self.saved: list[tuple[int, dict[str, np.ndarray], str]] = []
-        self.at_save = threading.Event()
 
-    def event(self, kind: str, data: Mapping[str, object]) -> None:
-        self.events.append((kind, dict(data)))
+    def evaluation(self, step: int, scores: Mapping[str, float], **about: object) -> None:
+        self.events.append(("evaluation", {"step": step, **about, **scores}))
+
+    def note(self, message: str, **about: object) -> None:
+        self.events.append(("log", {"message": message, **about}))
 
     def progress(self, step: int, metrics: Mapping[str, float]) -> None:
         self.told.append((step, dict(metrics)))
 
-    def save(self, state: State) -> None:
-        arrays = {name: array.copy() for name, array in state.arrays(self._spec).items()}
-        self.saved.append((state.step, arrays, json.dumps(state.notes())))
-
-    def pause(self) -> float:
-        return 0.05
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        arrays = {name: array.copy() for name, array in checkpoint.arrays.items()}
+        self.saved.append((checkpoint.step, arrays, json.dumps(checkpoint.notes)))
 
     def messages(self) -> list[str]:
         return [str(data["message"]) for kind, data in self.events if kind == "log"]
@@ -131,11 +131,16 @@ def task(engine: Engine, chosen: AugmentSpec, **fields: Any) -> AugmentationTask
 def run(
     engine: Engine, chosen: AugmentSpec, library: Library | None = None, **fields: Any
 ) -> tuple[Augmented, Notebook]:
-    notebook = Notebook(chosen)
-    work = Augmentation(engine, task(engine, chosen, **fields), library or Library(), notebook)
-    result = work.run()
-    assert result is not None
-    return result, notebook
+    notebook = Notebook()
+    work = Augmentation(task(engine, chosen, **fields), library or Library(), notebook)
+    return driven(engine, work), notebook
+
+
+def driven(engine: Engine, work: Augmentation) -> Augmented:
+    """Its result, at its end."""
+    Loop(engine, pause=lambda: 0.05).run(work)
+    assert work.result is not None
+    return work.result
 
 
 def plain(engine: Engine, start: np.ndarray, rows: list[Example], steps: int) -> np.ndarray:
@@ -262,9 +267,9 @@ def test_auto_keeps_the_best_of_its_candidates_and_tells_all_scores(engine: Engi
 
 def test_the_best_second_prompt_is_a_candidate_as_it_is_and_is_saved(engine: Engine) -> None:
     chosen = spec("auto")
-    notebook, library = Notebook(chosen), Library()
-    work = Augmentation(engine, task(engine, chosen), library, notebook)
-    work.run()
+    notebook, library = Notebook(), Library()
+    work = Augmentation(task(engine, chosen), library, notebook)
+    driven(engine, work)
     [second] = [way for way in work.state.ways if way.chain.name == "second"]
     kept = library.tensor(second.chain.start[0].prompt)
     assert kept is not None
@@ -322,9 +327,8 @@ def test_every_saved_state_leads_to_the_same_bits_and_asks_for_nothing_anew(
         library = Library()
         state = restored(arrays, json.loads(notes))
         assert state.step == step
-        work = Augmentation(engine, task(engine, chosen), library, Notebook(chosen), state)
-        again = work.run()
-        assert again is not None
+        work = Augmentation(task(engine, chosen), library, Notebook(), state)
+        again = driven(engine, work)
         assert np.array_equal(again.prompt, result.prompt), step
         assert (again.parents, again.steps) == (result.parents, result.steps)
         assert len(library.queries) == 2 - json.loads(notes)["round"]
@@ -333,20 +337,22 @@ def test_every_saved_state_leads_to_the_same_bits_and_asks_for_nothing_anew(
 def test_stopped_anywhere_it_goes_on_from_there(engine: Engine) -> None:
     chosen = spec("curriculum", second_steps=400, checkpoint_every=1000)
     result, _ = run(engine, chosen)
-    notebook = Notebook(chosen)
-    work = Augmentation(engine, task(engine, chosen), Library(), notebook)
-    thread = threading.Thread(target=work.run)
+    notebook, loop = Notebook(), Loop(engine)
+    work = Augmentation(task(engine, chosen), Library(), notebook)
+    endings: list[Any] = []
+    thread = threading.Thread(target=lambda: endings.append(loop.run(work)))
     thread.start()
     while not any(data.get("stage") == "second-2" for _, data in notebook.events):
         time.sleep(0.01)
-    work.stop()
+    loop.stop()
     thread.join(60)
     assert not thread.is_alive()
-    assert 406 <= work.state.step < result.steps
-    notebook.save(work.state)
-    state = restored(notebook.saved[-1][1], json.loads(notebook.saved[-1][2]))
-    again = Augmentation(engine, task(engine, chosen), Library(), notebook, state).run()
-    assert again is not None
+    [ending] = endings
+    assert isinstance(ending, Interrupted)
+    assert ending.checkpoint is not None
+    assert 406 <= ending.checkpoint.step == work.state.step < result.steps
+    state = restored(ending.checkpoint.arrays, json.loads(json.dumps(ending.checkpoint.notes)))
+    again = driven(engine, Augmentation(task(engine, chosen), Library(), notebook, state))
     assert np.array_equal(again.prompt, result.prompt)
 
 

@@ -38,7 +38,7 @@ class Follower:
         self._group = group
         self._settings = settings
         self._leader: Leader | None = None
-        self._asked = False
+        self._asked_to_end = False
         self._ready = False
         self._parent = os.getppid() if with_parent else None
 
@@ -83,19 +83,19 @@ class Follower:
         mesh = group_mesh(serving.model_shards)
         name = str(leader.terms["model"])
         served = load_workbench(self._settings.root, name, mesh, serving).served
-        leader.ready(told(served))
+        leader.ready(description(served))
         return Device(served.frozen, int(leader.terms["capacity"]))
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         """The group ends in order when one of it is asked to."""
-        if self._leader is None or self._asked:
+        if self._leader is None or self._asked_to_end:
             drained = self._settings.drained_exit_code if number == signal.SIGTERM else 0
             os._exit(drained if self._leader is None else 128 + number)
-        self._asked = True
+        self._asked_to_end = True
         threading.Thread(target=self._leader.leaving, daemon=True).start()
 
     def _unready(self) -> str | None:
-        if self._asked:
+        if self._asked_to_end:
             return "is ending"
         return None if self._ready else "waits for its group, or loads its model"
 
@@ -105,7 +105,7 @@ class Follower:
         _end(GROUP_ENDED, "the process that started this worker is gone")
 
 
-def told(served: ServedModel) -> dict[str, object]:
+def description(served: ServedModel) -> dict[str, object]:
     """What all processes of a group must have the same of."""
     frozen = served.frozen
     assert frozen.mesh is not None

@@ -25,13 +25,13 @@ from ptsys.process.logs import naming
 from ptsys.process.traces import span
 from ptsys.sharding.group import group_mesh
 from ptsys.sharding.leading import Followers, Loss
-from workers.follower import told
-from workers.holds import Halt, Hold, Holds
+from workers.claimed_jobs import ClaimedJob, ClaimedJobs, Halt
+from workers.follower import description
 from workers.interactive import Interactive
 from workers.job import run_job
+from workers.library_upkeep import run_library_upkeep
 from workers.measures import Measures
-from workers.serving import ServeLoop
-from workers.shelving import run_shelving
+from workers.serve_loop import ServeLoop
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class ModelHost:
         options = EngineOptions(settings.max_wait_ms, settings.max_rows, settings.max_residents)
         device = None
         if followers is not None:
-            followers.wait_ready(told(self.bench.served))
+            followers.wait_ready(description(self.bench.served))
             frozen = self.bench.served.frozen
             device = LeadingDevice(frozen, settings.max_residents, followers)
         self._engine = Engine(self.bench.served, options, device)
@@ -85,7 +85,7 @@ class ModelHost:
         self._uses = interactive.uses
         self._serving = ServeLoop(self._channel, model, interactive)
         self._cancellations = Cancellations(address, model)
-        self._holds = Holds(service.leases, settings.max_residents)
+        self._jobs = ClaimedJobs(service.leases, settings.max_residents)
         self._looking = threading.Event()
         self._claims = threading.Thread(target=self._run_claims, name="claims", daemon=True)
         self._draining = threading.Event()
@@ -94,7 +94,7 @@ class ModelHost:
     @property
     def residents(self) -> int:
         """How many jobs this worker holds."""
-        return len(self._holds)
+        return len(self._jobs)
 
     @property
     def work(self) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class ModelHost:
         if self._ahead:
             self._engine.compile_ahead(self._ahead)
         self._claims.start()
-        for work in (self._run_heartbeat, self._run_cancellations, self._run_shelving):
+        for work in (self._run_heartbeat, self._run_cancellations, self._run_library_upkeep):
             threading.Thread(target=work, name=work.__name__, daemon=True).start()
         self._serving.start()
 
@@ -145,14 +145,14 @@ class ModelHost:
         self._draining.set()
         self._looking.set()
         if not self._lost:
-            self._holds.stop_all(Halt.GIVE_BACK)
+            self._jobs.stop_all(Halt.GIVE_BACK)
         self._claims.join(left(2.0))
         self._serving.stop(left(2.0))
         done = self._serving.wait_idle(left(timeout / 3))
         done &= self._lost or self._engine.drain(left())
         done &= self._serving.wait_idle(left())
         self._uses.flush(self._service.prompts)
-        done &= self._holds.wait_empty(left())
+        done &= self._jobs.wait_empty(left())
         self._beating.set()
         return done
 
@@ -168,7 +168,7 @@ class ModelHost:
             time.sleep(_BLAME_SECONDS)
         self._draining.set()
         self._looking.set()
-        self._holds.stop_all(Halt.GIVE_BACK, reason)
+        self._jobs.stop_all(Halt.GIVE_BACK, reason)
         self._engine.abort(error)
 
     # ---- claiming -------------------------------------------------------------------------
@@ -192,8 +192,8 @@ class ModelHost:
     def _take_waiting(self) -> None:
         """Claim until nothing waits or there is no more room."""
         models = [self.bench.served.name]
-        while not (self._holds.full or self._draining.is_set()):
-            empty = not self._holds
+        while not (self._jobs.full or self._draining.is_set()):
+            empty = not self._jobs
             claim = self._service.leases.claim_next(self._worker, models, empty=empty)
             if claim is None:
                 return
@@ -201,35 +201,35 @@ class ModelHost:
 
     def _make_room(self) -> None:
         """If others wait and it is their turn, let jobs give their places back."""
-        if self._holds.full and not self._draining.is_set():
+        if self._jobs.full and not self._draining.is_set():
             turns = self._service.leases.turns
             jobs = turns.make_room(self._worker, [self.bench.served.name])
-            self._holds.give_back(jobs, "another user has a turn; it goes on when its own comes")
+            self._jobs.give_back(jobs, "another user has a turn; it goes on when its own comes")
 
     def _take(self, claim: Claim) -> None:
         logger.info("job %s begins (hold %d)", claim.job.id, claim.fence)
-        hold = self._holds.add(claim)
-        hold.on_trust = self._looking.set  # others may come
+        claimed = self._jobs.add(claim)
+        claimed.on_trust = self._looking.set  # others may come
         if self._draining.is_set():
-            hold.stop(Halt.GIVE_BACK)
+            claimed.stop(Halt.GIVE_BACK)
         name = f"job {claim.job.id}"
-        threading.Thread(target=self._run_job, args=(hold,), name=name, daemon=True).start()
+        threading.Thread(target=self._run_job, args=(claimed,), name=name, daemon=True).start()
 
-    def _run_job(self, hold: Hold) -> None:
+    def _run_job(self, claimed: ClaimedJob) -> None:
         try:
-            if hold.alone:
-                self._holds.send_away_others(hold)
-            job = hold.claim.job
+            if claimed.alone:
+                self._jobs.send_away_others(claimed)
+            job = claimed.claim.job
             with naming(job=job.id), span("job", job=job.id, model=job.spec.model):
-                run_job(hold, self._service, self._engine, self.bench, self._pause)
+                run_job(claimed, self._service, self._engine, self.bench, self._pause)
         finally:
-            self._holds.remove(hold)
+            self._jobs.remove(claimed)
             if self._measures is not None:
-                self._measures.job_ended(hold.outcome)
+                self._measures.job_ended(claimed.outcome)
             self._looking.set()  # there is room now
 
     def _pause(self) -> float:
-        return max(1.0, len(self._holds) / _WRITES_A_SECOND)
+        return max(1.0, len(self._jobs) / _WRITES_A_SECOND)
 
     # ---- leases ---------------------------------------------------------------------------
 
@@ -237,9 +237,9 @@ class ModelHost:
         while not self._beating.wait(self._service.settings.lease_seconds / 4):
             self._beat()
 
-    def _run_shelving(self) -> None:
+    def _run_library_upkeep(self) -> None:
         fingerprint = self.bench.served.fingerprint
-        run_shelving(self._service, fingerprint, self._uses, self._beating)
+        run_library_upkeep(self._service, fingerprint, self._uses, self._beating)
 
     def _run_cancellations(self) -> None:
         """Beat at once when a job was cancelled: a beat brings back what is to stop."""
@@ -250,7 +250,7 @@ class ModelHost:
 
     def _beat(self) -> None:
         try:
-            self._holds.beat()
+            self._jobs.beat()
         except Exception as error:
             if isinstance(error, Unavailable):
                 logger.warning("leases were not renewed: %s", error)

@@ -68,7 +68,7 @@ class Interactive:
         """
         header = dict(request.header)
         user = header.pop("user", None)
-        header.pop("trace", None)  # see `workers.serving`
+        header.pop("trace", None)  # see `workers.serve_loop`
         if not isinstance(user, str) or not user:
             raise InvalidInput("the request does not say who asks", field="user")
         if request.kind == "predict":

@@ -12,7 +12,7 @@ from ptsys.jobs.service import Service
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.multitask import MultiTaskSpec
 from workers.augmentation import AugmentRun
-from workers.holds import Halt, Hold
+from workers.claimed_jobs import ClaimedJob, Halt
 from workers.multitask import MultiTaskRun
 from workers.run import Pause, Run
 from workers.training import TrainingRun
@@ -21,21 +21,25 @@ logger = logging.getLogger(__name__)
 
 
 def run_job(
-    hold: Hold, service: Service, engine: Engine, bench: Workbench, pause: Pause = lambda: 1.0
+    claimed: ClaimedJob,
+    service: Service,
+    engine: Engine,
+    bench: Workbench,
+    pause: Pause = lambda: 1.0,
 ) -> None:
     """Prepare, train and record a job. Raises nothing: whatever happens is the job's outcome."""
-    job = hold.claim.job
+    job = claimed.claim.job
     run: Run[Any]
     if isinstance(job.spec, MultiTaskSpec):
-        run = MultiTaskRun(job.spec, hold, service, engine, bench, pause)
+        run = MultiTaskRun(job.spec, claimed, service, engine, bench, pause)
     elif isinstance(job.spec, AugmentSpec):
-        run = AugmentRun(job.spec, hold, service, engine, bench, pause)
+        run = AugmentRun(job.spec, claimed, service, engine, bench, pause)
     else:
-        run = TrainingRun(job.spec, hold, service, engine, bench, pause)
+        run = TrainingRun(job.spec, claimed, service, engine, bench, pause)
     try:
         run.train()
     except LeaseLost as error:
-        hold.stop(Halt.LOST)
+        claimed.stop(Halt.LOST)
         logger.warning("job %s goes on elsewhere: %s", job.id, error)
     except Exception as error:
         run.fail(error)

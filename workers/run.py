@@ -25,8 +25,8 @@ from ptsys.training.loop import Loop
 from ptsys.types.input_notes import InputNotes
 from ptsys.types.specs import AnySpec
 from workers import outcome
+from workers.claimed_jobs import ClaimedJob, Halt
 from workers.folders import checkpoints_folder, job_folder
-from workers.holds import Halt, Hold
 from workers.prompt_ids import prompt_id
 
 logger = logging.getLogger(__name__)
@@ -43,15 +43,15 @@ class Run(abc.ABC, Generic[Spec]):
     def __init__(
         self,
         spec: Spec,
-        hold: Hold,
+        claimed: ClaimedJob,
         service: Service,
         engine: Engine,
         bench: Workbench,
         pause: Pause,
     ) -> None:
         self._spec = spec
-        self._hold = hold
-        self._claim = hold.claim
+        self._claimed = claimed
+        self._claim = claimed.claim
         self._service = service
         self._leases = service.leases
         self._engine = engine
@@ -68,10 +68,10 @@ class Run(abc.ABC, Generic[Spec]):
 
     def train(self) -> None:
         """The whole run. Raises LeaseLost, or what makes the job fail."""
-        loop = Loop(self._engine, pause=self._pause, lost=lambda: self._hold.halt is Halt.LOST)
+        loop = Loop(self._engine, pause=self._pause, lost=lambda: self._claimed.halt is Halt.LOST)
         self._check_model()
         course = self._prepare()
-        self._hold.attach(loop)
+        self._claimed.attach(loop)
         self._end(loop.run(course))
 
     # ---- preparing ------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Run(abc.ABC, Generic[Spec]):
 
     def progress(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write the progress if there is any. Raises LeaseLost; an absent database can wait."""
-        if step <= self._written or self._hold.halt is Halt.LOST:
+        if step <= self._written or self._claimed.halt is Halt.LOST:
             return
         try:
             self._leases.progress(self._claim, step, metrics)
@@ -169,7 +169,7 @@ class Run(abc.ABC, Generic[Spec]):
         """Write a checkpoint past the last one. If that is impossible, the job goes on: it would
         only resume from an earlier one. Raises LeaseLost."""
         step = checkpoint.step
-        if step <= self._saved or self._hold.halt is Halt.LOST:
+        if step <= self._saved or self._claimed.halt is Halt.LOST:
             return
         assert self._checkpoints is not None
         try:
@@ -185,20 +185,20 @@ class Run(abc.ABC, Generic[Spec]):
             self._saved = step
             record = functools.partial(self._leases.checkpoint, self._claim, step)
             if not outcome.insist(self._service, record):
-                self._hold.trust()
+                self._claimed.trust()
 
     def _log(self, message: str, **about: object) -> None:
         self._event("log", {"message": message, **about})
 
     def _event(self, kind: EventKind, data: Mapping[str, object]) -> None:
-        if self._hold.halt is not Halt.LOST:
+        if self._claimed.halt is not Halt.LOST:
             outcome.insist(self._service, lambda: self._leases.event(self._claim, kind, data))
 
     # ---- its end --------------------------------------------------------------------------
 
     def _end(self, ending: Ending) -> None:
         """Record how the course ended. Raises LeaseLost."""
-        if self._hold.halt is Halt.LOST:
+        if self._claimed.halt is Halt.LOST:
             return
         if isinstance(ending, Completed):
             self._succeeded(ending)
@@ -223,32 +223,32 @@ class Run(abc.ABC, Generic[Spec]):
             made.append(outcome.Made(record, prompt.part))
         metrics = finite(ending.metrics)
         job = outcome.succeed(self._service, self._claim, made, metrics, ending.step)
-        self._hold.outcome = job.state.value
+        self._claimed.outcome = job.state.value
         self._forget()
         logger.info("job %s %s", job.id, job.state.value)
 
     def _halted(self, checkpoint: Checkpoint | None = None) -> None:
         """It was stopped early, perhaps before it began."""
-        if self._hold.halt is Halt.CANCEL:
+        if self._claimed.halt is Halt.CANCEL:
             outcome.insist(self._service, lambda: self._leases.cancelled(self._claim))
-            self._hold.outcome = "cancelled"
+            self._claimed.outcome = "cancelled"
             self._forget()
             logger.info("job %s was cancelled", self._claim.job.id)
             return
         if checkpoint is not None:
             self.checkpoint(checkpoint)
-        reason = self._hold.reason
+        reason = self._claimed.reason
         outcome.insist(self._service, lambda: self._leases.release(self._claim, reason))
-        self._hold.outcome = "given back"
+        self._claimed.outcome = "given back"
         logger.info("job %s was given back", self._claim.job.id)
 
     def fail(self, error: Exception) -> None:
         """The run raised: record it. What cannot be recorded is left to the reconciler."""
         job = self._claim.job.id
-        if self._hold.halt is Halt.LOST:
+        if self._claimed.halt is Halt.LOST:
             return
         try:
-            if self._hold.halt is Halt.GIVE_BACK and isinstance(error, Unavailable):
+            if self._claimed.halt is Halt.GIVE_BACK and isinstance(error, Unavailable):
                 self._halted()
                 return
             logger.warning("job %s: an attempt ended with %s", job, type(error).__name__)
@@ -259,7 +259,7 @@ class Run(abc.ABC, Generic[Spec]):
             logger.exception("the failure of job %s could not be recorded", job)
 
     def _ended(self, final: bool) -> None:
-        self._hold.outcome = "failed" if final else "retried"
+        self._claimed.outcome = "failed" if final else "retried"
         logger.info("job %s %s", self._claim.job.id, "failed" if final else "will be tried again")
         if final:
             self._forget()

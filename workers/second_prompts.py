@@ -32,7 +32,7 @@ class SecondPrompts:
         exclude = set(self._service.prompts.trained_on(spec.dataset))
         if spec.query is not None:
             exclude.add(spec.query)
-        found = self._service.library.search(
+        neighbours = self._service.library.search(
             query,
             self._user,
             fingerprint=self._bench.served.fingerprint,
@@ -42,17 +42,17 @@ class SecondPrompts:
         )
         return [
             Neighbour(one.prompt, one.score, None if one.dataset is None else one.dataset.id)
-            for one in found
+            for one in neighbours
         ]
 
     def tensor(self, prompt: str) -> NDArray[np.float32] | None:
         """A second prompt as the model reads it, [Q, D]; None if it is not there any more."""
         prompts = self._service.prompts
         try:
-            found = prompts.get(prompt, self._user)
-            if found.general is not None:
-                prompts.general_of(found, self._user)  # which has to be theirs to see too
-            return load_whole(prompts, found)
+            record = prompts.get(prompt, self._user)
+            if record.general is not None:
+                prompts.general_of(record, self._user)  # which has to be theirs to see too
+            return load_whole(prompts, record)
         except (NotFound, InvalidInput, Damaged):
             return None
 

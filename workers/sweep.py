@@ -31,7 +31,7 @@ _AT_ONCE = 500
 logger = logging.getLogger(__name__)
 
 
-class _Found(NamedTuple):
+class _Leftover(NamedTuple):
     """What lies in one folder. `useless`: a record says that nobody needs it. `unknown`: no record
     speaks of it; it may be moved if it is `old`."""
 
@@ -58,30 +58,30 @@ def sweep(service: Service) -> list[str]:
     now = service.clock()
     removed = [path for path in _ended(service, root) if _delete(path)]
     moved = [
-        found.path
+        leftover.path
         for folder, look in _FOLDERS
-        for found in _leftovers(look(service, root / folder, now), root / folder, mark, now)
-        if _discard(root, found.path, now)
+        for leftover in _leftovers(look(service, root / folder, now), root / folder, mark, now)
+        if _discard(root, leftover.path, now)
     ]
     emptied = trash.empty(root, now.date(), service.settings.trash_days)
     return [str(path) for path in (*removed, *moved, *emptied)]
 
 
 def _leftovers(
-    lying: Iterable[_Found], folder: Path, mark: Mark, now: datetime.datetime
-) -> list[_Found]:
+    lying: Iterable[_Leftover], folder: Path, mark: Mark, now: datetime.datetime
+) -> list[_Leftover]:
     """What may be moved out of one folder."""
-    found = list(lying)
-    unknown = [one for one in found if one.unknown]
-    useless = [one for one in found if one.useless]
+    leftovers = list(lying)
+    unknown = [one for one in leftovers if one.unknown]
+    useless = [one for one in leftovers if one.useless]
     consent = mark.adopted is not None and now - mark.adopted < _CONSENT
-    if len(unknown) > max(_FEW, _MOST * len(found)) and not consent:
+    if len(unknown) > max(_FEW, _MOST * len(leftovers)) and not consent:
         logger.error(
             "%d of %d in %s have no record, so nothing of them is moved: the database may be older "
             "than the folder, or another one. Bring the right one back (`ptsys restore`), or "
             "say that this is the one with `ptsys adopt`: then they go to the trash",
             len(unknown),
-            len(found),
+            len(leftovers),
             folder,
         )
         return useless
@@ -94,14 +94,14 @@ def _ended(service: Service, root: Path) -> Iterator[Path]:
         yield from (path for path in paths if states.get(path.name) in _FINAL)
 
 
-def _jobs(service: Service, folder: Path, now: datetime.datetime) -> Iterator[_Found]:
+def _jobs(service: Service, folder: Path, now: datetime.datetime) -> Iterator[_Leftover]:
     for paths in _portions(_children(folder)):
         states = _states(service, [path.name for path in paths])
         for path in paths:
-            yield _Found(path, unknown=path.name not in states, old=_old(path, now))
+            yield _Leftover(path, unknown=path.name not in states, old=_old(path, now))
 
 
-def _prompts(service: Service, folder: Path, now: datetime.datetime) -> Iterator[_Found]:
+def _prompts(service: Service, folder: Path, now: datetime.datetime) -> Iterator[_Leftover]:
     for paths in _portions(_children(folder)):
         names = [path.name for path in paths]
         states = _states(service, [job_of(name) for name in names])
@@ -109,35 +109,35 @@ def _prompts(service: Service, folder: Path, now: datetime.datetime) -> Iterator
             known = set(session.scalars(select(PromptRow.id).where(PromptRow.id.in_(names))))
         for path in paths:
             if path.name in known:
-                yield _Found(path)
+                yield _Leftover(path)
             elif ".orbax-checkpoint-tmp-" in path.name:  # half of one
-                yield _Found(path, useless=_old(path, now))
+                yield _Leftover(path, useless=_old(path, now))
             else:
                 state = states.get(job_of(path.name))
-                yield _Found(
+                yield _Leftover(
                     path, useless=state in _FINAL, unknown=state is None, old=_old(path, now)
                 )
 
 
-def _datasets(service: Service, folder: Path, now: datetime.datetime) -> Iterator[_Found]:
+def _datasets(service: Service, folder: Path, now: datetime.datetime) -> Iterator[_Leftover]:
     for paths in _portions(_children(folder)):
         names = [path.stem for path in paths]
         with service.database.reading() as session:
             known = set(session.scalars(select(DatasetRow.id).where(DatasetRow.id.in_(names))))
         for path in paths:
             if path.name.endswith(".draft"):
-                yield _Found(path, useless=_old(path, now))
+                yield _Leftover(path, useless=_old(path, now))
             else:
-                yield _Found(path, unknown=path.stem not in known, old=_old(path, now))
+                yield _Leftover(path, unknown=path.stem not in known, old=_old(path, now))
 
 
-def _drafts(service: Service, folder: Path, now: datetime.datetime) -> Iterator[_Found]:
+def _drafts(service: Service, folder: Path, now: datetime.datetime) -> Iterator[_Leftover]:
     for path in sorted(folder.rglob(".*")) if folder.is_dir() else ():
         if path.name.endswith((".draft", ".part")):
-            yield _Found(path, useless=_old(path, now))
+            yield _Leftover(path, useless=_old(path, now))
 
 
-_Look = Callable[[Service, Path, datetime.datetime], Iterator[_Found]]
+_Look = Callable[[Service, Path, datetime.datetime], Iterator[_Leftover]]
 _FOLDERS: tuple[tuple[str, _Look], ...] = (
     ("jobs", _jobs),
     ("prompts", _prompts),

@@ -125,8 +125,8 @@ class MultiTask:
         """`accuracy`, the mean over the tasks, and `accuracy/<task>`; other scores alike."""
         of_each = {
             f"{kind}/{self._spec.tasks[task].name}": value
-            for task, found in scores.items()
-            for kind, value in found.items()
+            for task, of_task in scores.items()
+            for kind, value in of_task.items()
         }
         return finite({**means(scores), **of_each})
 
@@ -162,4 +162,4 @@ def means(scores: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
     """The mean of every score over the tasks that have it."""
     kinds = sorted({kind for of_task in scores.values() for kind in of_task})
     values = {kind: [x[kind] for x in scores.values() if kind in x] for kind in kinds}
-    return {kind: sum(found) / len(found) for kind, found in values.items()}
+    return {kind: sum(of_kind) / len(of_kind) for kind, of_kind in values.items()}

@@ -16,7 +16,7 @@ from ptsys.jobs.reconciler import reconcile
 from ptsys.jobs.service import Service
 from ptsys.prompts.storage import load_part, load_whole
 from ptsys.types.records import Job, JobState, Prompt
-from workers.holds import Hold
+from workers.claimed_jobs import ClaimedJob
 from workers.job import run_job
 
 TASKS = ("colours", "near")
@@ -71,7 +71,7 @@ def test_a_job_that_stood_half_way_ends_as_if_nothing_had_happened(
     reconcile(service)  # the lease of one whose worker died is over long since
     claim = service.leases.claim(job.id, "worker-now")
     assert claim is not None
-    run_job(Hold(claim), service, engine, bench, lambda: 0.01)
+    run_job(ClaimedJob(claim), service, engine, bench, lambda: 0.01)
     ended = service.get(job.id, "ann")
     assert (ended.state, ended.error) == (JobState.SUCCEEDED, None)
     logs = [event.data["message"] for event in events(service, job) if event.kind == "log"]

@@ -13,7 +13,7 @@ from ptsys.jobs.asking import BlockingAsker
 from ptsys.jobs.redis_server import EmbeddedRedis
 from ptsys.jobs.requests import Request, RequestChannel
 from workers.interactive import Pending
-from workers.serving import ServeLoop
+from workers.serve_loop import ServeLoop
 
 
 class Engine:

@@ -44,14 +44,14 @@ def _parents(state: State, best: Way) -> list[Parent]:
     """What the best prompt was made from: what its chain used, beside what made the query."""
     chain = best.chain
     starts = {second.prompt: second for second in chain.start}
-    found = [
+    parents = [
         Parent(prompt=one.prompt, role="start", similarity=one.similarity, weight=one.weight)
         for one in starts.values()
     ]
-    found += [
+    parents += [
         Parent(prompt=one.prompt, role="second", similarity=one.similarity, weight=one.weight)
         for one in state.plan.seconds
         if one.prompt in starts or (one.dataset is not None and one.dataset in best.used)
     ]
-    new = {(parent.role, parent.prompt) for parent in found}
-    return [one for one in state.parents if (one.role, one.prompt) not in new] + found
+    new = {(parent.role, parent.prompt) for parent in parents}
+    return [one for one in state.parents if (one.role, one.prompt) not in new] + parents

@@ -125,14 +125,14 @@ def restored(arrays: Mapping[str, NDArray[np.float32]], notes: Mapping[str, Any]
     """The state that was saved so. Raises pydantic's ValidationError for notes of another kind."""
     saved = _Notes.model_validate(notes)
     ways, place = [], 0
-    for chain, told in zip(saved.plan.chains, saved.ways, strict=True):
+    for chain, noted in zip(saved.plan.chains, saved.ways, strict=True):
         if chain.makes_prompt:
-            snapshot = Snapshot(told.step, *(np.array(arrays[name][place]) for name in _ARRAYS))
+            snapshot = Snapshot(noted.step, *(np.array(arrays[name][place]) for name in _ARRAYS))
             place += 1
         else:
             snapshot = Snapshot.start(np.array(arrays["query"]))
-        way = Way(chain, snapshot, told.stage, told.made, dict(told.scores), list(told.used))
-        way.failed = told.failed
+        way = Way(chain, snapshot, noted.stage, noted.made, dict(noted.scores), list(noted.used))
+        way.failed = noted.failed
         ways.append(way)
     fields = {name: getattr(saved, name) for name in _PLAIN if name != "plan"}
     query = np.array(arrays["query"]) if saved.round else None

@@ -1,4 +1,4 @@
-"""The jobs this worker holds, and why each of them is to stop, if so."""
+"""The jobs that this worker has claimed, and why each of them is to stop, if so."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Stoppable(Protocol):
         ...
 
 
-class Hold:
+class ClaimedJob:
     """One claimed job on its way through this worker."""
 
     def __init__(self, claim: Claim) -> None:
@@ -72,75 +72,75 @@ class Hold:
             training.stop()
 
 
-class Holds:
+class ClaimedJobs:
     """All jobs of one worker, at most `capacity`; their leases are renewed together."""
 
     def __init__(self, leases: Leases, capacity: int) -> None:
         self._leases = leases
         self._capacity = capacity
-        self._holds: set[Hold] = set()
+        self._jobs: set[ClaimedJob] = set()
         self._changed = threading.Condition()
 
     def __len__(self) -> int:
-        return len(self._holds)
+        return len(self._jobs)
 
     @property
     def full(self) -> bool:
         """There is no room for another job: all places are taken, or one runs alone."""
-        holds = self._snapshot()
-        return len(holds) >= self._capacity or any(hold.alone for hold in holds)
+        jobs = self._snapshot()
+        return len(jobs) >= self._capacity or any(claimed.alone for claimed in jobs)
 
-    def add(self, claim: Claim) -> Hold:
+    def add(self, claim: Claim) -> ClaimedJob:
         """A job was claimed."""
-        hold = Hold(claim)
+        claimed = ClaimedJob(claim)
         with self._changed:
-            self._holds.add(hold)
-        return hold
+            self._jobs.add(claimed)
+        return claimed
 
-    def remove(self, hold: Hold) -> None:
+    def remove(self, claimed: ClaimedJob) -> None:
         """A job ended, or is no longer ours."""
         with self._changed:
-            self._holds.discard(hold)
+            self._jobs.discard(claimed)
             self._changed.notify_all()
 
     def beat(self) -> None:
         """Renew all leases; stop what was lost or cancelled. Raises Unavailable."""
-        holds = {hold.claim.job.id: hold for hold in self._snapshot()}
-        beats = self._leases.heartbeat_all([hold.claim for hold in holds.values()])
+        by_id = {one.claim.job.id: one for one in self._snapshot()}
+        beats = self._leases.heartbeat_all([claimed.claim for claimed in by_id.values()])
         for job in beats.lost:
-            holds[job].stop(Halt.LOST)
+            by_id[job].stop(Halt.LOST)
         for job in beats.cancel:
-            holds[job].stop(Halt.CANCEL)
+            by_id[job].stop(Halt.CANCEL)
 
-    def give_back(self, jobs: Collection[str], told: str) -> None:
-        """Let these jobs give their places back; `told` is what their owners hear."""
-        for hold in self._snapshot():
-            if hold.claim.job.id in jobs:
-                hold.reason = told
-                hold.stop(Halt.GIVE_BACK)
+    def give_back(self, jobs: Collection[str], message: str) -> None:
+        """Let these jobs give their places back; `message` is what their owners hear."""
+        for claimed in self._snapshot():
+            if claimed.claim.job.id in jobs:
+                claimed.reason = message
+                claimed.stop(Halt.GIVE_BACK)
 
-    def send_away_others(self, alone: Hold) -> None:
+    def send_away_others(self, alone: ClaimedJob) -> None:
         """Let all others give their places back for one that is to run alone, and wait until they
         did, or until that one is to stop itself."""
-        for hold in self._snapshot():
-            if hold is not alone:
-                hold.reason = "a job that ended workers runs alone for a while"
-                hold.stop(Halt.GIVE_BACK)
+        for claimed in self._snapshot():
+            if claimed is not alone:
+                claimed.reason = "a job that ended workers runs alone for a while"
+                claimed.stop(Halt.GIVE_BACK)
         with self._changed:
-            while len(self._holds) > 1 and alone.halt is None:
+            while len(self._jobs) > 1 and alone.halt is None:
                 self._changed.wait(_LOOK_SECONDS)
 
-    def stop_all(self, reason: Halt, told: str | None = None) -> None:
-        """Let every job stop; `told` is what those given back hear."""
-        for hold in self._snapshot():
-            hold.reason = told or hold.reason
-            hold.stop(reason)
+    def stop_all(self, reason: Halt, message: str | None = None) -> None:
+        """Let every job stop; `message` is what those given back hear."""
+        for claimed in self._snapshot():
+            claimed.reason = message or claimed.reason
+            claimed.stop(reason)
 
     def wait_empty(self, timeout: float) -> bool:
         """Wait until no job is left; False if the time (seconds) is over before."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._holds, timeout)
+            return self._changed.wait_for(lambda: not self._jobs, timeout)
 
-    def _snapshot(self) -> list[Hold]:
+    def _snapshot(self) -> list[ClaimedJob]:
         with self._changed:
-            return list(self._holds)
+            return list(self._jobs)

@@ -170,15 +170,15 @@ class ServeLoop:
         while True:
             time.sleep(_LOOK_SECONDS)
             old = time.monotonic() - _LOOK_SECONDS
-            asked = [one for one in list(self._under_way.values()) if one.since < old]
+            waiting = [one for one in list(self._under_way.values()) if one.since < old]
             try:
-                gone = {x.id for x in self._channel.abandoned([one.request for one in asked])}
+                gone = {x.id for x in self._channel.abandoned([one.request for one in waiting])}
             except Unavailable:
                 continue  # then nobody knows
             except Exception as error:
                 logger.error("nobody can be withdrawn: %s", _where(error))
                 continue
-            for one in asked:
+            for one in waiting:
                 if one.request.id in gone:
                     one.withdraw()
 

@@ -19,7 +19,9 @@ FLUSH_SECONDS = 3.0
 logger = logging.getLogger(__name__)
 
 
-def run_shelving(service: Service, fingerprint: str, uses: Uses, stop: threading.Event) -> None:
+def run_library_upkeep(
+    service: Service, fingerprint: str, uses: Uses, stop: threading.Event
+) -> None:
     """Write how often prompts were asked, and bring the index of the model's prompts up to date,
     until told to stop."""
     refreshed = time.monotonic()

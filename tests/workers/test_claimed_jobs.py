@@ -16,7 +16,7 @@ from ptsys.jobs.service import Service
 from ptsys.store.clock import utc_now
 from ptsys.types.example import Example
 from ptsys.types.training import TrainingSpec
-from workers.holds import Halt, Hold, Holds
+from workers.claimed_jobs import ClaimedJob, ClaimedJobs, Halt
 
 
 class MovableClock:
@@ -54,33 +54,33 @@ def training(stopped: list[str]) -> Training:
 
 
 def test_there_is_room_for_so_many_and_no_more(service: Service) -> None:
-    holds = Holds(service.leases, 2)
-    first, second = (holds.add(claimed(service, name)) for name in ("a", "b"))
-    assert (len(holds), holds.full) == (2, True)
-    holds.remove(first)
-    assert not holds.full
-    assert not holds.wait_empty(0.01)
-    holds.remove(second)
-    assert holds.wait_empty(0.01)
+    jobs = ClaimedJobs(service.leases, 2)
+    first, second = (jobs.add(claimed(service, name)) for name in ("a", "b"))
+    assert (len(jobs), jobs.full) == (2, True)
+    jobs.remove(first)
+    assert not jobs.full
+    assert not jobs.wait_empty(0.01)
+    jobs.remove(second)
+    assert jobs.wait_empty(0.01)
 
 
 def test_a_beat_tells_who_was_cancelled_and_who_is_lost(
     service: Service, clock: MovableClock
 ) -> None:
-    holds = Holds(service.leases, 4)
-    kept, cancelled, lost = (holds.add(claimed(service, name)) for name in ("a", "b", "c"))
+    jobs = ClaimedJobs(service.leases, 4)
+    kept, cancelled, lost = (jobs.add(claimed(service, name)) for name in ("a", "b", "c"))
     clock.ahead += datetime.timedelta(seconds=10)
     service.leases.heartbeat_all([kept.claim, cancelled.claim])
     clock.ahead += datetime.timedelta(seconds=10)
     reconcile(service)
     assert service.leases.claim(lost.claim.job.id, "worker-2") is not None
     service.cancel(cancelled.claim.job.id, "ann")
-    holds.beat()
+    jobs.beat()
     assert (kept.halt, cancelled.halt, lost.halt) == (None, Halt.CANCEL, Halt.LOST)
 
 
 def test_the_gravest_reason_counts(service: Service) -> None:
-    hold = Hold(claimed(service, "a"))
+    claimed_job = ClaimedJob(claimed(service, "a"))
     for reason, counts in (
         (Halt.GIVE_BACK, Halt.GIVE_BACK),
         (Halt.CANCEL, Halt.CANCEL),
@@ -88,18 +88,18 @@ def test_the_gravest_reason_counts(service: Service) -> None:
         (Halt.LOST, Halt.LOST),
         (Halt.CANCEL, Halt.LOST),
     ):
-        hold.stop(reason)
-        assert hold.halt is counts
+        claimed_job.stop(reason)
+        assert claimed_job.halt is counts
 
 
 def test_a_job_stopped_before_it_trains_stops_when_it_does(service: Service) -> None:
     stopped: list[str] = []
-    hold = Hold(claimed(service, "a"))
-    hold.attach(training(stopped))
+    claimed_job = ClaimedJob(claimed(service, "a"))
+    claimed_job.attach(training(stopped))
     assert stopped == []
-    hold.stop(Halt.GIVE_BACK)
+    claimed_job.stop(Halt.GIVE_BACK)
     assert stopped == ["t"]
-    early = Hold(claimed(service, "b"))
+    early = ClaimedJob(claimed(service, "b"))
     early.stop(Halt.GIVE_BACK)
     early.attach(training(stopped))
     assert stopped == ["t", "t"]
@@ -108,27 +108,27 @@ def test_a_job_stopped_before_it_trains_stops_when_it_does(service: Service) -> 
 def test_one_that_runs_alone_waits_until_the_others_gave_their_places_back(
     service: Service,
 ) -> None:
-    holds = Holds(service.leases, 4)
-    others = [holds.add(claimed(service, name)) for name in ("a", "b")]
-    alone = holds.add(dataclasses.replace(claimed(service, "c"), alone=True))
-    assert holds.full  # nobody joins it
-    waiting = threading.Thread(target=holds.send_away_others, args=(alone,))
+    jobs = ClaimedJobs(service.leases, 4)
+    others = [jobs.add(claimed(service, name)) for name in ("a", "b")]
+    alone = jobs.add(dataclasses.replace(claimed(service, "c"), alone=True))
+    assert jobs.full  # nobody joins it
+    waiting = threading.Thread(target=jobs.send_away_others, args=(alone,))
     waiting.start()
     until(lambda: all(other.halt is Halt.GIVE_BACK for other in others), 10)
     assert alone.halt is None
     for other in others:
         assert waiting.is_alive()
-        holds.remove(other)
+        jobs.remove(other)
     waiting.join(10)
     assert not waiting.is_alive()
     trusted: list[bool] = []
     alone.on_trust = lambda: trusted.append(True)
     alone.trust()
-    assert (trusted, holds.full) == ([True], False)
+    assert (trusted, jobs.full) == ([True], False)
 
 
 def test_only_those_named_give_their_places_back(service: Service) -> None:
-    holds = Holds(service.leases, 4)
-    named, other = (holds.add(claimed(service, name)) for name in ("a", "b"))
-    holds.give_back([named.claim.job.id], "another's turn")
+    jobs = ClaimedJobs(service.leases, 4)
+    named, other = (jobs.add(claimed(service, name)) for name in ("a", "b"))
+    jobs.give_back([named.claim.job.id], "another's turn")
     assert (named.halt, named.reason, other.halt) == (Halt.GIVE_BACK, "another's turn", None)

@@ -8,7 +8,8 @@ from flax import nnx
 
 from ptsys.models.t5 import layers
 from ptsys.models.t5.config import T5Config
-from ptsys.models.t5.network import T5, Encoded, abstract
+from ptsys.models.t5.decoder import Encoded
+from ptsys.models.t5.network import T5, abstract
 
 
 def tokens(seed: int, rows: int, length: int) -> np.ndarray:

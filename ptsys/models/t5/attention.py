@@ -112,3 +112,10 @@ def attend_in_blocks(
 def mask_bias(mask: Bool[Array, "*lead S"]) -> Float[Array, "*lead S"]:
     """0 where attention is allowed, a large negative number elsewhere."""
     return jnp.where(mask, 0.0, MASKED)
+
+
+def bias_in_blocks(
+    of: Callable[[Int[Array, " q"]], Float[Array, "#B #H q S"]], queries: int, block: int
+) -> Bias:
+    """The bias of all queries, whole where no more than `block` attend."""
+    return BlockBias(of, block) if queries > block else of(jnp.arange(queries))

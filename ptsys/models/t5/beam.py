@@ -21,7 +21,7 @@ from ptsys.models.t5.decoding import (
     Generated,
     Step,
     advance,
-    empty_cache,
+    first_cache,
 )
 from ptsys.models.t5.network import T5
 from ptsys.sharding.mesh import agreed_any
@@ -97,7 +97,7 @@ def decode_with_beams(
             jnp.full((rows,), -jnp.inf, jnp.float32),
         ),
         done=~real | (choices.limit <= 0),
-        cache=empty_cache(model, rows * beams, max_tokens),
+        cache=first_cache(model, context, rows * beams, max_tokens),
     )
     end = jax.lax.while_loop(unfinished, step, start)
     return Generated(end.best.tokens, end.best.score, end.position)

@@ -14,7 +14,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from ptsys.kinds.batch import Prompts, gather_prompts
-from ptsys.models.t5.network import T5, Cross, KeysValues, repeat_rows
+from ptsys.models.t5.decoder import Cross, Encoded, Past, repeat_keys_values, repeat_rows
+from ptsys.models.t5.network import T5
+from ptsys.models.t5.prefix import Deep, KeysValues, SoftTokens, joined, joined_mask
 
 Method = Literal["greedy", "sample", "beam"]
 
@@ -48,10 +50,11 @@ class Generated(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What decoding reads and never changes."""
+    """What decoding reads and never changes. `mask` is that of what `cross` reads."""
 
     cross: list[Cross]
     mask: Bool[Array, "B S"]
+    past: Past | None = None
 
 
 Cache = list[KeysValues]
@@ -101,18 +104,39 @@ def encode(
     """Encode every row once, for answers of so many tokens; `copies` repeats it for the beams of a
     row (row-major)."""
     encoded = model.encode(inputs, *gather_prompts(prompts, slot))
-    cross = model.decoder.cross(encoded, max_tokens * copies)
+    return context_of(model, encoded, max_tokens, copies)
+
+
+def context_of(
+    model: T5,
+    encoded: Encoded,
+    max_tokens: int,
+    copies: int = 1,
+    deep: Deep | None = None,
+    tokens: SoftTokens | None = None,
+) -> Context:
+    """What decoding reads of encoded rows, and of what their prompts put into the decoder."""
+    deep = deep or Deep()
+    cross = model.decoder.cross(encoded, max_tokens * copies, deep.cross)
+    past = model.decoder.past(encoded, cross, deep, tokens, model.execution)
+    mask = joined_mask(deep.cross, encoded.mask)
     if copies > 1:
         cross = [repeat_rows(x, copies) for x in cross]
-    return Context(cross, jnp.repeat(encoded.mask, copies, axis=0))
+        if past is not None:
+            cache = [repeat_keys_values(x, copies) for x in past.cache]
+            past = past._replace(cache=cache, mask=jnp.repeat(past.mask, copies, axis=0))
+    return Context(cross, jnp.repeat(mask, copies, axis=0), past)
 
 
-def empty_cache(model: T5, rows: int, max_tokens: int) -> Cache:
-    """Zeroed keys and values of every decoder layer, [rows, max_tokens, H, K] each."""
+def first_cache(model: T5, context: Context, rows: int, max_tokens: int) -> Cache:
+    """Keys and values of every decoder layer, [rows, max_tokens, H, K] each, zeroed; where the
+    prompts put something before the first step, that comes first."""
     config = model.config
     shape = (rows, max_tokens, config.num_heads, config.head_dim)
     zeros = jnp.zeros(shape, model.token_embedder.embedding[...].dtype)
-    return [(zeros, zeros) for _ in range(config.decoder_layers)]
+    if context.past is None:
+        return [(zeros, zeros) for _ in range(config.decoder_layers)]
+    return [joined(before, (zeros, zeros)) for before in context.past.cache]
 
 
 def advance(
@@ -124,7 +148,7 @@ def advance(
 ) -> Step:
     """Feed `token` at `position` and score what may follow."""
     x = model.token_embedder(token[:, None])
-    x, cache = model.decoder.step(x, position, cache, context.cross, context.mask)
+    x, cache = model.decoder.step(x, position, cache, context.cross, context.mask, context.past)
     logits = model.logits(x)[:, 0]
     log_z = jax.nn.logsumexp(logits, axis=-1)
     log_probability = (logits - log_z[:, None]).at[:, PADDING].set(-jnp.inf)

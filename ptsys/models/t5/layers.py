@@ -23,6 +23,7 @@ from ptsys.models.t5.attention import Bias, attend_by
 from ptsys.models.t5.attention_kernel import diagonals_width
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.packing import Packing
+from ptsys.models.t5.prefix import KeysValues, joined
 from ptsys.sharding.mesh import whole_over_model
 
 _MARGIN = 1.25  # by which reading the memory must be less work: its products are smaller
@@ -239,33 +240,46 @@ class Attention(nnx.Module):
         self,
         x: Float[Array, "B Q D"],
         memory: Float[Array, "G B S D"],
-        bias: Float[Array, "#B #H #Q S"],
+        bias: Float[Array, "#B #H #Q PS"],
+        prefix: KeysValues | None = None,
     ) -> Float[Array, "B Q D"]:
-        """`attend` to `memory` without its keys and values: queries go through the keys' map
-        instead, and the weighted memory through the values'. With Q queries of H heads that costs
-        2QHSD where keys and values cost 2SDHK (the absorption of DeepSeek-V2's attention,
-        DeepSeek-AI 2024, section 2.1.2). `memory` are copies, each for its share of the heads."""
+        """`attend` to a prefix, if there is one, and to `memory` without its keys and values:
+        queries go through the keys' map instead, and the weighted memory through the values'. With
+        Q queries of H heads that costs 2QHSD where keys and values cost 2SDHK (the absorption of
+        DeepSeek-V2's attention, DeepSeek-AI 2024, section 2.1.2). `memory` are copies, each for
+        its share of the heads."""
         copies = (len(memory), self.num_heads // len(memory))
-        query = self.heads(kept(self.query(x)))
-        by_head = (x.shape[-1], self.num_heads, query.shape[-1])
-        keys = self.key.matrix(x.dtype).reshape(by_head)
-        values = self.value.matrix(x.dtype).reshape(by_head)
-        query = jnp.einsum("bqhk,dhk->bqhd", query, keys)
+        by_head = self.heads(kept(self.query(x)))
+        shape = (x.shape[-1], self.num_heads, by_head.shape[-1])
+        keys = self.key.matrix(x.dtype).reshape(shape)
+        values = self.value.matrix(x.dtype).reshape(shape)
+        query = jnp.einsum("bqhk,dhk->bqhd", by_head, keys)
         query = query.reshape(*query.shape[:2], *copies, -1)
         scores = jnp.einsum("bqghd,gbsd->bghqs", query, memory).astype(jnp.float32)
         scores = scores.reshape(len(scores), self.num_heads, *scores.shape[3:])
+        if prefix is not None:
+            before = jnp.einsum("bqhk,bphk->bhqp", by_head, prefix[0]).astype(jnp.float32)
+            scores = jnp.concatenate([before, scores], axis=-1)
         weights = jax.nn.softmax(scores + bias, axis=-1).astype(x.dtype)
-        weights = weights.reshape(len(weights), *copies, *weights.shape[2:])
-        read = jnp.einsum("bghqs,gbsd->bqghd", weights, memory)
+        on_memory = weights if prefix is None else weights[..., prefix[0].shape[1] :]
+        on_memory = on_memory.reshape(len(weights), *copies, *on_memory.shape[2:])
+        read = jnp.einsum("bghqs,gbsd->bqghd", on_memory, memory)
         read = read.reshape(*read.shape[:2], self.num_heads, -1)
-        joined = jnp.einsum("bqhd,dhk->bqhk", read, values).reshape(*x.shape[:-1], -1)
-        return kept(whole_over_model(self.out(joined)))
+        found = jnp.einsum("bqhd,dhk->bqhk", read, values)
+        if prefix is not None:
+            on_prefix = weights[..., : prefix[1].shape[1]]
+            found += jnp.einsum("bhqp,bphk->bqhk", on_prefix, prefix[1])
+        return kept(whole_over_model(self.out(found.reshape(*x.shape[:-1], -1))))
 
     def __call__(
-        self, x: Float[Array, "*S D"], bias: Bias, packing: Packing | None = None
+        self,
+        x: Float[Array, "*S D"],
+        bias: Bias,
+        packing: Packing | None = None,
+        prefix: KeysValues | None = None,
     ) -> Float[Array, "*S D"]:
-        """Attend from `x` to itself."""
-        return self.attend(x, *self.keys_values(x, packing), bias, packing)
+        """Attend from `x` to a prefix, if there is one, and to itself."""
+        return self.attend(x, *joined(prefix, self.keys_values(x, packing)), bias, packing)
 
 
 class FeedForward(nnx.Module):

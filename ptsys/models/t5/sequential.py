@@ -16,7 +16,7 @@ from ptsys.models.t5.decoding import (
     Context,
     Generated,
     advance,
-    empty_cache,
+    first_cache,
 )
 from ptsys.models.t5.network import T5
 from ptsys.models.t5.sampling import likeliest, sample
@@ -76,7 +76,7 @@ def decode_sequentially(
         score=jnp.zeros((rows,), jnp.float32),
         last=jnp.full((rows,), PADDING, jnp.int32),
         done=~real | (choices.limit <= 0),
-        cache=empty_cache(model, rows, max_tokens),
+        cache=first_cache(model, context, rows, max_tokens),
     )
     end = jax.lax.while_loop(unfinished, step, start)
     return Generated(end.tokens, end.score, end.position)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ptsys.prompts.decoding import check_shape, decoding
 from ptsys.prompts.npy_format import from_bfloat16
 
 TENSOR = "prompt"
+MOST_LEAVES = 64
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
@@ -23,8 +24,15 @@ def encode(
     array: NDArray[np.float32], metadata: Mapping[str, str] | None = None, *, tensor: str = TENSOR
 ) -> bytes:
     """The file's bytes; `metadata` goes into the header."""
-    contiguous = np.ascontiguousarray(array, np.float32)
-    data: bytes = safetensors.numpy.save({tensor: contiguous}, metadata=dict(metadata or {}))
+    return encode_tree({tensor: array}, metadata)
+
+
+def encode_tree(
+    tree: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
+) -> bytes:
+    """The file's bytes, a float32 tensor a leaf; `metadata` goes into the header."""
+    leaves = {name: np.ascontiguousarray(leaf, np.float32) for name, leaf in tree.items()}
+    data: bytes = safetensors.numpy.save(leaves, metadata=dict(metadata or {}))
     return data
 
 
@@ -44,11 +52,27 @@ def decode(data: bytes, *, tensor: str = TENSOR) -> tuple[NDArray[Any], dict[str
     are no safetensors file, whose header does not fit them, or that lack such a tensor.
     """
     with decoding("safetensors file", tensor):
-        return _decoded(data, tensor)
+        tensors = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]
+        return _array(tensors, tensor), _metadata(data)
 
 
-def _decoded(data: bytes, tensor: str) -> tuple[NDArray[Any], dict[str, str]]:
-    tensors = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]
+def decode_tree(
+    data: bytes, names: Sequence[str] | None = None
+) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """The arrays of these names in a file's bytes, or all of them, and the header's metadata.
+    Raises InvalidInput as `decode`, and for more tensors than a prompt has leaves."""
+    with decoding("safetensors file", TENSOR):
+        tensors = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]
+        if len(tensors) > MOST_LEAVES:
+            raise InvalidInput(
+                f"this safetensors file has {len(tensors)} tensors, a prompt at most {MOST_LEAVES}",
+                field=TENSOR,
+            )
+        chosen = sorted(tensors) if names is None else names
+        return {name: _array(tensors, name) for name in chosen}, _metadata(data)
+
+
+def _array(tensors: Mapping[str, Any], tensor: str) -> NDArray[Any]:
     found = tensors.get(tensor)
     if found is None:
         raise InvalidInput(
@@ -60,11 +84,10 @@ def _decoded(data: bytes, tensor: str) -> tuple[NDArray[Any], dict[str, str]]:
             f"tensor {tensor!r} holds {found['dtype']} values; save it as float32", field=tensor
         )
     check_shape(found["shape"], "header", tensor)
-    check_shape(found["shape"], "header", tensor)
     array: NDArray[Any] = np.frombuffer(found["data"], _DTYPES[found["dtype"]])
     if found["dtype"] == "BF16":
         array = from_bfloat16(array)
-    return array.reshape(found["shape"]), _metadata(data)
+    return array.reshape(found["shape"])
 
 
 def _metadata(data: bytes) -> dict[str, str]:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from ptsys.engine.augmentation_scores import score
 from ptsys.engine.augmentation_state import Way
 from ptsys.engine.augmentation_task import AugmentationTask
+
 from ptsys.engine.buckets import TARGET_LENGTHS, fit
 from ptsys.engine.engine import Engine
 from ptsys.engine.multitask import MultiTaskTraining, TaskData

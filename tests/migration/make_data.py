@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tiny_model
+from workers.holds import Halt, Hold
 
 from ptsys.config import Settings
 from ptsys.engine.engine import Engine
@@ -31,7 +32,6 @@ from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Job
 from ptsys.types.specs import AnySpec
 from ptsys.types.training import TrainingSpec
-from workers.holds import Halt, Hold
 from workers.job import run_job
 
 STEPS, EVERY = 60, 10

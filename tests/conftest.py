@@ -38,6 +38,17 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny random model, and the compilation cache that all workers share."""
+    import tiny_model
+
+    folder = tmp_path_factory.mktemp("template")
+    tiny_model.write_tiny_model(folder)
+    (folder / "compilations").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a PostgreSQL where databases may be made: the one that is named, or our own."""
     named = os.environ.get("PTSYS_TEST_POSTGRES_URL")

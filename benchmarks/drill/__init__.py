@@ -8,6 +8,5 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-for _folder in (REPOSITORY / "tests" / "workers", REPOSITORY / "tests"):
-    if str(_folder) not in sys.path:
-        sys.path.append(str(_folder))
+if str(REPOSITORY / "tests") not in sys.path:
+    sys.path.append(str(REPOSITORY / "tests"))

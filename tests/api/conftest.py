@@ -1,7 +1,6 @@
 """The real application in process, on a real database, Redis and, where asked for, worker."""
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "workers"))
-
-import tiny_model
 from http_clients import MODEL, WIDTH, Connect, InProcess
 from postgres_server import fresh_database
 from worker_deployment import Deployment
@@ -37,15 +32,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         both = metafunc.module.__name__ in ON_BOTH_DATABASES
         names = ["sqlite", "postgres"] if both else ["sqlite"]
         metafunc.parametrize("deployment", names, indirect=True, scope="session")
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny random model."""
-    folder = tmp_path_factory.mktemp("template")
-    tiny_model.write_tiny_model(folder)
-    (folder / "compilations").mkdir()
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,7 @@ def tell(tmp_path: Path, kind: str) -> Any:
     ):
         pytest.skip("no file system of one's own can be mounted here (unshare --user --mount)")
     here = Path(__file__).parent
-    places = [str(here), str(here.parent), str(here.parent / "workers")]
+    places = [str(here), str(here.parent)]
     done = subprocess.run(
         [*command, sys.executable, "-c", SCRIPT, str(root), *places],
         capture_output=True,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from conftest import call
+from commands import call
 
 from ptsys.config import Settings
 from ptsys.jobs.service import Service

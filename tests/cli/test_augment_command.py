@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import MODEL, Run, examples, write_rows
+from commands import MODEL, Run, examples, write_rows
 
 from ptsys.stack.stack import Stack
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from conftest import call
+from commands import call
 
 from ptsys.config import Settings
 from ptsys.jobs.service import Service

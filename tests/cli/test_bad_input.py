@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MODEL, Run, command, examples, write_rows
+from commands import MODEL, Run, command, examples, write_rows
 
 from ptsys.types.example import Example
 

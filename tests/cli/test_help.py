@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import call, command
+from commands import call, command
 
 import ptsys
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import call
+from commands import call
 
 from ptsys.cli.local_key import local_key
 from ptsys.config import Settings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CONFIG, Ended, Run, call, examples, write_rows
+from commands import CONFIG, Ended, Run, call, examples, write_rows
 
 from ptsys.jobs.presence import Presence, announce
 from ptsys.jobs.redis_server import EmbeddedRedis

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from conftest import clean_environment, command
+from commands import clean_environment, command
 from waiting import until
 
 from ptsys.stack.ports import free_port

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CONFIG, MODEL, call, clean_environment, command, running
+from commands import CONFIG, MODEL, call, clean_environment, command, running
 from waiting import until
 
 from ptsys.cli.quickstart_tasks import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MODEL, Ended, Run, call, examples, write_rows
+from commands import MODEL, Ended, Run, call, examples, write_rows
 from safetensors import safe_open
 
 from ptsys.data.metrics import exact_match

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MODEL, Run, call, examples, write_rows
+from commands import MODEL, Run, call, examples, write_rows
 from small_runs import start
 
 from ptsys.types.example import Example

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MODEL, Run, call, examples, write_rows
+from commands import MODEL, Run, call, examples, write_rows
 
 from ptsys.jobs.limits import read_limits
 from ptsys.library.starts import write_start

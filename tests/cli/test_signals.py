@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import MODEL, Run, clean_environment, command
+from commands import MODEL, Run, clean_environment, command
 
 UNTIL_TOLD = """
 import os, signal, time

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import MODEL, Run, clean_environment, command, running
+from commands import MODEL, Run, clean_environment, command, running
 from waiting import until
 
 from ptsys.config import Settings

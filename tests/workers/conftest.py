@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_model
 import uvicorn
 from postgres_server import fresh_database
 from undisturbed import COMPANY, LONG, Undisturbed
@@ -17,15 +16,6 @@ from worker_deployment import Deployment
 from ptsys.api.app import create_app
 from ptsys.client import Client
 from ptsys.store.keys import ApiKeys
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the model, and the compilation cache that all workers share."""
-    folder = tmp_path_factory.mktemp("template")
-    tiny_model.write_tiny_model(folder)
-    (folder / "compilations").mkdir()
-    return folder
 
 
 @pytest.fixture(scope="session")

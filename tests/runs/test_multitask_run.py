@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Ended
+from commands import Ended
 from small_runs import SMALL, TASKS, flags, killed, start, stores, tensors, write_tasks
 
 

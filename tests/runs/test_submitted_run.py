@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import MODEL, Ended, examples, write_rows
+from commands import MODEL, Ended, examples, write_rows
 from small_runs import SMALL, TASKS, start, stores, tensors, write_tasks
 
 from ptsys.config import Settings

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from conftest import MODEL, Ended, call, clean_environment, examples, write_rows
+from commands import MODEL, Ended, call, clean_environment, examples, write_rows
 
 from ptsys.prompts.storage import load_part
 from ptsys.store.database import Database

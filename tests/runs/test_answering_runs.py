@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MODEL, Ended, call, examples, write_rows
+from commands import MODEL, Ended, call, examples, write_rows
 from small_runs import TASKS, flags, killed, rows, start, write_tasks
 
 from ptsys.data.metrics import exact_match

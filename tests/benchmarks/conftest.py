@@ -17,16 +17,6 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import tiny_model
-
-    folder = tmp_path_factory.mktemp("template")
-    tiny_model.write_tiny_model(folder)
-    (folder / "compilations").mkdir()
-    return folder
-
-
-@pytest.fixture(scope="session")
 def reference(
     tmp_path_factory: pytest.TempPathFactory, template: Path, nursery: Nursery
 ) -> Reference:

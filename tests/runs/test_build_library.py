@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MODEL, Ended, call, clean_environment, command, examples, write_rows
+from commands import MODEL, Ended, call, clean_environment, command, examples, write_rows
 
 from ptsys.prompts.storage import load_tensor
 from ptsys.store.database import Database

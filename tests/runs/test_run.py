@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import call, clean_environment, command
+from commands import call, clean_environment, command
 
 from ptsys.errors import InvalidInput
 from ptsys.models.description import read_description

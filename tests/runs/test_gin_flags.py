@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import call, clean_environment, command, examples, write_rows
+from commands import call, clean_environment, command, examples, write_rows
 
 from ptsys.models.t5.gin_bindings import config_from_gin
 from ptsys.runs.gin_bindings import run_from_gin

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MODEL, Ended, examples, write_rows
+from commands import MODEL, Ended, examples, write_rows
 from small_runs import SMALL, TASKS, flags, killed, rows, start, stores, tensors, write_tasks
 from tensorboardX.proto.event_pb2 import Event
 

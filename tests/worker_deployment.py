@@ -27,7 +27,7 @@ from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Event, Job
 from ptsys.types.training import Optimizer, TrainingSpec
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[1]
 START_SECONDS = 150.0
 FAST = {"lease_seconds": 3.0, "reconcile_seconds": 0.5, "resend_seconds": 1.5, "max_residents": 4}
 ADAFACTOR = Optimizer(kind="adafactor", learning_rate=0.3)

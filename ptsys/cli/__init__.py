@@ -1,1 +1,4 @@
-"""The command line. Commands import what they need when they run, so that `--help` is quick."""
+"""The command line. Commands import what they need when they run, so that `--help` is quick.
+
+It may import every other room; only `workers` stands beside it.
+"""

@@ -1,4 +1,7 @@
-"""The Python client: httpx, numpy and safetensors, and never an accelerator stack."""
+"""The Python client: httpx, numpy and safetensors, and never an accelerator stack.
+
+It may import types, errors and data; no store and no jobs, so that it installs on a laptop.
+"""
 
 from ptsys.client.asking import Gradients
 from ptsys.client.client import Client

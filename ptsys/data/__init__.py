@@ -1,1 +1,4 @@
-"""Rows, vocabularies, batches and metrics. Never imports JAX."""
+"""Rows, vocabularies, batches and metrics.
+
+It may import types and errors; never JAX.
+"""

@@ -1,6 +1,7 @@
 """Generators of many small synthetic English text tasks, from word lists and templates of our own.
 
 The built-in tiny model is pretrained on them, so that a soft prompt has abilities to select.
+It may import nothing of the other rooms.
 """
 
 from ptsys.generated.registry import FAMILIES, WEIGHTS

@@ -1,1 +1,4 @@
-"""The prompt library: vectors, search and augmentation."""
+"""The prompt library: vectors, search and augmentation.
+
+It may import the store, prompts, data and what lies below.
+"""

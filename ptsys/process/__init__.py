@@ -1,1 +1,4 @@
-"""What a process tells those who keep it: logs, readiness, traces. Imports words alone."""
+"""What a process tells those who keep it: logs, readiness, traces.
+
+It may import types and errors alone.
+"""

@@ -1,1 +1,4 @@
-"""Where arrays lie: the mesh of devices and how rows and slots spread over it."""
+"""Where arrays lie: the mesh of devices and how rows and slots spread over it.
+
+It may import types and errors alone.
+"""

@@ -1,1 +1,4 @@
-"""What the service remembers: a database, and files under one root."""
+"""What the service remembers: a database, and files under one root.
+
+It may import types, errors and the configuration; never JAX.
+"""

@@ -2,5 +2,5 @@
 
 `Loop` drives courses (`single`, `multitask`, `augmentation`) on an engine; a `Listener` hears how
 they go. Here it is also said what a prompt's record holds and what checkpoints belong to. Knows the
-engine and what lies below it; nothing of jobs, workers, gin or HTTP.
+may import the engine and what lies below it; nothing of jobs, workers, gin or HTTP.
 """

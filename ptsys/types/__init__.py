@@ -1,1 +1,4 @@
-"""The values that travel between client, jobs and workers: pydantic, unknown keys refused."""
+"""The values that travel between client, jobs and workers: pydantic, unknown keys refused.
+
+It may import errors alone.
+"""

@@ -1,7 +1,7 @@
 """Makes a data folder with jobs of every kind that stand half-way, to be opened by later commits.
 
     git worktree add FOLDER COMMIT
-    PYTHONPATH=FOLDER:FOLDER/tests/workers python tests/migration/make_data.py COMMIT.tar.xz
+    PYTHONPATH=FOLDER:FOLDER/tests/workers python tests/store/migrations/make_data.py COMMIT.tar.xz
 
 It is run with the commit whose data is to be kept, and uses only what that one has. `single` was
 left by a worker that died, `tasks` and `augmented` by one that gave them back; `…-whole` are the

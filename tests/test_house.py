@@ -1,4 +1,4 @@
-"""How the house is laid out: every room says what it is for, and tests lie where their room does."""
+"""How the house is laid out: a room says what it is for, and tests lie where their room does."""
 
 from __future__ import annotations
 

@@ -6,11 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from waiting import until
 from worker_deployment import REPOSITORY, Deployment
 
 from ptsys.errors import Unavailable
@@ -29,18 +29,17 @@ def server(deployment: Deployment) -> Iterator[tuple[int, subprocess.Popen[bytes
         env={**kept, **given},
         cwd=REPOSITORY,
     )
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            assert httpx.get(f"http://{HOST}:{port}/healthz").status_code == 200
-            break
-        except httpx.TransportError:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+    until(lambda: _answers(port), 60, process)
     yield port, process
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) in (0, -signal.SIGTERM)
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://{HOST}:{port}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_a_slow_body_is_given_up_and_others_go_on(

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -89,10 +88,13 @@ def test_what_a_worker_compiles_is_told_once_with_what_it_took_before(
     output.messages.cache_clear()
     with redirect_stderr(said), compile_notes(Settings(data_dir=tmp_path), ["tiny"]):
         until(lambda: said.getvalue().count("\n") >= 2, 20)
-        time.sleep(1.2)  # it looks again
+        scores = Compiling(what="scores for 4 rows", seconds=3)
+        announce(redis.address, worker("w3", "tiny", scores))
+        until(lambda: "scores for 4 rows" in said.getvalue(), 20)  # it looks again
     assert said.getvalue().splitlines() == [
         "the worker is compiling answers for 16 rows; such shapes took 4 to 12 s before",
         "the worker is compiling gradients for 8 rows; it is the first of its kind here",
+        "the worker is compiling scores for 4 rows; it is the first of its kind here",
     ]
 
 

@@ -1,12 +1,12 @@
 """How long shapes took to compile is remembered beside the cache, and told to those who wait."""
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import pytest
+from waiting import until
 
 from ptsys.engine.compilation import CompiledShapes
 from ptsys.engine.compile_times import FILE, CompileTimes
@@ -54,8 +54,7 @@ def test_what_compiles_now_is_told_in_words(cache: Path) -> None:
 
     try:
         future = shapes.ahead(shape(8), build)
-        while not shapes.now():
-            time.sleep(0.01)
+        until(shapes.now, 20)
         [told] = shapes.now()
         assert told.what == (
             "gradients for 8 rows and 1 prompt (at most 16 prompt, 32 input and 4 target tokens)"

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from kombu import Connection
+from waiting import until
 
 from ptsys.config import Settings
 from ptsys.jobs.queue import Queue, device_queue
@@ -44,8 +45,7 @@ def test_a_redis_that_lost_everything_is_told_again(
     job = service.submit(spec, "ann")
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
-    while server.pid is not None and _alive(server.pid):
-        time.sleep(0.01)
+    until(lambda: server.pid is None or not _alive(server.pid), 20)
     second = service.submit(spec, "bob")  # while it is away
     assert reconcile(service).unreachable is not None
     address = server.start()

@@ -156,8 +156,8 @@ def test_every_key_ends_by_itself(
 
     caller = threading.Thread(target=call)
     caller.start()
-    time.sleep(0.3)
     with address.client() as client:
+        until(lambda: len(kept(client)) == 3, 1.2)
         keys = kept(client)
         assert len(keys) == 3  # payload, pending, wake
         assert all(client.pttl(key) > 0 for key in keys)
@@ -186,8 +186,7 @@ def test_a_worker_does_not_retire_over_a_waiting_request(
     channel.keep_awake("tiny")
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(asker.call, "tiny", "predict", {"n": 1}, timeout=20)
-        while channel.pending("tiny") == 0:
-            time.sleep(0.01)
+        until(lambda: channel.pending("tiny"), 20)
         assert channel.retire("tiny") is False
         (request,) = channel.take("tiny")
         assert reply(channel, request, {"n": 2})
@@ -247,8 +246,7 @@ def test_a_foreign_payload_spoils_only_itself(
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(asker.call, "tiny", "predict", {}, timeout=20)
-        while channel.pending("tiny") == 0:
-            time.sleep(0.01)
+        until(lambda: channel.pending("tiny"), 20)
         with address.client() as client:
             client.set("ptsys:request:foreign", b"\xc1", ex=20)
             client.rpush("ptsys:pending:tiny", "foreign")
@@ -262,8 +260,7 @@ def test_take_says_how_long_someone_waits(channel: RequestChannel, asker: Blocki
         answers = [
             pool.submit(asker.call, "tiny", "predict", {"n": n}, timeout=20) for n in range(4)
         ]
-        while channel.pending("tiny") < 4:
-            time.sleep(0.01)
+        until(lambda: channel.pending("tiny") == 4, 20)
         batch = channel.take("tiny", limit=3)
         assert len(batch) == 3
         assert all(0 < request.deadline - time.monotonic() <= 20 for request in batch)

@@ -175,7 +175,7 @@ def test_watching_shows_every_event_once_and_ends(service: Service, spec: Traini
     job = service.submit(spec, "ann")
 
     def work() -> None:
-        time.sleep(0.2)
+        watched.wait(30)
         claim = service.leases.claim(job.id, "w")
         assert claim is not None
         for step in range(1, 6):
@@ -184,9 +184,13 @@ def test_watching_shows_every_event_once_and_ends(service: Service, spec: Traini
         service.leases.checkpoint(claim, 5)
         service.leases.succeed(claim, _prompt(service, "p"), {"loss": 0.2})
 
+    watched = threading.Event()
     worker = threading.Thread(target=work)
     worker.start()
-    seen = list(service.watch(job.id, "ann", timeout=30))
+    seen = []
+    for event in service.watch(job.id, "ann", timeout=30):
+        seen.append(event)
+        watched.set()
     worker.join()
     kinds = ["state", "state", *["progress"] * 5, "checkpoint", "state"]
     assert [event.kind for event in seen] == kinds

@@ -6,12 +6,12 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import MODEL, Ended, call, clean_environment, command, examples, write_rows
+from waiting import until
 
 from ptsys.prompts.storage import load_tensor
 from ptsys.store.database import Database
@@ -230,11 +230,7 @@ def test_a_stopped_run_goes_on_to_the_same_prompts(
         env=clean_environment(),
     )
     try:
-        deadline = time.monotonic() + 200
-        while not checkpoints(root):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: checkpoints(root), 200, process)
         os.kill(process.pid, number)
         process.wait(timeout=60)
     finally:

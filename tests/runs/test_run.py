@@ -4,11 +4,11 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from commands import call, clean_environment, command
+from waiting import until
 
 from ptsys.errors import InvalidInput
 from ptsys.models.description import read_description
@@ -111,11 +111,7 @@ def test_a_killed_run_goes_on_to_the_same_end(corpus: Path, tmp_path: Path) -> N
         env=environment(tmp_path),
     )
     try:
-        deadline = time.monotonic() + 200
-        while not _checkpoints(killed):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: _checkpoints(killed), 200, process)
         os.kill(process.pid, signal.SIGKILL)
     finally:
         process.kill()

@@ -3,12 +3,12 @@
 import dataclasses
 import json
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from waiting import until
 
 from ptsys.engine.engine import Engine
 from ptsys.engine.residents import Finished, Snapshot, Training, TrainingTask
@@ -342,8 +342,7 @@ def test_stopped_anywhere_it_goes_on_from_there(engine: Engine) -> None:
     endings: list[Any] = []
     thread = threading.Thread(target=lambda: endings.append(loop.run(work)))
     thread.start()
-    while not any(data.get("stage") == "second-2" for _, data in notebook.events):
-        time.sleep(0.01)
+    until(lambda: any(data.get("stage") == "second-2" for _, data in list(notebook.events)), 60)
     loop.stop()
     thread.join(60)
     assert not thread.is_alive()

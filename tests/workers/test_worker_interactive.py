@@ -1,7 +1,6 @@
 import base64
 import json
 import pickle
-import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -256,7 +255,6 @@ def _send_pickle(deployment: Deployment) -> None:
     for queue in (device_queue(MODEL), QUEUE_CPU):
         app.send_task("ptsys.look", args=[bomb], queue=queue, serializer="pickle")
     app.close()
-    time.sleep(0.1)
 
 
 def test_uses_of_stored_prompts_are_counted(served: Deployment, asker: BlockingAsker) -> None:

@@ -77,7 +77,7 @@ def test_a_doubled_message_runs_a_job_once(served: Deployment) -> None:
     served.wait(job)
     queue.send_look(job.id, tiny_model.NAME)  # also when all is over
     until(lambda: queue.depth(tiny_model.NAME) == 0, 10)
-    time.sleep(0.5)
+    served.wait(served.submit("behind", steps=1))  # its message came after that one
     states = [event.data["state"] for event in served.events(job, "state")]
     assert states == ["queued", "running", "succeeded"]
     made = [prompt for prompt in served.service.prompts.list("ann") if prompt.job == job.id]

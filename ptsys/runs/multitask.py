@@ -97,16 +97,16 @@ class MultiTask:
         with alone_in(output), opened_stores(settings) as stores, RunMetrics(output) as metrics:
             spec = _stored(config, stores, tasks, spec)
             prompts = MultiTaskPrompts(config, bench, stores, tasks, spec)
-            found = prompts.there()
-            if found is None:
+            recorded = prompts.there()
+            if recorded is None:
                 with engine_of(bench, settings, 1) as engine:
                     made = train_together(
                         config, bench, engine, tasks, spec, output / CHECKPOINTS, metrics
                     )
-                found = prompts.record(made)
+                recorded = prompts.record(made)
                 made.forget()
                 stores.index(bench)
-            summary = prompts.summary(found)
+            summary = prompts.summary(recorded)
             summary |= {"output": str(output), "seconds": round(time.monotonic() - began, 1)}
             write_json(output / "summary.json", summary)
         return summary
@@ -232,9 +232,9 @@ def _stored(
         stem = f"{config.prefix}{task.title}"
         rows = {stem: task.rows("train"), f"{stem}.validation": config.scored_rows(task)}
         ids = [
-            registered(stores.datasets, config, name, task, found).id
-            for name, found in rows.items()
-            if found
+            registered(stores.datasets, config, name, task, of_part).id
+            for name, of_part in rows.items()
+            if of_part
         ]
         validation = ids[1] if len(ids) > 1 else None
         named.append(of.model_copy(update={"dataset": ids[0], "validation": validation}))

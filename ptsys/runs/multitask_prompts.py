@@ -65,14 +65,14 @@ class MultiTaskPrompts:
                 refuse_taken_names(session, self._owner, self._spec.prompt_names)
             return None
         linked = {prompt.task: prompt for prompt in prompts.linked(general, self._owner)}
-        found = [linked.get(of.name) for of in self._spec.tasks]
+        of_tasks = [linked.get(of.name) for of in self._spec.tasks]
         same = (
-            len(linked) == len(found)
+            len(linked) == len(of_tasks)
             and general.model_fingerprint == self._bench.served.fingerprint
             and general.hyperparameters == recorded_settings(self._spec)
             and general.initialization == recorded_start(self._spec)
         )
-        own = [prompt for prompt in found if prompt is not None]
+        own = [prompt for prompt in of_tasks if prompt is not None]
         wanted = [of.dataset for of in self._spec.tasks]
         if not same or [prompt.dataset for prompt in own] != wanted:
             raise Conflict(

@@ -87,8 +87,8 @@ class PromptProgress:
             return
         self._metrics.write(plan.name, step, **plan.scores)
         numbers = {**plan.line(), "prompt": None}
-        told = (f"{name} {value:.3f}" for name, value in numbers.items() if value is not None)
-        self._say(f"{plan.name}: {', '.join(told)}")
+        shown = (f"{name} {value:.3f}" for name, value in numbers.items() if value is not None)
+        self._say(f"{plan.name}: {', '.join(shown)}")
 
     def note(self, text: str) -> None:
         """Say something that the run's end will not say."""

@@ -40,8 +40,8 @@ class JobCheckpoints:
         """The newest readable step and its state, host arrays `like` these in shape and type;
         None if there is none. Unreadable ones are set aside, as otherwise their step could not be
         written again. Raises Unavailable where they may well be readable later."""
-        found = self.restore_noted(like)
-        return None if found is None else found[:2]
+        restored = self.restore_noted(like)
+        return None if restored is None else restored[:2]
 
     def restore_noted(self, like: State) -> tuple[int, State, dict[str, Any]] | None:
         """As `restore`, with what was noted beside the arrays."""

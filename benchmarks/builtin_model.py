@@ -38,19 +38,21 @@ from safetensors.numpy import load_file
 
 from ptsys.data.order import BatchOrder
 from ptsys.data.vocabulary import Vocabulary, load_vocabulary
-from ptsys.kinds.batch import Prompts, Rows
+from ptsys.kinds.batch import Readings, Rows, gather
+from ptsys.kinds.trees import Layout, Leaf
 from ptsys.models.builtin_format import read_builtin
 from ptsys.models.execution import Execution
 from ptsys.models.loaded import LoadedModel
 from ptsys.models.registry import BUILTIN
 from ptsys.models.t5.decoding import choices
+from ptsys.models.t5.kind import text_rows, token_readings
+from ptsys.passes.answers import answer
 from ptsys.passes.emit import MEANS, MetaPrompt, assemble, read
 from ptsys.passes.frozen import Frozen, freeze
-from ptsys.passes.loss import row_losses
-from ptsys.passes.optimizers import hyperparameters, initial_state
-from ptsys.passes.predict import generate
+from ptsys.passes.optimizers import SlotState, hyperparameters, initial_state
 from ptsys.passes.train import train_step
 from ptsys.pretraining.episodes import ARROW, LABEL, read_description, read_example
+from ptsys.prompts.tokens import NAME
 from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.types.training import Optimizer
 
@@ -143,7 +145,7 @@ class Group:
             np.stack([self._ids(target, ANSWER) for _, target in rows]),
         )
 
-    def scores(self, prompts: Prompts, lead: Sequence[str] | None = None) -> np.ndarray:
+    def scores(self, prompts: Readings, lead: Sequence[str] | None = None) -> np.ndarray:
         """Exact match of every task's test rows under its prompt, in percent; `lead` stands before
         the inputs of a task."""
         width = self.width if lead is None else max(WIDTHS[-1], self.width) + 96
@@ -162,8 +164,13 @@ class Group:
             short = at_once - len(part)
             part = np.pad(part, ((0, short), (0, 0)))
             slot = np.pad(slot, (0, short), constant_values=-1)
-            found = generate(
-                self.model.frozen, prompts, part, slot, choices(at_once, ANSWER), max_tokens=ANSWER
+            wishes = choices(at_once, ANSWER)._asdict()
+            found = answer(
+                self.model.frozen,
+                prompts,
+                Rows({"inputs": part, **wishes}, slot),
+                operation="generate",
+                options=(("max_tokens", ANSWER),),
             ).tokens
             answers = [self.model.vocabulary.decode(row) for row in np.asarray(found).tolist()]
             right += [
@@ -172,10 +179,10 @@ class Group:
             ]
         return 100 * np.bincount(self.slot, np.array(right, float)) / np.bincount(self.slot)
 
-    def nothing(self) -> Prompts:
+    def nothing(self) -> Readings:
         """No prompt at all."""
         width = self.model.frozen.config.d_model
-        return Prompts(
+        return token_readings(
             jnp.zeros((len(self.tasks), 1, width)), jnp.zeros((len(self.tasks),), jnp.int32)
         )
 
@@ -195,7 +202,7 @@ class Group:
 
     def emitted(
         self, count: int, *, examples: bool = True, described: bool = False, **parts: bool
-    ) -> Prompts:
+    ) -> Readings:
         """A prompt for every task, from its first `count` examples or its description."""
         meta, encode = self.model.meta, self.model.vocabulary.encode
         assert meta is not None
@@ -210,23 +217,25 @@ class Group:
         given = {name: jnp.full((len(texts),), value) for name, value in parts.items()}
         return _emit(self.model.frozen, meta, self.model.shared[-MEANS:], texts, given)
 
-    def tuned(self, count: int, steps: int, rate: float) -> Prompts:
+    def tuned(self, count: int, steps: int, rate: float) -> Readings:
         """A prompt for every task, tuned on its first `count` rows from the shared start."""
         tasks, batch = len(self.tasks), 16
         data = [self._rows(task.train[:count]) for task in self.tasks]
         start = jnp.tile(self.model.shared[None, -PROMPT:], (tasks, 1, 1))
-        state = initial_state(start, jnp.full((tasks,), PROMPT, jnp.int32))
+        leaf = initial_state(start, jnp.full((tasks,), PROMPT, jnp.int32))
+        state = SlotState({NAME: leaf}, jnp.zeros((tasks,), jnp.int32))
+        layout = Layout("tokens", (Leaf(NAME, start.shape[1:]),), PROMPT)
         optimizer = Optimizer(kind="adafactor", learning_rate=rate, decay="linear")
-        hyper = hyperparameters([optimizer] * tasks, [steps] * tasks)
+        hyper = {NAME: hyperparameters([optimizer] * tasks, [steps] * tasks)}
         orders = [BatchOrder(len(inputs), batch, 0) for inputs, _ in data]
         slot, everyone = np.repeat(np.arange(tasks), batch), np.arange(tasks)
         for step in range(steps):
             drawn = [order.indices(step) for order in orders]
             inputs = np.concatenate([x[i] for (x, _), i in zip(data, drawn, strict=True)])
             targets = np.concatenate([y[i] for (_, y), i in zip(data, drawn, strict=True)])
-            rows = Rows(inputs, targets, slot)
-            state, _ = train_step(self.model.frozen, state, hyper, everyone, rows)
-        return Prompts(state.prompt, state.length)
+            rows = text_rows(inputs, targets, slot)
+            state, _ = train_step(self.model.frozen, state, hyper, everyone, rows, layout=layout)
+        return token_readings(state.leaves[NAME].value, state.leaves[NAME].length)
 
     def ceiling(self, steps: int = 300) -> np.ndarray:
         """Exact match with every weight tuned on the 400 rows, behind the shared prompt."""
@@ -235,7 +244,7 @@ class Group:
             model = dataclasses.replace(
                 self.model, frozen=_fine_tuned(self.model, self, task, steps)
             )
-            shared = Prompts(self.model.shared[None, -PROMPT:], jnp.array([PROMPT]))
+            shared = token_readings(self.model.shared[None, -PROMPT:], jnp.array([PROMPT]))
             found.append(Group(model, [task], self.width).scores(shared)[0])
         return np.array(found)
 
@@ -247,7 +256,7 @@ def _emit(
     start: jax.Array,
     texts: jax.Array,
     parts: Mapping[str, jax.Array],
-) -> Prompts:
+) -> Readings:
     readings = read(frozen.model(), meta, texts.reshape(-1, texts.shape[-1]), LABEL)
     return assemble(readings, len(texts), start, SIDE, **parts)
 
@@ -256,14 +265,15 @@ def _fine_tuned(model: Model, group: Group, task: Task, steps: int) -> Frozen:
     inputs, targets = group._rows(task.train)
     transform = optax.adamw(optax.linear_schedule(1e-3, 0.0, steps))
     frozen, order = model.frozen, BatchOrder(len(inputs), 16, 0)
-    shared = Prompts(model.shared[None, -PROMPT:], jnp.array([PROMPT]))
+    shared = token_readings(model.shared[None, -PROMPT:], jnp.array([PROMPT]))
 
     @jax.jit
     def step(leaves, state, x, y):
         def loss(leaves):
             whole = Frozen(leaves, frozen.structure).model()
             whole.execution = Execution(vocabulary_block=None)  # the head learns too
-            found = row_losses(whole, shared, Rows(x, y, jnp.zeros(len(x), jnp.int32)))
+            own = gather(shared, jnp.zeros(len(x), jnp.int32))
+            found = frozen.kind.losses(whole, own, {"inputs": x, "targets": y})
             return jnp.sum(found.loss) / jnp.sum(found.tokens)
 
         updates, state = transform.update(jax.grad(loss)(leaves), state, leaves)
@@ -333,9 +343,9 @@ def measure(group: Group, options: argparse.Namespace) -> Scores:
     }
 
 
-def _rolled(prompts: Prompts) -> Prompts:
+def _rolled(prompts: Readings) -> Readings:
     """Every task with the prompt of the one before it."""
-    return Prompts(*(jnp.roll(x, 1, axis=0) for x in prompts))
+    return jax.tree.map(lambda x: jnp.roll(x, 1, axis=0), prompts)
 
 
 def _majority(task: Task) -> float:

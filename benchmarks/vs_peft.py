@@ -30,28 +30,22 @@ import torch
 import transformers
 
 from ptsys.data.examples import read_examples
-from ptsys.data.vocabulary import load_vocabulary
-from ptsys.engine.buckets import (
-    FINE_INPUT_LENGTHS,
-    PROMPT_LENGTHS,
-    ROWS,
-    SLOTS,
-    TARGET_LENGTHS,
-    fit,
-)
-from ptsys.engine.calls import Call, Placement, lay_apart, prompts_of, rows_of
+from ptsys.data.vocabulary import ByteVocabulary, load_vocabulary
+from ptsys.engine.calls import Call, Placement, lay_apart, readings_of, rows_of
 from ptsys.engine.device import Device
 from ptsys.engine.groups import Group, Shape
 from ptsys.engine.parts import Cutting, cut
 from ptsys.engine.serving import Serving
-from ptsys.kinds.batch import Prompts, Rows
+from ptsys.kinds.batch import Readings, Rows
+from ptsys.kinds.buckets import ROWS, SLOTS, fit
 from ptsys.models.registry import load_builtin
 from ptsys.models.t5.hugging_face import import_hugging_face
+from ptsys.models.t5.text import FINE_INPUT_LENGTHS, TextRows
 from ptsys.passes.frozen import freeze
 from ptsys.passes.gradients import gradients
+from ptsys.prompts.tokens import NAME, TOKENS
 from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.sharding.mesh import local_mesh, shards_of, use_every_core
-from ptsys.types.requests import Decoding
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -105,7 +99,7 @@ class Batch:
     """Rows of one padded length, and where each call's lie."""
 
     placements: list[Placement]
-    prompts: Prompts
+    prompts: Readings
     rows: Rows
 
 
@@ -168,7 +162,7 @@ class Ours:
             layout = lay_apart(own, self.shards)
             shape = Shape(group, fit(layout.slots, SLOTS, "users"), fit(layout.rows, ROWS, "rows"))
             placements = layout.placed(shape)
-            prompts = prompts_of(placements, layout, shape, prompt.shape[1])
+            prompts = readings_of(placements, layout, shape)
             found.append(Batch(placements, prompts, rows_of(placements, shape, self.shards)))
         return found
 
@@ -178,7 +172,7 @@ class Ours:
         for group, waiting in calls.items():
             while waiting:
                 rows = -(-sum(call.rows for call in waiting) // self.shards)
-                room = self.costs.at_once(rows, group.prompt + group.inputs) * self.shards
+                room = self.costs.at_once(rows, group.positions) * self.shards
                 own: list[Call] = []
                 while waiting and sum(call.rows for call in own) + waiting[0].rows <= room:
                     own.append(waiting.pop(0))
@@ -186,13 +180,19 @@ class Ours:
 
     def calls(self, inputs: list, targets: list, prompt: np.ndarray) -> list[Call]:
         """One user's rows, cut as the engine cuts them."""
-        width = fit(len(prompt), PROMPT_LENGTHS, "prompt")
-        by = Cutting(FINE_INPUT_LENGTHS, width, self.costs, 512, self.shards)
-        depth = fit(max(map(len, targets)), TARGET_LENGTHS, "targets")
+        tree = {NAME: prompt}
+        layout = TOKENS.layout({NAME: prompt.shape})
+        longest = {"inputs": max(map(len, inputs)), "targets": max(map(len, targets))}
+        by = Cutting(FINE_INPUT_LENGTHS, layout.positions, self.costs, 512, self.shards)
+        features = TextRows(self.frozen.config, ByteVocabulary()).layout(longest, fine=True)
+        group = Group("gradients", layout, features)
         return [
             Call(
-                0, "user", Group("gradients", width, part.inputs, depth), prompt, object(),
-                [inputs[i] for i in part.rows], [targets[i] for i in part.rows], Decoding(),
+                0, "user", group.resized(part.inputs), tree, object(),
+                {
+                    "inputs": [inputs[i] for i in part.rows],
+                    "targets": [targets[i] for i in part.rows],
+                },
                 part.rows, concurrent.futures.Future(),
             )
             for part in cut([len(x) for x in inputs], by)
@@ -204,10 +204,10 @@ class Ours:
         parts = []
         for batch, result in zip(batches, results, strict=True):
             loss, tokens, values = (
-                np.asarray(x) for x in (result.loss, result.tokens, result.values)
+                np.asarray(x) for x in (result.loss, result.tokens, result.values[NAME])
             )
             for placement in batch.placements:
-                at, length = placement.prompt, len(placement.call.prompt)
+                at, length = placement.prompt, len(placement.tree[NAME])
                 parts.append((tokens[at], loss[at], values[at][-length:]))
         total = sum(tokens for tokens, *_ in parts)
         return (

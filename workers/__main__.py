@@ -119,7 +119,7 @@ class WorkerProcess:
 
         use_every_core()
         keep_freed_memory()
-        ahead = common_shapes() if self._arguments.compile_ahead else ()
+        ahead = common_shapes if self._arguments.compile_ahead else None
         if self._group is not None:
             self._followers = self._gather(self._group, model)
         return ModelHost(

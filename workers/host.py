@@ -6,13 +6,14 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.group_device import LeadingDevice
 from ptsys.engine.groups import Shape
+from ptsys.engine.model import ServedModel
 from ptsys.engine.serving import Serving
 from ptsys.engine.workbench import Workbench, keep_start, load_workbench
 from ptsys.errors import PtsysError, Unavailable
@@ -49,11 +50,11 @@ class ModelHost:
         model: str,
         worker: str,
         *,
-        ahead: Sequence[Shape] = (),
+        ahead: Callable[[ServedModel], Sequence[Shape]] | None = None,
         followers: Followers | None = None,
         measures: Measures | None = None,
     ) -> None:
-        """Load the model; nothing runs yet. `ahead` are shapes to compile before they are needed,
+        """Load the model; nothing runs yet. `ahead` gives shapes to compile before they are needed,
         `followers` the other processes that serve it together with this one, `measures` counts.
 
         Raises NotFound if there is no such model, InvalidInput if it is damaged or the followers
@@ -63,7 +64,7 @@ class ModelHost:
         keep_compilations(settings.root / "compilations")
         self._service = service
         self._worker = worker
-        self._ahead = list(ahead)
+        self._ahead = ahead
         serving = Serving.of(settings)
         mesh = None if followers is None else group_mesh(serving.model_shards)
         self.bench: Workbench = load_workbench(settings.root, model, mesh, serving)
@@ -76,7 +77,7 @@ class ModelHost:
         self._engine = Engine(self.bench.served, options, device)
         self._measures = measures
         if measures is not None:
-            self._engine.observe = measures.step
+            self._engine.loop.observe = measures.step
             self._engine.device.compiled.observe = measures.compiled
         self._lost = False
         self._channel = RequestChannel(address)
@@ -100,7 +101,7 @@ class ModelHost:
     def work(self) -> dict[str, Any]:
         """Steps and rows of the device so far, and shapes that it compiles now."""
         shapes = self._engine.shapes
-        work = dataclasses.asdict(self._engine.work)
+        work = dataclasses.asdict(self._engine.loop.work)
         return work | {"compiling": shapes.under_way, "compiles": shapes.now()}
 
     @property
@@ -111,13 +112,13 @@ class ModelHost:
     @property
     def step_seconds(self) -> float:
         """For how long the oldest step under way runs already."""
-        return self._engine.clock.longest(time.monotonic())
+        return self._engine.loop.clock.longest(time.monotonic())
 
     def start(self) -> None:
         """Begin to claim jobs and to take requests."""
         self._engine.start()
-        if self._ahead:
-            self._engine.compile_ahead(self._ahead)
+        if self._ahead is not None:
+            self._engine.compile_ahead(self._ahead(self._engine.model))
         self._claims.start()
         for work in (self._run_heartbeat, self._run_cancellations, self._run_library_upkeep):
             threading.Thread(target=work, name=work.__name__, daemon=True).start()
@@ -164,7 +165,7 @@ class ModelHost:
         error = Unavailable(f"the model's group of processes ended ({loss.message}); try again")
         self._lost = True
         if loss.fault:
-            self._engine.fail_under_way(error)
+            self._engine.loop.fail_under_way(error)
             time.sleep(_BLAME_SECONDS)
         self._draining.set()
         self._looking.set()

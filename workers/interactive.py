@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from ptsys.data.reading import input_notes
-from ptsys.engine.answers import GradientsResult
 from ptsys.engine.engine import Engine
 from ptsys.engine.ensemble import join_ensemble
 from ptsys.engine.model import ServedModel
+from ptsys.engine.operations import GradientsResult
 from ptsys.errors import InvalidInput
 from ptsys.jobs.requests import Answer, Request
 from ptsys.prompts.multitask import TaskPart

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ptsys.engine.residents import Snapshot, TrainingTask
+from ptsys.engine.trainings import Snapshot, TrainingTask, validations
 from ptsys.training.single import SingleTraining, state_of
 from ptsys.types.example import digest
 from ptsys.types.training import TrainingSpec
@@ -27,7 +27,8 @@ class TrainingRun(Run[TrainingSpec]):
             self._warn(encoded.notes)
             start, loss = Snapshot.start(self._initial(spec.length, encoded.texts)), math.nan
         else:
-            start = Snapshot(checkpoint.step, **checkpoint.arrays)
+            like = Snapshot.start(blank)
+            start = Snapshot.of(checkpoint.step, checkpoint.arrays, like)
             loss = checkpoint.notes.get("loss", math.nan)
         task = TrainingTask(
             id=f"{claim.job.id}#{claim.fence}",  # a job may come back before its last run left
@@ -35,7 +36,6 @@ class TrainingRun(Run[TrainingSpec]):
             spec=spec,
             examples=encoded,
             start=start,
-            validation_inputs=inputs,
-            validation_targets=targets,
+            validations=validations(inputs, targets),
         )
         return SingleTraining(task, self, loss=loss)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from ptsys.engine.groups import Group, Shape
+from ptsys.engine.model import ServedModel
+from ptsys.types.requests import Decoding
 
-_PROMPT, _TARGETS = 16, 8  # the smallest buckets, which the defaults fall into
+_ROWS = 16  # a step, by default
+_TARGETS = 8
 
 
-def common_shapes(inputs: tuple[int, ...] = (16, 32)) -> list[Shape]:
+def common_shapes(served: ServedModel) -> list[Shape]:
     """Training of one to four jobs with the default batch of 16 rows, gradients and greedy
-    answers for one request and for sixteen rows, each for these input lengths (tokens)."""
+    answers for one request and for sixteen rows, each for inputs of two sizes."""
     shapes = []
-    for width in inputs:
-        train = Group("train", _PROMPT, width, _TARGETS)
-        gradients = Group("gradients", _PROMPT, width, _TARGETS)
-        answers = Group("generate", _PROMPT, width, 32, "greedy")
-        shapes += [Shape(train, 1, 16), Shape(train, 4, 64)]
-        shapes += [Shape(gradients, 1, 1), Shape(gradients, 1, 16)]
-        shapes += [Shape(answers, 1, 1), Shape(answers, 1, 16)]
+    prompt = served.no_prompt
+    for size in served.rows.sizes()[:2]:
+        learned = served.rows.layout({"inputs": size, "targets": _TARGETS})
+        train = Group("train", prompt, learned, (("packed", False),))
+        gradients = Group("gradients", prompt, learned)
+        question = served.rows.question(["a"], Decoding())
+        answers = Group(
+            question.operation, prompt, question.layout, question.options, question.copies
+        ).resized(size)
+        shapes += [Shape(train, 1, _ROWS), Shape(train, 4, 4 * _ROWS)]
+        shapes += [Shape(gradients, 1, 1), Shape(gradients, 1, _ROWS)]
+        shapes += [Shape(answers, 1, 1), Shape(answers, 1, _ROWS)]
     return shapes

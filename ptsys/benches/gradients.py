@@ -155,25 +155,19 @@ def _straight(served: ServedModel, prompt: np.ndarray, count: int) -> float:
     """Seconds of the compiled pass over `count` users' rows, one each, in this process."""
     import jax
 
-    from ptsys.data.features import encode_inputs, encode_targets
-    from ptsys.engine.buckets import FINE_INPUT_LENGTHS, PROMPT_LENGTHS, ROWS, TARGET_LENGTHS, fit
-    from ptsys.engine.calls import Call, lay_apart, prompts_of, rows_of
+    from ptsys.engine.calls import Call, lay_apart, readings_of, rows_of
     from ptsys.engine.groups import Group, Shape
+    from ptsys.kinds.buckets import ROWS, fit
+    from ptsys.kinds.registry import kind_of
+    from ptsys.kinds.trees import shapes_of
     from ptsys.passes.gradients import gradients
     from ptsys.sharding.mesh import shards_of
-    from ptsys.types.requests import Decoding
 
-    config, shards = served.frozen.config, shards_of(served.frozen.mesh)
-    inputs = encode_inputs(served.vocabulary, [INPUT], config.max_input_length)
-    targets = encode_targets(served.vocabulary, [TARGET], config.max_target_length)
-    group = Group(
-        "gradients",
-        fit(len(prompt), PROMPT_LENGTHS, "prompt"),
-        fit(len(inputs[0]), FINE_INPUT_LENGTHS, "input"),
-        fit(len(targets[0]), TARGET_LENGTHS, "target"),
-    )
+    shards, tree = shards_of(served.frozen.mesh), {"prompt": prompt}
+    question = served.rows.taught([INPUT], [TARGET])
+    group = Group("gradients", kind_of(tree).layout(shapes_of(tree)), question.layout)
     calls = [
-        Call(key, "bench", group, prompt, key, inputs, targets, Decoding(), (0,), Future())
+        Call(key, "bench", group, tree, key, question.features, (0,), Future())
         for key in range(count)
     ]
     layout = lay_apart(calls, shards)
@@ -181,7 +175,7 @@ def _straight(served: ServedModel, prompt: np.ndarray, count: int) -> float:
     shape = Shape(group, each, each)
     placements = layout.placed(shape)
     batch = (
-        prompts_of(placements, layout, shape, config.d_model),
+        readings_of(placements, layout, shape),
         rows_of(placements, shape, shards),
     )
     arguments = (served.frozen, *jax.tree.map(jax.numpy.asarray, batch))
@@ -189,7 +183,7 @@ def _straight(served: ServedModel, prompt: np.ndarray, count: int) -> float:
     times: list[float] = []
     while sum(times) < STRAIGHT_SECONDS or len(times) < 3:
         since = time.perf_counter()
-        np.asarray(gradients(*arguments).values)
+        np.asarray(gradients(*arguments).values["prompt"])
         times.append(time.perf_counter() - since)
     return sorted(times)[len(times) // 2]
 

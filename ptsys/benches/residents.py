@@ -19,7 +19,7 @@ from rich.table import Table
 
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.model import ServedModel, serve
-from ptsys.engine.residents import Failed, Finished, Snapshot, Training, TrainingTask
+from ptsys.engine.trainings import Failed, Finished, Snapshot, Training, TrainingTask
 from ptsys.errors import InvalidInput, JobFailed
 from ptsys.models.registry import load_builtin
 from ptsys.sharding.mesh import use_every_core

@@ -42,6 +42,16 @@ class EncodedExamples:
             rows=len(self.inputs), cut=self.truncated, unknown=self.unknown, limit=self.limit
         )
 
+    @property
+    def features(self) -> dict[str, list[list[int]]]:
+        """Inputs and targets by name."""
+        return {"inputs": self.inputs, "targets": self.targets}
+
+    @property
+    def longest(self) -> dict[str, int]:
+        """The longest of each."""
+        return {"inputs": self.max_input, "targets": self.max_target}
+
     def __len__(self) -> int:
         return len(self.inputs)
 

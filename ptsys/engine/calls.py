@@ -1,44 +1,39 @@
-"""Interactive calls: a few rows of one user, answered through a future."""
+"""Calls: a few rows of one user, answered through a future; and where they lie in a batch."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptsys.data.features import pad
 from ptsys.engine.groups import Group, Shape
-from ptsys.kinds.batch import Prompts, Rows
-from ptsys.models.t5.decoding import Choices
-from ptsys.models.t5.decoding import choices as neutral
-from ptsys.types.requests import Decoding
+from ptsys.kinds.batch import Readings, Rows
+from ptsys.kinds.trees import Layout, Tree, laid, stacked
 
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """Rows that travel together under one prompt (None: no prompt at all). Calls with the same
-    `share` key may use one prompt slot; gradient calls never share. `numbers` are the rows' own in
-    their request."""
+    """Rows that travel together under one prompt (None: no prompt at all), as the model reads it.
+    Calls with the same `share` key may use one prompt slot; where something comes back for a whole
+    prompt, they never share. `numbers` are the rows' own in their request."""
 
     key: int
     user: str
     group: Group
-    prompt: NDArray[np.float32] | None
+    tree: Tree | None
     share: Hashable
-    inputs: Sequence[list[int]]
-    targets: Sequence[list[int]] | None
-    decoding: Decoding
+    features: Mapping[str, Sequence[Any]]
     numbers: Sequence[int]
     future: concurrent.futures.Future[Any]
 
     @property
     def rows(self) -> int:
         """What the call costs."""
-        return len(self.inputs)
+        return len(self.numbers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +45,16 @@ class Placement:
     rows: NDArray[np.int64]
     slot: int
     prompt: int
+
+    @property
+    def tree(self) -> Tree | None:
+        """The call's prompt."""
+        return self.call.tree
+
+    @property
+    def layout(self) -> Layout:
+        """Its prompt's padded shapes."""
+        return self.call.group.prompt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Laid:
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class BatchLayout:
     """Calls laid over the data shards; padding lies behind a shard's rows.
 
     Where only rows come back (`apart` false), rows are dealt to the shards in turn and every
@@ -71,99 +76,82 @@ class Layout:
     lies on one shard, and a shard has only its own prompts.
     """
 
-    laid: list[Laid]
+    places: list[Laid]
     apart: bool
     shards: int
 
     @property
     def slots(self) -> int:
         """Prompts of the fullest shard."""
-        return max(laid.slot for laid in self.laid) + 1
+        return max(place.slot for place in self.places) + 1
 
     @property
     def rows(self) -> int:
         """Rows of the fullest shard."""
-        return int(max(laid.turn.max() for laid in self.laid)) + 1
+        return int(max(place.turn.max() for place in self.places)) + 1
 
     def placed(self, shape: Shape) -> list[Placement]:
         """The places in a batch of that shape."""
         return [
             Placement(
-                laid.call,
-                laid.shard * shape.rows + laid.turn,
-                laid.slot,
-                int(laid.shard[0]) * shape.slots + laid.slot if self.apart else laid.slot,
+                place.call,
+                place.shard * shape.rows + place.turn,
+                place.slot,
+                int(place.shard[0]) * shape.slots + place.slot if self.apart else place.slot,
             )
-            for laid in self.laid
+            for place in self.places
         ]
 
 
-def lay_in_turn(calls: Sequence[Call], shards: int) -> Layout:
+def lay_in_turn(calls: Sequence[Call], shards: int) -> BatchLayout:
     """Deal the rows to the shards in turn; equal share keys get one slot."""
     slots: dict[Hashable, int] = {}
-    laid = []
+    places = []
     start = 0
     for call in calls:
         turn, shard = np.divmod(np.arange(start, start + call.rows), shards)
-        laid.append(Laid(call, shard, turn, slots.setdefault(call.share, len(slots))))
+        places.append(Laid(call, shard, turn, slots.setdefault(call.share, len(slots))))
         start += call.rows
-    return Layout(laid, False, shards)
+    return BatchLayout(places, False, shards)
 
 
-def lay_apart(calls: Sequence[Call], shards: int) -> Layout:
+def lay_apart(calls: Sequence[Call], shards: int) -> BatchLayout:
     """Put each call, the largest first, on the shard with the fewest rows so far."""
     filled, members = [0] * shards, [0] * shards
-    laid = []
+    places = []
     for call in sorted(calls, key=lambda call: -call.rows):
         shard = min(range(shards), key=lambda number: (filled[number], members[number]))
         turn = np.arange(filled[shard], filled[shard] + call.rows)
-        laid.append(Laid(call, np.full(call.rows, shard), turn, members[shard]))
+        places.append(Laid(call, np.full(call.rows, shard), turn, members[shard]))
         filled[shard] += call.rows
         members[shard] += 1
-    return Layout(laid, True, shards)
+    return BatchLayout(places, True, shards)
 
 
-def prompts_of(
-    placements: Sequence[Placement], layout: Layout, shape: Shape, d_model: int
-) -> Prompts:
+def readings_of(placements: Sequence[Placement], layout: BatchLayout, shape: Shape) -> Readings:
     """The prompts of a batch, right-aligned, as host arrays."""
     count = shape.slots * (layout.shards if layout.apart else 1)
-    values = np.zeros((count, shape.group.prompt, d_model), np.float32)
-    length = np.zeros((count,), np.int32)
+    leaves = shape.group.prompt.leaves
+    values = {leaf.name: np.zeros((count, *leaf.shape), np.float32) for leaf in leaves}
+    length = {leaf.name: np.zeros((count,), np.int32) for leaf in leaves}
     for placement in placements:
-        prompt = placement.call.prompt
-        if prompt is not None:
-            values[placement.prompt, shape.group.prompt - len(prompt) :] = prompt
-            length[placement.prompt] = len(prompt)
-    return Prompts(values, length)  # type: ignore[arg-type]
+        if placement.tree is None:
+            continue
+        for leaf in leaves:
+            array = placement.tree[leaf.name]
+            values[leaf.name][placement.prompt] = laid(array, leaf)
+            length[leaf.name][placement.prompt] = len(array)
+    return Readings(values, length)  # type: ignore[arg-type]
 
 
 def rows_of(placements: Sequence[Placement], shape: Shape, shards: int) -> Rows:
     """The rows of a batch; the rest is padding, whose slot is out of range."""
-    group, count = shape.group, shape.rows * shards
-    inputs = np.zeros((count, group.inputs), np.int32)
-    targets = np.zeros((count, group.targets), np.int32)
+    count = shape.rows * shards
+    features = {x.name: np.zeros((count, *x.shape), x.dtype) for x in shape.group.rows}
     slot = np.full((count,), shape.slots, np.int32)
     for placement in placements:
-        call, rows = placement.call, placement.rows
-        inputs[rows] = pad(call.inputs, group.inputs, call.rows)
-        if call.targets is not None:
-            targets[rows] = pad(call.targets, group.targets, call.rows)
-        slot[rows] = placement.slot
-    return Rows(inputs, targets, slot)  # type: ignore[arg-type]
-
-
-def choices_of(placements: Sequence[Placement], shape: Shape, shards: int) -> Choices:
-    """The per-row options of `generate`. A row's seed depends on its request's seed and its
-    number there, so neither company nor splitting changes a sample."""
-    chosen = neutral(shape.rows * shards, shape.group.targets)
-    for placement in placements:
-        decoding, rows = placement.call.decoding, placement.rows
-        chosen.limit[rows] = min(decoding.max_tokens, shape.group.targets)
-        chosen.temperature[rows] = decoding.temperature
-        chosen.top_p[rows] = decoding.top_p
-        chosen.length_penalty[rows] = decoding.length_penalty
-        numbers = np.asarray(placement.call.numbers, np.uint64)
-        mixed = np.uint64(decoding.seed) * np.uint64(0x9E3779B9) + numbers * np.uint64(0x85EBCA6B)
-        chosen.seed[rows] = (mixed & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-    return chosen
+        for feature in shape.group.rows:
+            own = stacked(placement.call.features[feature.name], feature)
+            features[feature.name][placement.rows] = own
+        slot[placement.rows] = placement.slot
+    return Rows(features, slot)  # type: ignore[arg-type]

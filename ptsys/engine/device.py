@@ -17,12 +17,12 @@ from jax.sharding import PartitionSpec
 from numpy.typing import NDArray
 
 from ptsys.engine.compilation import Build, Compiled, CompiledShapes
-from ptsys.engine.groups import Shape, lowered
+from ptsys.engine.groups import Shape
+from ptsys.engine.operations import OPERATIONS
 from ptsys.engine.parts import Costs
 from ptsys.engine.slot_memory import Memory, SlotMemory
-from ptsys.kinds.batch import Prompts, Rows
-from ptsys.models.parameters import parameter_count
-from ptsys.models.t5.decoding import Choices
+from ptsys.kinds.batch import Readings, Rows
+from ptsys.kinds.trees import Layout
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.train import TrainMetrics
 from ptsys.sharding.group import spread
@@ -31,6 +31,7 @@ from ptsys.sharding.mesh import ROWS, WHOLE, placed, shards_of
 Tree = TypeVar("Tree")
 
 _START_CPU, _START = 1e8, 1e10  # FLOPs that a device could do while a program starts
+_BOTH_WAYS = 4  # FLOPs of a position forward and back, for each weight that it meets
 _READ = 256  # positions whose FLOPs take as long as reading their weights, on an accelerator
 _READ_CPU = 16  # on a CPU, whose memory is nearer to its FLOPs (measured, docs/devices.md)
 
@@ -45,7 +46,7 @@ class Program:
 
 class Device:
     """Runs the steps of one frozen model, and holds the residents' slots: `capacity` of them or a
-    few more for each prompt width. Used by one thread."""
+    few more for each layout of prompts. Used by one thread."""
 
     def __init__(self, frozen: Frozen, capacity: int) -> None:
         self.frozen = frozen
@@ -54,54 +55,49 @@ class Device:
         self.compiled = CompiledShapes(model=_program_of(frozen))
         whole = placed(frozen.mesh, WHOLE)
         self._apart = whole is not None and not whole.is_fully_addressable
-        self._memories: dict[int, SlotMemory] = {}
+        self._memories: dict[Layout, SlotMemory] = {}
+
+    @property
+    def config(self) -> Any:
+        """The model's configuration."""
+        return self.frozen.config
 
     @property
     def costs(self) -> Costs:
         """What programs of gradients cost besides their rows."""
-        config, mesh = self.frozen.config, self.frozen.mesh
-        inner, gates = config.inner_dim, 3 if config.gated else 2
-        layer = 4 * config.d_model * inner + gates * config.d_model * config.d_ff
-        encoder = layer * config.encoder_layers
-        flops = 4 * encoder  # of a position, forward and as much back
+        kind, mesh = self.frozen.kind, self.frozen.mesh
         if mesh is not None and mesh.devices.flat[0].platform != "cpu":
-            return Costs(_START / flops, _READ)
-        read = _READ_CPU * parameter_count(config) / encoder
-        return Costs(_START_CPU / flops, read, self.frozen.execution.chunk_positions)
+            return Costs(_START / kind.flops, _READ)
+        read = _READ_CPU * kind.parameters * _BOTH_WAYS / kind.flops
+        return Costs(_START_CPU / kind.flops, read, self.frozen.execution.chunk_positions)
 
     @property
     def lost(self) -> bool:
         """The device is gone, and with it what it held, by no fault of a step."""
         return False
 
-    def memory(self, width: int) -> Memory:
-        """The slots for prompts of one padded width."""
-        return self._memory(width)
+    def memory(self, layout: Layout) -> Memory:
+        """The slots for prompts of one layout."""
+        return self._memory(layout)
 
     def builder(self, shape: Shape) -> Build:
         """How to compile a shape, in whatever thread."""
-        train = shape.group.kind == "train"
-        memory = self._memory(shape.group.prompt) if train else None
+        operation = OPERATIONS[shape.group.operation]
+        memory = self._memory(shape.group.prompt) if operation.stays else None
 
         def build() -> Any:
-            step = lowered(self.frozen, shape, memory)
+            step = operation.lower(self.frozen, shape, memory)
             run = step.compile()
-            return Program(run, self._gatherer(step, run, train) if self._apart else None)
+            gather = self._gatherer(step, run, operation.stays) if self._apart else None
+            return Program(run, gather)
 
         return build
 
-    def answer(
-        self, shape: Shape, prompts: Prompts, rows: Rows, choices: Choices | None = None
-    ) -> Any:
-        """Start an interactive step; its result is there when it can be `read`."""
+    def answer(self, shape: Shape, readings: Readings, rows: Rows) -> Any:
+        """Start a step of calls; its result is there when it can be `read`."""
         program = self._program(shape)
-        where = ROWS if shape.group.kind == "gradients" else WHOLE
-        prompts, rows = self._laid(prompts, where), self._laid(rows, ROWS)
-        if choices is None:
-            result = program.run(self.frozen, prompts, rows)
-        else:
-            options = self._laid(choices, ROWS)
-            result = program.run(self.frozen, prompts, rows.inputs, rows.slot, options)
+        where = ROWS if OPERATIONS[shape.group.operation].apart else WHOLE
+        result = program.run(self.frozen, self._laid(readings, where), self._laid(rows, ROWS))
         return result if program.gather is None else program.gather(result)
 
     def train(self, shape: Shape, residents: NDArray[np.int32], rows: Rows) -> TrainMetrics:
@@ -114,8 +110,8 @@ class Device:
             self._laid(residents, ROWS),
             self._laid(rows, ROWS),
         )
-        found: TrainMetrics = metrics if program.gather is None else program.gather(metrics)
-        return found
+        whole: TrainMetrics = metrics if program.gather is None else program.gather(metrics)
+        return whole
 
     def read(self, result: Tree) -> Tree:
         """Wait for a result and copy it to the host; raises what went wrong on the device."""
@@ -130,11 +126,10 @@ class Device:
         program: Any = self.compiled.get(shape, self.builder(shape))
         return program  # type: ignore[no-any-return]
 
-    def _memory(self, width: int) -> SlotMemory:
-        if width not in self._memories:
-            config, mesh = self.frozen.config, self.frozen.mesh
-            self._memories[width] = SlotMemory(self.capacity, width, config.d_model, mesh)
-        return self._memories[width]
+    def _memory(self, layout: Layout) -> SlotMemory:
+        if layout not in self._memories:
+            self._memories[layout] = SlotMemory(self.capacity, layout, self.frozen.mesh)
+        return self._memories[layout]
 
     def _laid(self, tree: Tree, spec: PartitionSpec) -> Tree:
         """Arguments where the program wants them; within one process it puts them there itself."""
@@ -143,10 +138,10 @@ class Device:
         laid: Tree = spread(tree, placed(self.frozen.mesh, spec))
         return laid
 
-    def _gatherer(self, step: Any, run: Any, train: bool) -> Compiled:
+    def _gatherer(self, step: Any, run: Any, stays: bool) -> Compiled:
         """The program that gives every process the whole of a step's result."""
         told, where = step.out_info, run.output_shardings
-        if train:  # the slots stay where they are
+        if stays:  # the slots stay where they are
             told, where = told[1], where[1]
         results = jax.tree.map(
             lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),

@@ -19,14 +19,21 @@ from numpy.typing import NDArray
 
 from ptsys.engine.compilation import Build
 from ptsys.engine.device import Device
-from ptsys.engine.groups import Group, Shape
-from ptsys.engine.slot_memory import Memory, Read, SlotArrays, SlotValues
+from ptsys.engine.groups import Shape
+from ptsys.engine.operations import OPERATIONS
+from ptsys.engine.slot_memory import (
+    Memory,
+    Read,
+    SlotArrays,
+    SlotValues,
+    hyper_shapes,
+    values_shapes,
+)
 from ptsys.errors import Unavailable
-from ptsys.kinds.batch import Prompts, Rows
-from ptsys.models.t5.decoding import Choices
+from ptsys.kinds.batch import Readings, Rows
+from ptsys.kinds.trees import Layout
 from ptsys.passes.frozen import Frozen
-from ptsys.passes.optimizers import Hyperparameters
-from ptsys.passes.train import TrainMetrics
+from ptsys.passes.train import Hyper, TrainMetrics
 from ptsys.sharding.following import Command, Leader
 from ptsys.sharding.leading import Followers
 
@@ -35,17 +42,6 @@ logger = logging.getLogger(__name__)
 _COMPILE_SECONDS = 3600.0
 
 Tree = TypeVar("Tree")
-
-_PROMPTS, _ROWS = Prompts(0, 0), Rows(0, 0, 0)  # type: ignore[arg-type]
-_ARGUMENTS: dict[str, Any] = {
-    "answer": (_PROMPTS, _ROWS),
-    "generate": (_PROMPTS, _ROWS, Choices(0, 0, 0, 0, 0)),  # type: ignore[arg-type]
-    "train": (0, _ROWS),
-    "put": (0, SlotValues(SlotArrays(0, 0, 0), 0, 0), Hyperparameters(*range(10))),  # type: ignore[arg-type]
-    "get": (0,),
-    "compile": (),
-}
-"""What belongs to a command, as a tree whose leaves are the arrays that are sent."""
 
 
 class LeadingDevice(Device):
@@ -61,35 +57,32 @@ class LeadingDevice(Device):
         loss = self._followers.loss
         return loss is not None and not loss.fault
 
-    def memory(self, width: int) -> Memory:
+    def memory(self, layout: Layout) -> Memory:
         """Slots that lie with all processes."""
-        return _SharedMemory(self, width)
+        return _SharedMemory(self, layout)
 
     def builder(self, shape: Shape) -> Build:
         """A shape is compiled when all have compiled it."""
         own = super().builder(shape)
 
         def build() -> Any:
-            number = self._followers.tell("compile", _key(shape))
+            number = self._followers.tell("compile", shape.plain())
             program = own()
             self._followers.wait_compiled(number, _COMPILE_SECONDS)
             return program
 
         return build
 
-    def answer(
-        self, shape: Shape, prompts: Prompts, rows: Rows, choices: Choices | None = None
-    ) -> Any:
+    def answer(self, shape: Shape, readings: Readings, rows: Rows) -> Any:
         """See `Device`."""
         self._program(shape)
-        arguments = (prompts, rows) if choices is None else (prompts, rows, choices)
-        with self.together("answer" if choices is None else "generate", _key(shape), arguments):
-            return super().answer(shape, prompts, rows, choices)
+        with self.together("answer", shape.plain(), (readings, rows)):
+            return super().answer(shape, readings, rows)
 
     def train(self, shape: Shape, residents: NDArray[np.int32], rows: Rows) -> TrainMetrics:
         """See `Device`."""
         self._program(shape)
-        with self.together("train", _key(shape), (residents, rows)):
+        with self.together("train", shape.plain(), (residents, rows)):
             return super().train(shape, residents, rows)
 
     def read(self, result: Tree) -> Tree:
@@ -98,16 +91,16 @@ class LeadingDevice(Device):
             return super().read(result)
 
     def put_own(
-        self, width: int, address: NDArray[np.int32], values: SlotValues, hyper: Hyperparameters
+        self, layout: Layout, address: NDArray[np.int32], values: SlotValues, hyper: Hyper
     ) -> None:
         """Fill a slot in all processes."""
-        with self.together("put", [width], (address, values, hyper)):
-            self._memory(width).put(address, values, hyper)
+        with self.together("put", list(layout), (address, values, hyper)):
+            self._memory(layout).put(address, values, hyper)
 
-    def get_own(self, width: int, address: NDArray[np.int32]) -> Read:
+    def get_own(self, layout: Layout, address: NDArray[np.int32]) -> Read:
         """Copy a slot, which all processes take part in."""
-        with self.together("get", [width], (address,)):
-            read = self._memory(width).get(address)
+        with self.together("get", list(layout), (address,)):
+            read = self._memory(layout).get(address)
 
         def minded() -> SlotArrays:
             with self._minding():
@@ -135,18 +128,18 @@ class LeadingDevice(Device):
 
 
 class _SharedMemory:
-    """The slots of one width, of all processes."""
+    """The slots of one layout, of all processes."""
 
-    def __init__(self, device: LeadingDevice, width: int) -> None:
-        own = Device.memory(device, width)
+    def __init__(self, device: LeadingDevice, layout: Layout) -> None:
+        own = Device.memory(device, layout)
         self.shards, self.per_shard = own.shards, own.per_shard
-        self._device, self._width = device, width
+        self._device, self._layout = device, layout
 
-    def put(self, address: NDArray[np.int32], values: SlotValues, hyper: Hyperparameters) -> None:
-        self._device.put_own(self._width, address, values, hyper)
+    def put(self, address: NDArray[np.int32], values: SlotValues, hyper: Hyper) -> None:
+        self._device.put_own(self._layout, address, values, hyper)
 
     def get(self, address: NDArray[np.int32]) -> Read:
-        return self._device.get_own(self._width, address)
+        return self._device.get_own(self._layout, address)
 
 
 def follow(device: Device, leader: Leader) -> None:
@@ -177,20 +170,31 @@ def follow(device: Device, leader: Leader) -> None:
 
 def _obey(device: Device, leader: Leader, command: Command) -> Any:
     """Run one command; what it started."""
-    structure = jax.tree.structure(_ARGUMENTS[command.do])
-    arguments = jax.tree.unflatten(structure, command.arrays)
-    if command.do == "put":
-        device.memory(command.key[0]).put(*arguments)
+    if command.do in ("put", "get"):
+        layout = Layout.of(command.key)
+        like: tuple[Any, ...] = (0,)
+        if command.do == "put":
+            like = (0, values_shapes(layout), hyper_shapes(layout))
+        memory = device.memory(layout)
+        run = memory.put if command.do == "put" else memory.get
+        run(*_arguments(like, command))
         return ()
-    if command.do == "get":
-        device.memory(command.key[0]).get(*arguments)
-        return ()
-    shape = _shape(command.key)
+    shape = Shape.of(command.key)
     if command.do == "compile":
         _compile(device, leader, shape, command.number)
         return ()
-    run = device.train if command.do == "train" else device.answer
-    return run(shape, *arguments)
+    like = OPERATIONS[shape.group.operation].arguments(device.frozen, shape)
+    arguments = _arguments(like, command)
+    return (
+        device.train(shape, *arguments)
+        if command.do == "train"
+        else device.answer(shape, *arguments)
+    )
+
+
+def _arguments(like: Any, command: Command) -> Any:
+    """What belongs to a command: a tree like this one, whose leaves are the arrays it came with."""
+    return jax.tree.unflatten(jax.tree.structure(like), command.arrays)
 
 
 def _compile(device: Device, leader: Leader, shape: Shape, number: int) -> None:
@@ -201,15 +205,6 @@ def _compile(device: Device, leader: Leader, shape: Shape, number: int) -> None:
         leader.compiled(number, None if error is None else _short(error))
 
     future.add_done_callback(tell)
-
-
-def _key(shape: Shape) -> list[Any]:
-    return [*shape.group, shape.slots, shape.rows]
-
-
-def _shape(key: list[Any]) -> Shape:
-    *group, slots, rows = key
-    return Shape(Group(*group), slots, rows)
 
 
 def _short(error: BaseException) -> str:

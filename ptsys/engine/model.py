@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from ptsys.data.vocabulary import Vocabulary, load_vocabulary
 from ptsys.engine.serving import Serving
+from ptsys.kinds.model_kind import RowCoder
+from ptsys.kinds.registry import row_coder
+from ptsys.kinds.trees import Layout
 from ptsys.models.loaded import LoadedModel
 from ptsys.passes.frozen import Frozen, freeze
 
@@ -24,6 +28,18 @@ class ServedModel:
     frozen: Frozen
     vocabulary: Vocabulary
     initialization: NDArray[np.float32] | None
+
+    @functools.cached_property
+    def rows(self) -> RowCoder:
+        """How its rows are coded."""
+        config = self.frozen.config
+        coder: RowCoder = row_coder(config.kind)(config, self.vocabulary)
+        return coder
+
+    @property
+    def no_prompt(self) -> Layout:
+        """The padded shapes of a prompt that is not there."""
+        return self.frozen.kind.no_prompt
 
 
 def serve(

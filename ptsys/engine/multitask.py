@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from ptsys.data.features import EncodedExamples
 from ptsys.data.metrics import Scorer, summarize
 from ptsys.data.task_mixing import TaskMix, task_shares
-from ptsys.engine.answers import Asked, GradientsResult, join_gradients
 from ptsys.engine.engine import Engine
+from ptsys.engine.operations import GradientsResult
+from ptsys.engine.requests import Asked, join_gradients
 from ptsys.errors import InvalidInput
 from ptsys.passes.parts import Parts
 from ptsys.prompts.multitask import Affine, SplitGradient, TaskPart, split_gradient
@@ -174,7 +175,7 @@ class MultiTaskTraining:
                     [examples.targets[row] for row in part],
                     prompt,
                     user=self._user,
-                    longest=(examples.max_input, examples.max_target),
+                    longest=examples.longest,
                 )
                 asked[task].append(Asked(range(start, start + len(part)), future))
         return {task: join_gradients(parts) for task, parts in asked.items()}

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from ptsys.engine.buckets import ROWS, fit
+from ptsys.kinds.buckets import ROWS, fit
 
 
 @dataclasses.dataclass(frozen=True)

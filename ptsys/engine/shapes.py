@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ptsys.engine.buckets import ROWS, SLOTS, fit
 from ptsys.engine.device import Device
 from ptsys.engine.groups import Group, Shape
+from ptsys.engine.operations import OPERATIONS
 from ptsys.engine.scheduler import Limits, Waiting
+from ptsys.kinds.buckets import ROWS, SLOTS, fit
 from ptsys.types.compiling import Compiling
 
 
@@ -71,22 +72,25 @@ class Shapes:
     def _wanted(self, group: Group, waiting: Waiting) -> Shape:
         """The shape for what waits. Requests spread evenly over the shards, but one of gradients
         lies on one of them whole; residents lie where their slots do, at worst all on one."""
-        rows = min(waiting.rows, self._max_rows // group.beams)
+        operation = OPERATIONS[group.operation]
+        rows = min(waiting.rows, self._max_rows // group.copies)
         items = min(waiting.items, rows, SLOTS[-1])  # an item has a row at least
-        if group.kind != "train":
-            rows = -(-rows // self._shards)
-        if group.kind == "gradients":
-            at_once = self._costs.at_once(rows, group.prompt + group.inputs)
+        if operation.stays:
+            return _smallest(group, items, rows)
+        rows = -(-rows // self._shards)
+        if operation.apart:
+            at_once = self._costs.at_once(rows, group.positions)
             rows = max(at_once, waiting.largest)
             items = min(-(-items // self._shards), rows)
         return _smallest(group, items, rows)
 
     def _room(self, shape: Shape) -> Limits:
         """What surely fits."""
-        kind = shape.group.kind
+        operation = OPERATIONS[shape.group.operation]
+        spread = operation.apart and not operation.stays
         return Limits(
-            items=shape.slots * (self._shards if kind == "gradients" else 1),
-            rows=shape.rows * (1 if kind == "train" else self._shards),
+            items=shape.slots * (self._shards if spread else 1),
+            rows=shape.rows * (1 if operation.stays else self._shards),
         )
 
     def _ready(self, group: Group) -> list[Shape]:

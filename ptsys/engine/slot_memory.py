@@ -1,4 +1,4 @@
-"""What slots hold, on the device: prompts and optimizer states of one prompt width."""
+"""What slots hold, on the device: prompts and optimizer states of one layout."""
 
 from __future__ import annotations
 
@@ -10,30 +10,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 from numpy.typing import NDArray
 
 from ptsys.kinds.batch import take_slots
-from ptsys.passes.optimizers import Hyperparameters, SlotState, hyperparameters, initial_state
+from ptsys.kinds.trees import Layout
+from ptsys.passes.optimizers import LeafState, SlotState, hyperparameters, initial_state
+from ptsys.passes.train import Hyper
 from ptsys.sharding.group import spread
 from ptsys.sharding.mesh import ROWS, WHOLE, each_shard, placed, shards_of
 from ptsys.types.training import Optimizer
 
-
-class SlotArrays(NamedTuple):
-    """One slot's arrays, right-aligned."""
-
-    prompt: Float[Array, "P D"]
-    first: Float[Array, "P D"]
-    second: Float[Array, "P D"]
+SlotArrays = dict[str, LeafState]
+"""One slot's arrays by name, as they lie there."""
 
 
 class SlotValues(NamedTuple):
     """What is put into a slot."""
 
-    arrays: SlotArrays
-    length: np.int32
-    step: np.int32
+    leaves: SlotArrays
+    step: Any
 
 
 Read = Callable[[], SlotArrays]
@@ -47,7 +43,7 @@ class Memory(Protocol):
     shards: int
     per_shard: int
 
-    def put(self, address: NDArray[np.int32], values: SlotValues, hyper: Hyperparameters) -> None:
+    def put(self, address: NDArray[np.int32], values: SlotValues, hyper: Hyper) -> None:
         """Fill a slot, and let all have these hyperparameters."""
         ...
 
@@ -57,21 +53,32 @@ class Memory(Protocol):
 
 
 class SlotMemory:
-    """`capacity` slots or a few more, as many on each data shard, of prompts up to `width` long."""
+    """`capacity` slots or a few more, as many on each data shard, of prompts of one layout; of
+    those with many members fewer, so that they take no more room."""
 
-    def __init__(self, capacity: int, width: int, d_model: int, mesh: Mesh | None = None) -> None:
+    def __init__(self, capacity: int, layout: Layout, mesh: Mesh | None = None) -> None:
         self.shards = shards_of(mesh)
-        self.per_shard = -(-capacity // self.shards)
+        self.per_shard = -(-max(capacity // layout.members, 1) // self.shards)
         self._mesh, self._spread, self._whole = mesh, placed(mesh, ROWS), placed(mesh, WHOLE)
         self._apart = self._spread is not None and not self._spread.is_fully_addressable
         count = self.shards * self.per_shard
-        shape = (count, width, d_model)
-        empty = initial_state(jnp.zeros(shape, jnp.float32), jnp.zeros((count,), jnp.int32))
+        empty = SlotState(
+            {
+                leaf.name: initial_state(
+                    jnp.zeros((count, *leaf.whole), jnp.float32),
+                    jnp.zeros((count, leaf.members) if leaf.members else (count,), jnp.int32),
+                )
+                for leaf in layout.leaves
+            },
+            jnp.zeros((count,), jnp.int32),
+        )
         self.state: SlotState = spread(empty, self._spread)
-        nobody = hyperparameters([Optimizer()] * count, [1] * count)
-        self.hyper: Hyperparameters = spread(nobody, self._spread)
+        nobody = {
+            leaf.name: hyperparameters([Optimizer()] * count, [1] * count) for leaf in layout.leaves
+        }
+        self.hyper: Hyper = spread(nobody, self._spread)
 
-    def put(self, address: NDArray[np.int32], values: SlotValues, hyper: Hyperparameters) -> None:
+    def put(self, address: NDArray[np.int32], values: SlotValues, hyper: Hyper) -> None:
         """See `Memory`."""
         self.hyper = spread(hyper, self._spread)
         if self._apart:
@@ -83,10 +90,20 @@ class SlotMemory:
         shard = int(np.argmin(address))
         if self._apart:
             there = spread(address, self._spread)
-            summed = _summed(self._mesh)(_get(self._mesh, self.state, there))
-            return lambda: SlotArrays(*(np.asarray(x) for x in summed))  # type: ignore[arg-type]
-        arrays = _get(self._mesh, self.state, address)
-        return lambda: SlotArrays(*(np.asarray(_part(x, shard))[0] for x in arrays))
+            summed = _summed(self._mesh)(_get(self._mesh, self.state.leaves, there))
+            return lambda: jax.tree.map(np.asarray, summed)
+        arrays = _get(self._mesh, self.state.leaves, address)
+        return lambda: jax.tree.map(lambda x: np.asarray(_part(x, shard))[0], arrays)
+
+
+def values_shapes(layout: Layout) -> SlotValues:
+    """The structure of what is put into a slot, with anything for its arrays."""
+    return SlotValues({leaf.name: LeafState(0, 0, 0, 0, 0) for leaf in layout.leaves}, 0)  # type: ignore[arg-type]
+
+
+def hyper_shapes(layout: Layout) -> Hyper:
+    """The structure of a memory's hyperparameters."""
+    return {leaf.name: hyperparameters([], []) for leaf in layout.leaves}
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -94,29 +111,29 @@ def _put(
     mesh: Mesh | None, state: SlotState, address: Int[Array, " N"], values: SlotValues
 ) -> SlotState:
     def shard(state: SlotState, address: Int[Array, "1"], values: SlotValues) -> SlotState:
-        arrays, length, step = values
-        new = (arrays.prompt, length, arrays.first, arrays.second, step)
-        parts = zip(state, new, strict=True)
-        return SlotState(*(x.at[address[0]].set(y, mode="drop") for x, y in parts))
+        def put(x: jax.Array, y: jax.Array) -> jax.Array:
+            return x.at[address[0]].set(y, mode="drop")
+
+        leaves = jax.tree.map(put, state.leaves, values.leaves)
+        return SlotState(leaves, put(state.step, values.step))
 
     return each_shard(mesh, shard, (ROWS, ROWS, WHOLE), ROWS)(state, address, values)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _get(mesh: Mesh | None, state: SlotState, address: Int[Array, " N"]) -> SlotArrays:
-    def shard(state: SlotState, address: Int[Array, "1"]) -> SlotArrays:
-        parts = (state.prompt, state.first, state.second)
-        return SlotArrays(*(take_slots(x, address, 0) for x in parts))
+def _get(mesh: Mesh | None, leaves: SlotArrays, address: Int[Array, " N"]) -> SlotArrays:
+    def shard(leaves: SlotArrays, address: Int[Array, "1"]) -> SlotArrays:
+        return jax.tree.map(lambda x: take_slots(x, address, 0), leaves)  # type: ignore[no-any-return]
 
-    return each_shard(mesh, shard, (ROWS, ROWS), ROWS)(state, address)
+    return each_shard(mesh, shard, (ROWS, ROWS), ROWS)(leaves, address)
 
 
 @functools.cache
 def _summed(mesh: Mesh | None) -> Any:
     """One slot out of what every shard gives, zeros but for the slot's own, to every process."""
 
-    def one(arrays: SlotArrays) -> SlotArrays:
-        return SlotArrays(*(jnp.sum(x, axis=0) for x in arrays))
+    def one(arrays: SlotArrays) -> Any:
+        return jax.tree.map(lambda x: jnp.sum(x, axis=0, dtype=x.dtype), arrays)
 
     return jax.jit(one, out_shardings=placed(mesh, WHOLE))
 

@@ -28,7 +28,7 @@ class StepEnded:
         users: collections.Counter[str] = collections.Counter()
         for item in step.items:
             users[item.user] += item.rows
-        return cls(step.group.kind, users.total(), room, seconds, failed, users)
+        return cls(step.group.operation, users.total(), room, seconds, failed, users)
 
 
 Observer = Callable[[StepEnded], None]
@@ -55,3 +55,23 @@ class StepClock:
         """For how long the oldest step under way runs already (seconds); from any thread."""
         began = list(self._began.values())
         return now - min(began) if began else 0.0
+
+
+@dataclasses.dataclass
+class Work:
+    """Steps and rows dispatched since the engine's start."""
+
+    interactive_steps: int = 0
+    interactive_rows: int = 0
+    training_steps: int = 0
+    training_rows: int = 0
+
+    def count(self, step: Step[Any]) -> None:
+        """One more step."""
+        rows = sum(item.rows for item in step.items)
+        if step.interactive:
+            self.interactive_steps += 1
+            self.interactive_rows += rows
+        else:
+            self.training_steps += 1
+            self.training_rows += rows

@@ -1,47 +1,73 @@
-"""The arrays a pass works on.
+"""The trees of arrays that a pass works on.
 
-Shape letters: U prompt slots, P prompt positions, D d_model, B rows, L input positions,
-T target positions.
+Shape letters: U slots, N members of a slot, V = U * N readings, P prompt positions, B rows.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+Arrays = dict[str, Any]
+"""Arrays by name, of one leading axis."""
 
-class Prompts(NamedTuple):
-    """Prompts of several users. Each is right-aligned: padding lies on its left, where the
-    relative positions between prompt and input do not see it."""
 
-    values: Float[Array, "U P D"]
-    length: Int[Array, " U"]
+class Readings(NamedTuple):
+    """What a model reads of several users' prompts: arrays by name, of float32 [V, P, ...] each.
+
+    Each is right-aligned: padding lies on its left, where the relative positions between prompt
+    and input do not see it. `length` [V] counts the positions of each that are real.
+    """
+
+    values: dict[str, Float[Array, "V P *rest"]]
+    length: dict[str, Int[Array, " V"]]
+
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        return next(iter(self.length.values())).shape[0]
 
 
 class Rows(NamedTuple):
-    """Rows of several users. `slot` names each row's prompt; a row whose slot is out of range
-    (negative, or U and more) is padding: it reads zeros and its gradient goes nowhere."""
+    """Rows of several users: what the model kind makes of them, arrays [B, ...] by name. `slot`
+    names each row's reading; a row whose slot is out of range (negative, or V and more) is padding:
+    it reads zeros and its gradient goes nowhere."""
 
-    inputs: Int[Array, "B L"]
-    targets: Int[Array, "B T"]
+    features: dict[str, Shaped[Array, " B *rest"]]
     slot: Int[Array, " B"]
 
 
-def prompt_mask(length: Int[Array, " U"], width: int) -> Bool[Array, "U P"]:
-    """True where a right-aligned prompt of `length` has a token."""
+def prompt_mask(length: Int[Array, " V"], width: int) -> Bool[Array, "V P"]:
+    """True where a right-aligned array of `length` has a position."""
     return jnp.arange(width)[None, :] >= width - length[:, None]
 
 
-def gather_prompts(
-    prompts: Prompts, slot: Int[Array, " B"]
-) -> tuple[Float[Array, "B P D"], Bool[Array, "B P"]]:
-    """Each row's prompt and its mask. Its transpose adds every row's gradient to its own slot
-    and to no other, so users cannot reach one another."""
-    mask = prompt_mask(prompts.length, prompts.values.shape[1])
-    values = jnp.where(mask[:, :, None], prompts.values, 0)
-    return take_slots(values, slot, 0), take_slots(mask, slot, False)
+def masked(readings: Readings) -> Readings:
+    """The same with zeros at padding."""
+    return readings._replace(
+        values={
+            name: jnp.where(real_positions(x, readings.length[name]), x, 0)
+            for name, x in readings.values.items()
+        }
+    )
+
+
+def real_positions(x: Float[Array, "V P *rest"], length: Int[Array, " V"]) -> Bool[Array, "V P *_"]:
+    """The mask of an array's positions, with as many axes as it has."""
+    mask = prompt_mask(length, x.shape[1])
+    return mask.reshape(*mask.shape, *[1] * (x.ndim - 2))
+
+
+def gather(readings: Readings, slot: Int[Array, " B"]) -> Readings:
+    """Each row's reading, of no position where the slot is out of range. Its transpose adds every
+    row's gradient to its own slot and to no other, so users cannot reach one another."""
+    return Readings(
+        {name: take_slots(x, slot, 0) for name, x in masked(readings).values.items()},
+        {name: take_slots(x, slot, 0) for name, x in readings.length.items()},
+    )
 
 
 def take_slots(
@@ -52,6 +78,18 @@ def take_slots(
     return x.at[slot].get(mode="fill", fill_value=fill, wrap_negative_indices=False)
 
 
+def add_slots(
+    sums: Shaped[Array, " U *rest"], slot: Int[Array, " B"], rows: Shaped[Array, " B *rest"]
+) -> Shaped[Array, " U *rest"]:
+    """Add every row to its slot; padding rows to none."""
+    return sums.at[slot].add(rows, mode="drop", wrap_negative_indices=False)
+
+
 def real_rows(slot: Int[Array, " B"], slots: int) -> Bool[Array, " B"]:
     """False for padding rows."""
     return (slot >= 0) & (slot < slots)
+
+
+def one_length(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """The positions of the only array there is, or of that with the most."""
+    return max(shape[0] for shape in shapes.values())

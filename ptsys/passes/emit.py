@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ptsys.kinds.batch import Prompts
+from ptsys.kinds.batch import Readings
+from ptsys.models.t5.kind import token_readings
 from ptsys.models.t5.network import T5
 
 MEANS = 8
@@ -36,7 +37,7 @@ class MetaPrompt(NamedTuple):
     embedding_scale: Float[Array, ""]
 
 
-class Readings(NamedTuple):
+class Encodings(NamedTuple):
     """What the encoder made of examples, each read alone."""
 
     tail: Float[Array, "N Q D"]
@@ -56,7 +57,7 @@ def initial_meta_prompt(key: jax.Array, width: int) -> MetaPrompt:
     )
 
 
-def read(model: T5, meta: MetaPrompt, examples: Int[Array, "N L"], label_tokens: int) -> Readings:
+def read(model: T5, meta: MetaPrompt, examples: Int[Array, "N L"], label_tokens: int) -> Encodings:
     """Encode examples, each alone. Their first `label_tokens` positions are the label's, padded
     with zeros; see `ptsys.pretraining.episodes`."""
     count, tokens = len(examples), len(meta.tokens)
@@ -69,18 +70,18 @@ def read(model: T5, meta: MetaPrompt, examples: Int[Array, "N L"], label_tokens:
     summary = memory[:, MEANS : MEANS + 1] @ meta.summary
     has_text = jnp.any(examples > 0, axis=1)
     real = jnp.concatenate([has_text[:, None], label > 0], axis=1)
-    return Readings(tail, jnp.concatenate([summary, embedded + encoded], axis=1), real)
+    return Encodings(tail, jnp.concatenate([summary, embedded + encoded], axis=1), real)
 
 
 def assemble(
-    readings: Readings,
+    examples: Encodings,
     tasks: int,
     start: Float[Array, "Q D"],
     width: int,
     *,
     kind: Bool[Array, " E"] | None = None,
     pairs: Bool[Array, " E"] | None = None,
-) -> Prompts:
+) -> Readings:
     """Prompts of `tasks` tasks with as many examples each, one after another; examples without
     text are padding and come last.
 
@@ -89,20 +90,20 @@ def assemble(
     prompts; all have both by default.
     """
     dim = start.shape[-1]
-    slots = readings.slots.reshape(tasks, -1, dim)
-    real = readings.real.reshape(tasks, -1)
+    slots = examples.slots.reshape(tasks, -1, dim)
+    real = examples.real.reshape(tasks, -1)
     if pairs is not None:
         real &= pairs[:, None]
     order = jnp.argsort(real, axis=1, stable=True)[:, -width:]
     side = jnp.take_along_axis(slots, order[:, :, None], axis=1)
-    seen = readings.real[:, 0].reshape(tasks, -1).astype(jnp.float32)
+    seen = examples.real[:, 0].reshape(tasks, -1).astype(jnp.float32)
     weight = seen / jnp.maximum(jnp.sum(seen, axis=1, keepdims=True), 1)
-    mean = jnp.einsum("ek,ekqd->eqd", weight, readings.tail.reshape(tasks, -1, *start.shape))
+    mean = jnp.einsum("ek,ekqd->eqd", weight, examples.tail.reshape(tasks, -1, *start.shape))
     if kind is not None:
         mean *= kind[:, None, None]
     values = jnp.concatenate([side, start[None] + mean], axis=1)
     length = jnp.minimum(jnp.sum(real, axis=1), side.shape[1]) + len(start)
-    return Prompts(values, length.astype(jnp.int32))
+    return token_readings(values, length.astype(jnp.int32))
 
 
 def _normed(x: Float[Array, "*lead D"]) -> Float[Array, "*lead D"]:

@@ -9,6 +9,8 @@ import jax
 from flax import nnx
 from jax.sharding import Mesh
 
+from ptsys.kinds.model_kind import ModelKind
+from ptsys.kinds.registry import model_kind
 from ptsys.models.execution import Execution
 from ptsys.models.placement import place
 from ptsys.models.t5.config import T5Config
@@ -31,6 +33,7 @@ class Structure:
         self.config = config
         self.execution = execution or Execution()
         self.graphdef = graphdef
+        self.kind: ModelKind = model_kind(config.kind)(config)
         self.treedef = treedef
         self.mesh = mesh
 
@@ -51,6 +54,11 @@ class Frozen:
     def config(self) -> T5Config:
         """The model's shape."""
         return self.structure.config
+
+    @property
+    def kind(self) -> ModelKind:
+        """What knows its rows, losses and answers."""
+        return self.structure.kind
 
     @property
     def mesh(self) -> Mesh | None:

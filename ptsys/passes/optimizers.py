@@ -7,6 +7,7 @@ here every user has their own, and the clipping of Adafactor must not see prompt
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ptsys.kinds.batch import prompt_mask
+from ptsys.kinds.batch import real_positions
 from ptsys.types.training import Optimizer
 
 KINDS = ("adafactor", "adamw", "sgd")
@@ -66,20 +67,29 @@ def _momentum(optimizer: Optimizer) -> float:
     return optimizer.momentum if optimizer.kind == "sgd" else 0.0
 
 
-class SlotState(NamedTuple):
-    """Prompts and optimizer state of slots; `step` counts the updates made."""
+class LeafState(NamedTuple):
+    """One array of many slots' prompts, right-aligned, and its optimizer state; `step` counts its
+    own updates."""
 
-    prompt: Float[Array, "U P D"]
+    value: Float[Array, "U P *rest"]
     length: Int[Array, " U"]
-    first: Float[Array, "U P D"]
-    second: Float[Array, "U P D"]
+    first: Float[Array, "U P *rest"]
+    second: Float[Array, "U P *rest"]
     step: Int[Array, " U"]
 
 
-def initial_state(prompt: Float[Array, "U P D"], length: Int[Array, " U"]) -> SlotState:
+class SlotState(NamedTuple):
+    """The arrays of many slots' prompts by name, [U, ...], those of members [U, N, ...] as are
+    their lengths and steps. `step` counts the slot's updates, whichever arrays they changed."""
+
+    leaves: dict[str, LeafState]
+    step: Int[Array, " U"]
+
+
+def initial_state(value: Float[Array, "U P *rest"], length: Int[Array, " U"]) -> LeafState:
     """State before the first update."""
-    first, second = jnp.zeros_like(prompt), jnp.zeros_like(prompt)  # two buffers: both are donated
-    return SlotState(prompt, length, first, second, jnp.zeros(length.shape, jnp.int32))
+    first, second = jnp.zeros_like(value), jnp.zeros_like(value)  # two buffers: both are donated
+    return LeafState(value, length, first, second, jnp.zeros(length.shape, jnp.int32))
 
 
 def learning_rate(hyper: Hyperparameters, step: Int[Array, " U"]) -> Float[Array, " U"]:
@@ -94,16 +104,24 @@ def learning_rate(hyper: Hyperparameters, step: Int[Array, " U"]) -> Float[Array
     return hyper.learning_rate * rise * fall
 
 
-def update(state: SlotState, gradient: Float[Array, "U P D"], hyper: Hyperparameters) -> SlotState:
-    """One step of every slot's own optimizer."""
-    rate = learning_rate(hyper, state.step)[:, None, None]
-    decay = hyper.weight_decay[:, None, None]
+def update(
+    state: LeafState,
+    gradient: Float[Array, "U P *rest"],
+    hyper: Hyperparameters,
+    step: Int[Array, " U"] | None = None,
+) -> LeafState:
+    """One step of every slot's own optimizer. The learning rate is that of the run's `step`, the
+    array's own unless it is given: what sits out steps does not lag behind the schedule, whereas
+    moments count its own updates."""
+
+    rate = _like(learning_rate(hyper, state.step if step is None else step), gradient)
+    decay = _like(hyper.weight_decay, gradient)
     candidates = (
         _adafactor(state, gradient, hyper, rate, decay),
         _adamw(state, gradient, hyper, rate, decay),
         _sgd(state, gradient, hyper, rate, decay),
     )
-    kind = hyper.kind[:, None, None]
+    kind = _like(hyper.kind, gradient)
 
     def choose(*options: jax.Array) -> jax.Array:
         chosen = options[0]
@@ -112,47 +130,51 @@ def update(state: SlotState, gradient: Float[Array, "U P D"], hyper: Hyperparame
         return chosen
 
     change, first, second = (choose(*parts) for parts in zip(*candidates, strict=True))
-    return SlotState(state.prompt + change, state.length, first, second, state.step + 1)
+    return LeafState(state.value + change, state.length, first, second, state.step + 1)
 
 
 Parts = tuple[jax.Array, jax.Array, jax.Array]
 
 
+def _like(x: jax.Array, array: jax.Array) -> jax.Array:
+    """A number a slot, with as many axes as an array of slots."""
+    return x.reshape(-1, *[1] * (array.ndim - 1))
+
+
 def _adafactor(
-    state: SlotState, gradient: jax.Array, hyper: Hyperparameters, rate: jax.Array, decay: jax.Array
+    state: LeafState, gradient: jax.Array, hyper: Hyperparameters, rate: jax.Array, decay: jax.Array
 ) -> Parts:
     """Shazeer & Stern 2018 with decay 1 - t^-0.8 and RMS clipping at 1; T5X's weight decay,
     which the learning rate does not scale."""
-    t = (state.step + hyper.initial_step + 1).astype(jnp.float32)[:, None, None]
-    rest = t**-0.8  # 1 - beta2; as a difference it would lose 3 digits at 1.1 M steps
+    t = (state.step + hyper.initial_step + 1).astype(jnp.float32)
+    rest = _like(t, gradient) ** -0.8  # 1 - beta2, whose difference would lose 3 digits
     second = (1 - rest) * state.second + rest * (jnp.square(gradient) + 1e-30)
     scaled = gradient * jax.lax.rsqrt(second)
-    width = gradient.shape[1]
-    real = prompt_mask(state.length, width)[:, :, None]
-    count = (state.length * gradient.shape[2]).astype(jnp.float32)
-    mean_square = jnp.sum(jnp.where(real, jnp.square(scaled), 0), axis=(1, 2)) / jnp.maximum(
-        count, 1
-    )
-    clipped = scaled / jnp.maximum(1.0, jnp.sqrt(mean_square))[:, None, None]
-    return -(rate * clipped + decay * state.prompt), state.first, second
+    real = real_positions(scaled, state.length)
+    count = (state.length * math.prod(gradient.shape[2:])).astype(jnp.float32)
+    axes = tuple(range(1, gradient.ndim))
+    total = jnp.sum(jnp.where(real, jnp.square(scaled), 0), axis=axes)
+    clip = jnp.maximum(1.0, jnp.sqrt(total / jnp.maximum(count, 1)))
+    clipped = scaled / _like(clip, gradient)
+    return -(rate * clipped + decay * state.value), state.first, second
 
 
 def _adamw(
-    state: SlotState, gradient: jax.Array, hyper: Hyperparameters, rate: jax.Array, decay: jax.Array
+    state: LeafState, gradient: jax.Array, hyper: Hyperparameters, rate: jax.Array, decay: jax.Array
 ) -> Parts:
     """Loshchilov & Hutter 2019; epsilon 1e-8, weight decay scaled by the learning rate."""
-    t = (state.step + 1).astype(jnp.float32)[:, None, None]
-    beta1, beta2 = hyper.momentum[:, None, None], hyper.beta2[:, None, None]
+    t = _like((state.step + 1).astype(jnp.float32), gradient)
+    beta1, beta2 = _like(hyper.momentum, gradient), _like(hyper.beta2, gradient)
     first = beta1 * state.first + (1 - beta1) * gradient
     second = beta2 * state.second + (1 - beta2) * jnp.square(gradient)
     unbiased = first / (1 - beta1**t)
     scale = jnp.sqrt(second / (1 - beta2**t)) + 1e-8
-    return -rate * (unbiased / scale + decay * state.prompt), first, second
+    return -rate * (unbiased / scale + decay * state.value), first, second
 
 
 def _sgd(
-    state: SlotState, gradient: jax.Array, hyper: Hyperparameters, rate: jax.Array, decay: jax.Array
+    state: LeafState, gradient: jax.Array, hyper: Hyperparameters, rate: jax.Array, decay: jax.Array
 ) -> Parts:
     """Heavy-ball momentum; weight decay decoupled and scaled by the learning rate."""
-    first = gradient + hyper.momentum[:, None, None] * state.first
-    return -rate * (first + decay * state.prompt), first, state.second
+    first = gradient + _like(hyper.momentum, gradient) * state.first
+    return -rate * (first + decay * state.value), first, state.second

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ptsys.passes.optimizers import (
     Hyperparameters,
-    SlotState,
+    LeafState,
     hyperparameters,
     learning_rate,
     update,
@@ -73,7 +73,7 @@ class Parts:
             return np.concatenate([x, np.zeros((room - count, *x.shape[1:]), np.float32)])
 
         length = np.full((room,), self.value.shape[1], np.int32)
-        state = SlotState(
+        state = LeafState(
             self.value[index],  # type: ignore[arg-type]
             length,  # type: ignore[arg-type]
             self.first[index],  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ class Parts:
         hyper = hyperparameters([optimizer] * room, [total_steps] * room)
         new = _updated(state, padded(gradients), hyper, np.full((room,), step, np.int32))
         chosen = index[:count]
-        self.value[chosen] = np.asarray(new.prompt)[:count]
+        self.value[chosen] = np.asarray(new.value)[:count]
         self.first[chosen] = np.asarray(new.first)[:count]
         self.second[chosen] = np.asarray(new.second)[:count]
         self.updates[chosen] += 1
@@ -91,11 +91,11 @@ class Parts:
 
 @jax.jit
 def _updated(
-    state: SlotState,
+    state: LeafState,
     gradient: Float[Array, "U P D"],
     hyper: Hyperparameters,
     step: Int[Array, " U"],
-) -> SlotState:
+) -> LeafState:
     none = jnp.zeros_like(hyper.decay)
     rate = learning_rate(hyper, step)
     return update(

@@ -3,64 +3,140 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ptsys.kinds.batch import Prompts, Rows, take_slots
+from ptsys.kinds.batch import Readings, Rows, take_slots
+from ptsys.kinds.registry import prompt_kind
+from ptsys.kinds.trees import Layout
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.gradients import slot_gradients
-from ptsys.passes.optimizers import Hyperparameters, SlotState, update
+from ptsys.passes.optimizers import Hyperparameters, LeafState, SlotState, update
 from ptsys.sharding.mesh import ROWS, WHOLE, each_shard
+
+Hyper = dict[str, Hyperparameters]
+"""Of every array of a prompt, a slot each. The z-loss is that of the first."""
 
 
 class TrainMetrics(NamedTuple):
-    """Of every slot that took part: loss before the update (nats a token), gradient norm."""
+    """Of every slot that took part: loss before the update, the norm of the gradient of all its
+    arrays, and the loss of each of its members (N of them)."""
 
     loss: Float[Array, " U"]
     gradient_norm: Float[Array, " U"]
+    member_loss: Float[Array, "U N"]
 
 
-@functools.partial(jax.jit, donate_argnames=("state",), static_argnames=("packed",))
+@functools.partial(jax.jit, donate_argnames=("state",), static_argnames=("layout", "packed"))
 def train_step(
     frozen: Frozen,
     state: SlotState,
-    hyper: Hyperparameters,
+    hyper: Hyper,
     residents: Int[Array, " U"],
     rows: Rows,
     *,
+    layout: Layout,
     packed: bool = False,
 ) -> tuple[SlotState, TrainMetrics]:
     """Advance the named residents by one step; all other slots of `state` keep their bits, and
-    so does a resident without a target token in `rows`.
+    so does a resident without anything to learn from in `rows`, and each of its members.
 
     `state` and `hyper` hold every slot of the device (C of them); `residents` names the U that
-    take part, C or more being padding; `rows.slot` counts within those U. On a mesh each of the
-    N data shards has C / N of the slots and trains them on its own, without a word to the others:
-    the arguments are the shards' one after another, and numbers count within a shard. `packed`:
-    see `ptsys.passes.gradients.chunk_size`.
+    take part, C or more being padding; `rows.slot` counts the readings of those U, N of each with
+    N members. On a mesh each of the data shards has its part of the slots and trains them on its
+    own, without a word to the others: the arguments are the shards' one after another, and numbers
+    count within a shard. `packed`: see `ptsys.kinds.model_kind.ModelKind.chunk`.
     """
-    own = functools.partial(_shard_step, packed)
+    own = functools.partial(_shard_step, layout, packed)
     step = each_shard(frozen.mesh, own, (WHOLE, ROWS, ROWS, ROWS, ROWS), ROWS)
     return step(frozen, state, hyper, residents, rows)
 
 
 def _shard_step(
+    layout: Layout,
     packed: bool,
     frozen: Frozen,
     state: SlotState,
-    hyper: Hyperparameters,
+    hyper: Hyper,
     residents: jax.Array,
     rows: Rows,
 ) -> tuple[SlotState, TrainMetrics]:
     part: SlotState = jax.tree.map(lambda x: take_slots(x, residents, 0), state)
-    own: Hyperparameters = jax.tree.map(lambda x: take_slots(x, residents, 0), hyper)
-    prompts = Prompts(part.prompt, part.length)
-    found = slot_gradients(frozen, prompts, rows, own.z_loss, packed=packed)
-    new = update(part, found.values, own)
-    target = jnp.where((residents >= 0) & (found.tokens > 0), residents, state.step.shape[0])
-    state = jax.tree.map(lambda x, y: x.at[target].set(y, mode="drop"), state, new)
-    norm = jnp.sqrt(jnp.sum(jnp.square(found.values), axis=(1, 2)))
-    return state, TrainMetrics(found.loss, norm)
+    own: Hyper = jax.tree.map(lambda x: take_slots(x, residents, 0), hyper)
+    members = layout.members
+    read = _Read(layout, part)
+    values, pull, length = jax.vjp(read, read.values, has_aux=True)
+    z_loss = jnp.repeat(next(iter(own.values())).z_loss, members)
+    found = slot_gradients(
+        frozen, Readings(values, length), rows, z_loss, members=members, packed=packed
+    )
+    (gradients,) = pull(found.values)
+    tokens = found.tokens.reshape(-1, members)
+    new = {
+        leaf.name: _updated(part, leaf.name, gradients[leaf.name], own[leaf.name], leaf.members)
+        for leaf in layout.leaves
+    }
+    count = state.step.shape[0]
+    drawn = (residents >= 0) & (jnp.sum(tokens, axis=1) > 0)
+    target = jnp.where(drawn, residents, count)
+
+    def put(x: jax.Array, y: jax.Array) -> jax.Array:
+        return x.at[target].set(y, mode="drop")
+
+    for leaf in layout.leaves:
+        if leaf.members:  # those that were not drawn keep what they have
+            new[leaf.name] = _kept(part.leaves[leaf.name], new[leaf.name], tokens > 0)
+    leaves = jax.tree.map(put, state.leaves, new)
+    squares = [jnp.sum(jnp.square(x), axis=tuple(range(1, x.ndim))) for x in gradients.values()]
+    member_loss = found.loss.reshape(-1, members)
+    loss = member_loss[:, 0]
+    if members > 1:
+        loss = jnp.sum(member_loss * tokens, axis=1) / jnp.maximum(jnp.sum(tokens, axis=1), 1)
+    metrics = TrainMetrics(loss, jnp.sqrt(sum(squares[1:], squares[0])), member_loss)
+    return SlotState(leaves, put(state.step, part.step + 1)), metrics
+
+
+class _Read:
+    """From the arrays of U prompts to their readings, which `jax.vjp` pulls gradients back by."""
+
+    def __init__(self, layout: Layout, part: SlotState) -> None:
+        self._kind, self._layout = prompt_kind(layout.kind), layout
+        self.values = {name: leaf.value for name, leaf in part.leaves.items()}
+        self._length = {
+            leaf.name: part.leaves[leaf.name].length[:, 0]
+            if leaf.members
+            else part.leaves[leaf.name].length
+            for leaf in layout.leaves
+        }
+
+    def __call__(self, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The readings' arrays, and beside them their lengths."""
+        return self._kind.resolve(values, self._length, self._layout)
+
+
+def _updated(
+    part: SlotState, name: str, gradient: jax.Array, hyper: Hyperparameters, members: int
+) -> LeafState:
+    """One array after the step; those of members are updated as slots of their own."""
+    leaf = part.leaves[name]
+    if not members:
+        return update(leaf, gradient, hyper, part.step)
+
+    def flat(x: jax.Array) -> jax.Array:
+        return x.reshape(-1, *x.shape[2:])
+
+    each = jax.tree.map(lambda x: jnp.repeat(x, members), hyper)
+    new = update(jax.tree.map(flat, leaf), flat(gradient), each, jnp.repeat(part.step, members))
+    whole: LeafState = jax.tree.map(lambda x, y: x.reshape(y.shape), new, leaf)
+    return whole
+
+
+def _kept(old: LeafState, new: LeafState, drawn: jax.Array) -> LeafState:
+    """The new state of members that were drawn [U, N], the old one of others."""
+    kept: LeafState = jax.tree.map(
+        lambda x, y: jnp.where(drawn.reshape(*drawn.shape, *[1] * (x.ndim - 2)), y, x), old, new
+    )
+    return kept

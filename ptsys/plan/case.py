@@ -10,7 +10,7 @@ from ptsys.errors import InvalidInput
 from ptsys.models.execution import Execution, Remat
 from ptsys.models.t5.attention_kernel import supports
 from ptsys.models.t5.config import T5Config
-from ptsys.passes.gradients import chunk_size
+from ptsys.models.t5.kind import chunk_size
 from ptsys.plan.topologies import Topology, topology
 
 Step = Literal["gradients", "train", "predict", "score"]
@@ -37,6 +37,7 @@ class Case:
     targets: int = 16
     execution: Execution = Execution()
     dtype: DataType = "bfloat16"
+    prompt_kind: str = "tokens"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready form, which `Case.of` reads back."""

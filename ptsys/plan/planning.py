@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ptsys.errors import InvalidInput
-from ptsys.passes.gradients import LEAST_ROWS
+from ptsys.models.t5.kind import LEAST_ROWS
 from ptsys.plan import best
 from ptsys.plan.cache import Cache
 from ptsys.plan.case import Case, check

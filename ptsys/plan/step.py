@@ -12,14 +12,17 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
-from ptsys.kinds.batch import Prompts, Rows
+from ptsys.kinds.batch import Readings, Rows
+from ptsys.kinds.registry import prompt_kind
+from ptsys.kinds.trees import Layout
 from ptsys.models.placement import placement
 from ptsys.models.t5.decoding import choices
+from ptsys.models.t5.kind import text_rows
 from ptsys.models.t5.network import abstract
+from ptsys.passes.answers import answer
 from ptsys.passes.frozen import Frozen, Structure
 from ptsys.passes.gradients import gradients
-from ptsys.passes.optimizers import SlotState, hyperparameters
-from ptsys.passes.predict import generate, score
+from ptsys.passes.optimizers import LeafState, SlotState, hyperparameters
 from ptsys.passes.train import train_step
 from ptsys.plan.case import Case
 from ptsys.sharding.mesh import ROWS, WHOLE
@@ -64,20 +67,28 @@ class _Given:
         """An array whose leading axis lies over the data shards."""
         return jax.ShapeDtypeStruct(shape, dtype, sharding=self._rows)
 
-    def prompts(self, *, whole: bool) -> Prompts:
+    @property
+    def layout(self) -> Layout:
+        """The prompts', as long as the case says."""
+        case = self.case
+        kind = prompt_kind(case.prompt_kind)
+        return kind.layout(kind.shapes(case.prompt, case.config))
+
+    def readings(self, *, whole: bool) -> Readings:
         """The users' prompts; a prediction's lie on every shard."""
-        case, where = self.case, self._whole if whole else self._rows
-        shape = (case.users, case.prompt, case.config.d_model)
-        return Prompts(
-            jax.ShapeDtypeStruct(shape, jnp.float32, sharding=where),  # type: ignore[arg-type]
-            jax.ShapeDtypeStruct(shape[:1], jnp.int32, sharding=where),  # type: ignore[arg-type]
-        )
+        where, users = self._whole if whole else self._rows, self.case.users
+        values = {
+            leaf.name: jax.ShapeDtypeStruct((users, *leaf.shape), jnp.float32, sharding=where)
+            for leaf in self.layout.leaves
+        }
+        length = jax.ShapeDtypeStruct((users,), jnp.int32, sharding=where)
+        return Readings(values, dict.fromkeys(values, length))  # type: ignore[arg-type]
 
     def rows(self) -> Rows:
         """The rows' tokens and slots."""
         case = self.case
         shapes = ((case.rows, case.inputs), (case.rows, case.targets), (case.rows,))
-        return Rows(*(self.spread(shape, jnp.int32) for shape in shapes))  # type: ignore[arg-type]
+        return text_rows(*(self.spread(shape, jnp.int32) for shape in shapes))  # type: ignore[arg-type]
 
     def like(self, tree: Any) -> Any:
         """Arrays of those shapes, spread."""
@@ -108,33 +119,40 @@ def frozen_shapes(case: Case, mesh: Mesh) -> Frozen:
 
 
 def _lower_gradients(given: _Given) -> tuple[jax.stages.Lowered, Arguments]:
-    prompts, rows = given.prompts(whole=False), given.rows()
-    return gradients.lower(given.frozen, prompts, rows), _arguments(given.frozen, prompts, rows)
+    readings, rows = given.readings(whole=False), given.rows()
+    lowered = gradients.lower(given.frozen, readings, rows)
+    return lowered, _arguments(given.frozen, readings, rows)
 
 
 def _lower_train(given: _Given) -> tuple[jax.stages.Lowered, Arguments]:
-    users, prompts, rows = given.case.users, given.prompts(whole=False), given.rows()
-    moment, count = prompts.values, prompts.length
-    state = SlotState(prompts.values, prompts.length, moment, moment, count)
-    hyper = given.like(hyperparameters([Optimizer()] * users, [1] * users))
+    users, readings, rows = given.case.users, given.readings(whole=False), given.rows()
+    count = given.spread((users,), jnp.int32)
+    leaves = {
+        name: LeafState(value, count, value, value, count)  # type: ignore[arg-type]
+        for name, value in readings.values.items()
+    }
+    state = SlotState(leaves, count)  # type: ignore[arg-type]
+    one = given.like(hyperparameters([Optimizer()] * users, [1] * users))
+    hyper = dict.fromkeys(leaves, one)
     residents = given.spread((users,), jnp.int32)
-    lowered = train_step.lower(given.frozen, state, hyper, residents, rows)
-    slots = (state.first, state.second, state.step, hyper)
-    return lowered, _arguments(given.frozen, prompts, (rows, residents), slots)
+    lowered = train_step.lower(given.frozen, state, hyper, residents, rows, layout=given.layout)
+    moments = [(leaf.first, leaf.second, leaf.step) for leaf in leaves.values()]
+    return lowered, _arguments(given.frozen, readings, (rows, residents), (moments, hyper))
 
 
 def _lower_score(given: _Given) -> tuple[jax.stages.Lowered, Arguments]:
-    prompts, rows = given.prompts(whole=True), given.rows()
-    return score.lower(given.frozen, prompts, rows), _arguments(given.frozen, prompts, rows)
+    readings, rows = given.readings(whole=True), given.rows()
+    lowered = answer.lower(given.frozen, readings, rows, operation="score")
+    return lowered, _arguments(given.frozen, readings, rows)
 
 
 def _lower_predict(given: _Given) -> tuple[jax.stages.Lowered, Arguments]:
-    prompts, rows, case = given.prompts(whole=True), given.rows(), given.case
+    readings, rows, case = given.readings(whole=True), given.rows(), given.case
     wishes = given.like(choices(case.rows, case.targets))
-    lowered = generate.lower(
-        given.frozen, prompts, rows.inputs, rows.slot, wishes, max_tokens=case.targets
-    )
-    return lowered, _arguments(given.frozen, prompts, (rows.inputs, rows.slot, wishes))
+    asked = Rows({"inputs": rows.features["inputs"], **wishes._asdict()}, rows.slot)
+    options = (("max_tokens", case.targets),)
+    lowered = answer.lower(given.frozen, readings, asked, operation="generate", options=options)
+    return lowered, _arguments(given.frozen, readings, asked)
 
 
 _LOWER: dict[str, Lower] = {

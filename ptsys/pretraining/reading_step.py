@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from ptsys.kinds.batch import Prompts, Rows, gather_prompts
+from ptsys.kinds.batch import Readings, gather
+from ptsys.models.t5.kind import token_readings, tokens_before
 from ptsys.models.t5.network import T5
 from ptsys.passes.emit import MEANS, assemble, read
 from ptsys.passes.frozen import Structure
@@ -167,7 +168,7 @@ def reading_step(
         )
         log_p, own = _answers(model, prompts, episode)
         change = bank_changes(trained, episode.traits[:half], steering.bound)[:, -MEANS:]
-        teachers = Prompts(
+        teachers = token_readings(
             trained.shared[None, -MEANS:] + change, jnp.full((half,), MEANS, jnp.int32)
         )
         of_bank = Episode(*(part[:half] for part in episode))
@@ -192,15 +193,15 @@ def reading_step(
 
 
 def _answers(
-    model: T5, prompts: Prompts, episode: Episode
+    model: T5, prompts: Readings, episode: Episode
 ) -> tuple[Float[Array, "B T V"], ReadingMetrics]:
     """Log-probabilities of every row's teacher-forced answers under its task's prompt, and every
     row's own numbers."""
     tasks, queries = episode.inputs.shape[:2]
     inputs = episode.inputs.reshape(tasks * queries, -1)
     targets = episode.targets.reshape(tasks * queries, -1)
-    rows = Rows(inputs, targets, jnp.repeat(jnp.arange(tasks), queries))
-    encoded = model.encode(inputs, *gather_prompts(prompts, rows.slot))
+    own = gather(prompts, jnp.repeat(jnp.arange(tasks), queries))
+    encoded = model.encode(inputs, *tokens_before(own))
     logits = model.decode(encoded, targets).astype(jnp.float32)
     log_p = jax.nn.log_softmax(logits)
     chosen = jnp.take_along_axis(log_p, targets[..., None], axis=-1)[..., 0]
@@ -217,12 +218,12 @@ def _answers(
 
 
 def _distance(
-    prompts: Prompts, trained: Trained, change: Float[Array, "E Q D"], real: Array
+    prompts: Readings, trained: Trained, change: Float[Array, "E Q D"], real: Array
 ) -> Float[Array, ""]:
     """Mean squared difference of the emitted tails from the teachers', over the teachers' own mean
     square; only tails that say what kind of task it is count."""
     target = jax.lax.stop_gradient(change)
-    tails = prompts.values[: len(change), -MEANS:] - jax.lax.stop_gradient(
+    tails = prompts.values["prompt"][: len(change), -MEANS:] - jax.lax.stop_gradient(
         trained.shared[None, -MEANS:]
     )
     scale = jnp.mean(jnp.square(target), axis=(1, 2)) + 1e-4

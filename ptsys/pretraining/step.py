@@ -19,12 +19,12 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from ptsys.kinds.batch import Prompts, Rows
+from ptsys.kinds.batch import gather
 from ptsys.models.parameters import flat_parameters, load_flat
+from ptsys.models.t5.kind import token_readings
 from ptsys.models.t5.network import T5
 from ptsys.passes.emit import MetaPrompt, initial_meta_prompt
 from ptsys.passes.frozen import Frozen, Structure, freeze
-from ptsys.passes.loss import row_losses
 from ptsys.pretraining.mixture import KINDS
 
 PROMPTLESS = KINDS.index("promptless")
@@ -197,10 +197,11 @@ def pretrain_step(
         prompts += steering.noise * _size(trained) * jax.random.normal(noise, prompts.shape)
         slot = jnp.where(rows.kind == PROMPTLESS, batch, jnp.arange(batch))
         short = jax.random.uniform(cut, (batch,)) < steering.short_share
-        losses = row_losses(
+        length = jnp.where(short, steering.short, prompts.shape[1])
+        losses = structure.kind.losses(
             computing(trained.leaves, structure, steering),
-            Prompts(prompts, jnp.where(short, steering.short, prompts.shape[1])),
-            Rows(rows.inputs, rows.targets, slot),
+            gather(token_readings(prompts, length), slot),
+            {"inputs": rows.inputs, "targets": rows.targets},
         )
         exact = jnp.all(losses.predicted == rows.targets, axis=1).astype(jnp.float32)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ptsys.engine.engine import Engine
-from ptsys.engine.residents import Snapshot, TrainingTask
+from ptsys.engine.trainings import Snapshot, TrainingTask, validations
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import PtsysError, Unavailable
 from ptsys.prompts.storage import save_part
@@ -116,11 +116,11 @@ class PromptTraining:
             user=self._config.owner or "local",
             spec=spec,
             examples=encoded,
-            start=Snapshot(step, **state),
-            validation_inputs=inputs,
-            validation_targets=targets,
+            start=Snapshot.of(step, state, fresh),
+            validations=validations(
+                inputs, targets, score=lambda answers, _: plan.task.score("validation", answers)
+            ),
             order=plan.task.order(spec.batch_size, spec.seed),
-            score=lambda answers, _: plan.task.score("validation", answers),
         )
         inputs, targets = self._rows(plan, "test")
         last = LastRows(inputs, targets, lambda answers, _: plan.task.score("test", answers))

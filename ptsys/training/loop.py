@@ -10,9 +10,9 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from ptsys.engine import residents
+from ptsys.engine import trainings
 from ptsys.engine.engine import Engine
-from ptsys.engine.residents import Training, TrainingEvent, TrainingTask
+from ptsys.engine.trainings import Training, TrainingEvent, TrainingTask
 from ptsys.errors import PtsysError, Unavailable
 from ptsys.training.course import Course, Ending, Failed, Interrupted, Interruption, Steps
 
@@ -245,7 +245,7 @@ class Place:
         except queue.Empty:
             self.check()
             return None
-        if isinstance(event, residents.Finished | residents.Stopped | residents.Failed):
+        if isinstance(event, trainings.Finished | trainings.Stopped | trainings.Failed):
             with self._lock:
                 self._trainings.discard(training)
         return event

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ptsys.data.metrics import Scorer
-from ptsys.engine import residents
-from ptsys.engine.residents import Progress, Snapshot, Training, TrainingTask
+from ptsys.engine import trainings
+from ptsys.engine.trainings import Progress, Snapshot, Training, TrainingTask
 from ptsys.errors import InvalidInput
 from ptsys.prompts.multitask import TaskPart
 from ptsys.training.course import (
@@ -69,14 +69,14 @@ class SingleTraining:
         training = self._training = place.train(self._task)
         while True:
             event = yield from place.event(training)
-            if isinstance(event, residents.Checkpointed):
+            if isinstance(event, trainings.Checkpointed):
                 self._checkpointed(event, stale=not training.events.empty())
-            elif isinstance(event, residents.Evaluated):
+            elif isinstance(event, trainings.Evaluated):
                 self.tell()
                 self._listener.evaluation(event.step, finite(event.scores))
-            elif isinstance(event, residents.Finished):
+            elif isinstance(event, trainings.Finished):
                 return (yield from self._finish(place, event))
-            elif isinstance(event, residents.Stopped):
+            elif isinstance(event, trainings.Stopped):
                 self._snapshot = event.snapshot
                 raise Interruption
             else:
@@ -93,7 +93,7 @@ class SingleTraining:
         progress = None if self._training is None else self._training.progress
         return self._checkpoint(self._snapshot, progress) if self._snapshot.step > 0 else None
 
-    def _checkpointed(self, event: residents.Checkpointed, *, stale: bool) -> None:
+    def _checkpointed(self, event: trainings.Checkpointed, *, stale: bool) -> None:
         self.tell()
         checkpoint = self._checkpoint(event.snapshot, event.progress)
         self._listener.checkpoint(dataclasses.replace(checkpoint, stale=stale))
@@ -108,7 +108,7 @@ class SingleTraining:
             metrics={} if progress is None else metrics(progress),
         )
 
-    def _finish(self, place: Place, event: residents.Finished) -> Steps[Completed]:
+    def _finish(self, place: Place, event: trainings.Finished) -> Steps[Completed]:
         assert self._training is not None
         self.tell()
         self._snapshot, task, progress = event.snapshot, self._task, self._training.progress
@@ -121,7 +121,7 @@ class SingleTraining:
         made = Trained(
             name=task.spec.name,
             part=TaskPart(event.snapshot.prompt),
-            dataset=task.spec.dataset,
+            dataset=getattr(task.spec, "dataset", None),
             scores=scores,
             steps=task.spec.steps,
         )
@@ -131,7 +131,7 @@ class SingleTraining:
 
 def state_of(snapshot: Snapshot) -> dict[str, Any]:
     """A snapshot's arrays as they are checkpointed."""
-    return {"prompt": snapshot.prompt, "first": snapshot.first, "second": snapshot.second}
+    return snapshot.state()
 
 
 def metrics(progress: Progress) -> dict[str, float]:

@@ -11,6 +11,7 @@ from waiting import until
 from ptsys.engine.compilation import CompiledShapes
 from ptsys.engine.compile_times import FILE, CompileTimes
 from ptsys.engine.groups import Group, Shape
+from ptsys.kinds.trees import Feature, Layout, Leaf
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,9 @@ def cache(tmp_path: Path) -> Iterator[Path]:
 
 
 def shape(rows: int, kind: str = "gradients") -> Shape:
-    return Shape(Group(kind, prompt=16, inputs=32, targets=4), slots=1, rows=rows)  # type: ignore[arg-type]
+    prompt = Layout("tokens", (Leaf("prompt", (16, 8)),), 16)
+    features = (Feature("inputs", (32,)), Feature("targets", (4,)))
+    return Shape(Group(kind, prompt, features), slots=1, rows=rows)
 
 
 def test_a_shape_is_told_its_own_times_or_those_of_its_kind() -> None:

@@ -5,16 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from text_passes import Prompts, Rows, gradients
 
-from ptsys.engine.answers import answer_calls
 from ptsys.engine.calls import Call, Placement
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.groups import Group
-from ptsys.engine.residents import Checkpointed, Failed, Finished, Snapshot, Stopped, TrainingTask
+from ptsys.engine.requests import answer_calls
+from ptsys.engine.trainings import Checkpointed, Failed, Finished, Snapshot, Stopped, TrainingTask
 from ptsys.errors import InvalidInput, Unavailable
-from ptsys.kinds.batch import Prompts, Rows
+from ptsys.kinds.trees import Feature
 from ptsys.passes.frozen import freeze
-from ptsys.passes.gradients import gradients
 from ptsys.types.example import Example
 from ptsys.types.requests import Decoding
 from ptsys.types.training import Optimizer, TrainingSpec
@@ -53,8 +53,11 @@ def test_a_resumed_job_ends_with_the_same_bits(engine):
     whole = events(engine.train(task(engine, "whole", optimizer=Optimizer(kind="adamw"))))
     middle = whole[0].snapshot
     rest = last(engine.train(task(engine, "rest", start=middle, optimizer=Optimizer(kind="adamw"))))
-    for name in ("prompt", "first", "second"):
-        assert np.array_equal(getattr(whole[-1].snapshot, name), getattr(rest.snapshot, name))
+    for one, other in zip(
+        whole[-1].snapshot.state().items(), rest.snapshot.state().items(), strict=True
+    ):
+        assert one[0] == other[0]
+        assert np.array_equal(one[1], other[1])
 
 
 def test_company_and_more_jobs_than_slots_change_no_result(engine):
@@ -81,7 +84,7 @@ def test_stop_loses_no_step_and_frees_the_slot(engine):
 
 def test_a_diverging_job_fails_alone(engine):
     broken = Snapshot.start(engine.model.initialization[-8:].copy())
-    broken.first[0, 0] = np.nan  # as a restored optimizer state might be
+    broken.first["prompt"][0, 0] = np.nan  # as a restored optimizer state might be
     bad = engine.train(task(engine, "bad", start=broken, optimizer=Optimizer(kind="adamw")))
     good = engine.train(task(engine, "good"))
     failed = last(bad)
@@ -116,7 +119,7 @@ def test_a_step_that_fails_on_the_device_fails_its_calls_and_no_others(engine, m
         raise RuntimeError("the device is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ptsys.engine.engine.answer_calls", broken)
+        patch.setattr("ptsys.engine.requests.answer_calls", broken)
         with pytest.raises(RuntimeError, match="gone"):
             engine.predict(["n1"]).result(60)
     assert len(engine.predict(["n1"]).result(60)) == 1
@@ -180,14 +183,15 @@ def test_a_failure_on_the_device_is_told_to_those_who_wait(engine):
         def __array__(self, *_: object, **__: object) -> np.ndarray:
             raise RuntimeError("the device is gone")
 
-    group = Group("gradients", 16, 16, 8)
+    features = {"inputs": [[1]], "targets": [[1]]}
+    rows = (Feature("inputs", (16,)), Feature("targets", (8,)))
+    group = Group("gradients", engine.model.no_prompt, rows)
     calls = [
-        Call(n, "u", group, None, n, [[1]], [[1]], Decoding(), 0, concurrent.futures.Future())
-        for n in range(2)
+        Call(n, "u", group, None, n, features, (0,), concurrent.futures.Future()) for n in range(2)
     ]
     placements = [Placement(call, np.arange(1), 0, 0) for call in calls]
     with pytest.raises(RuntimeError, match="gone"):
-        answer_calls(group, placements, Lost(Broken()), engine.model.vocabulary)
+        answer_calls(placements, lambda: Lost(Broken()), engine.model.rows)
     for call in calls:
         with pytest.raises(RuntimeError, match="gone"):
             call.future.result(timeout=1)

@@ -14,7 +14,7 @@ from ptsys.engine.device import Device
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.groups import Shape
 from ptsys.engine.model import ServedModel
-from ptsys.engine.residents import Failed
+from ptsys.engine.trainings import Failed
 from ptsys.errors import Unavailable
 
 GONE = Unavailable("process 1 is gone")
@@ -86,7 +86,7 @@ def test_only_those_in_a_step_that_failed_are_to_blame(stuck: Engine, device: St
     inside = stuck.train(task(stuck, "inside"))
     assert device.entered.wait(120)
     beside = stuck.train(task(stuck, "beside"))
-    stuck.fail_under_way(GONE)
+    stuck.loop.fail_under_way(GONE)
     assert isinstance(last(inside), Failed)
     assert beside.events.empty()
 

@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from text_passes import Prompts, Rows, row_losses
 
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.multitask import MultiTaskTraining, TaskData
 from ptsys.errors import InvalidInput
-from ptsys.kinds.batch import Prompts, Rows
-from ptsys.passes.loss import row_losses
 from ptsys.types.example import Example
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.training import Optimizer

@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from text_passes import Prompts, Rows, gradients
 
-from ptsys.engine.buckets import FINE_INPUT_LENGTHS, fit
 from ptsys.engine.device import Device
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.model import ServedModel
 from ptsys.engine.parts import Costs, Cutting, cut
 from ptsys.errors import InvalidInput
-from ptsys.kinds.batch import Prompts, Rows
+from ptsys.kinds.buckets import fit
+from ptsys.models.t5.text import FINE_INPUT_LENGTHS
 from ptsys.passes.frozen import freeze
-from ptsys.passes.gradients import gradients
 
 CPU = Costs(start=10, weights=40, full=512)
 GPU = Costs(start=100, weights=256)
+LONGEST = {"inputs": 64, "targets": 4}
 LENGTHS = st.lists(st.integers(1, 400), min_size=1, max_size=80)
 HOW = st.sampled_from([(CPU, 1), (CPU, 2), (GPU, 1), (GPU, 8)])
 
@@ -113,7 +114,9 @@ def test_a_request_that_is_not_cut_runs_however_many_rows_a_program_takes(
     engine = Engine(served, EngineOptions()).start()
     try:
         asked = [
-            engine.encoded_gradients(inputs[:rows], targets[:rows], prompt, longest=(64, 4))
+            engine.encoded_gradients(
+                inputs[:rows], targets[:rows], prompt, longest={"inputs": 64, "targets": 4}
+            )
             for rows in (24, 3, 16)
         ]
         losses = [future.result(timeout=120).loss for future in asked]

@@ -1,19 +1,22 @@
 """Scores taken while training: answers have room for the targets of the rows that are scored,
 whatever the rows that are trained on."""
 
+import time
 from typing import Any
 
 import numpy as np
 import pytest
-from ptsys.engine.augmentation_scores import score
-from ptsys.engine.augmentation_state import Way
-from ptsys.engine.augmentation_task import AugmentationTask
 
-from ptsys.engine.buckets import TARGET_LENGTHS, fit
 from ptsys.engine.engine import Engine
 from ptsys.engine.multitask import MultiTaskTraining, TaskData
-from ptsys.engine.residents import Finished, Snapshot, TrainingTask
+from ptsys.engine.trainings import Finished, Snapshot, TrainingTask, validations
+from ptsys.kinds.buckets import fit
 from ptsys.library.augmentation import Chain
+from ptsys.models.t5.text import TARGET_LENGTHS
+from ptsys.training.augmentation.scores import score
+from ptsys.training.augmentation.state import Way
+from ptsys.training.augmentation.task import AugmentationTask
+from ptsys.training.loop import Loop, Place
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
@@ -62,7 +65,7 @@ def test_a_jobs_validation(engine: Engine) -> None:
     spec, spy = TrainingSpec(name="x", dataset="x", steps=2, length=8, evaluate_every=1), Spy()
     start = Snapshot.start(engine.model.initialization[-8:])
     task = TrainingTask(
-        "x", "u", spec, engine.encode(spec, SHORT), start, INPUTS, LONG, score=spy
+        "x", "u", spec, engine.encode(spec, SHORT), start, validations(INPUTS, LONG, score=spy)
     )  # fmt: skip
     training = engine.train(task)
     found = []
@@ -89,5 +92,6 @@ def test_what_an_augmentation_chooses_by(engine: Engine) -> None:
         validation_inputs=INPUTS, validation_targets=answers(engine, start),
     )  # fmt: skip
     way = Way(Chain(name="query", origin="shared"), Snapshot.start(start))
-    score(engine, task, [way], wait)
+    for _ in score(Place(Loop(engine)), task, [way]):
+        time.sleep(0.01)
     assert way.scores["accuracy"] == 1.0

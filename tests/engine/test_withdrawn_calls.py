@@ -32,7 +32,7 @@ def test_withdrawn_rows_leave_the_engine_and_the_others_stay(engine: Engine) -> 
     assert len(stays.result(120)) == 2
     assert engine.drain(60)
     engine.close()
-    assert engine.work.interactive_rows == 2 * len(LABELS)
+    assert engine.loop.work.interactive_rows == 2 * len(LABELS)
 
 
 def test_one_who_leaves_while_the_step_runs_harms_nobody_in_it(engine: Engine) -> None:

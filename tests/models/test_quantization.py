@@ -6,15 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from text_passes import Prompts, Rows, gradients
 
-from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.parameters import flat_parameters
 from ptsys.models.quantization import quantize, quantized
 from ptsys.models.registry import load_builtin
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.network import T5, create
 from ptsys.passes.frozen import freeze
-from ptsys.passes.gradients import gradients
 from ptsys.sharding.mesh import make_mesh
 
 

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 import numpy as np
+from text_passes import Prompts
 
-from ptsys.kinds.batch import Prompts
 from ptsys.passes.frozen import Frozen
 
 

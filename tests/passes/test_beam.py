@@ -8,11 +8,11 @@ import itertools
 import numpy as np
 import pytest
 from numpy_t5 import Reference
+from text_passes import generate
 from tiny_batches import prompts, rows, tiny
 
 from ptsys.models.t5.decoding import choices
 from ptsys.passes.frozen import Frozen
-from ptsys.passes.predict import generate
 
 OWN = prompts([3, 0, 2], 3)
 ROWS = rows([0, 1, 2, 0, 1, 2], vocabulary=6)

@@ -10,7 +10,7 @@ import pytest
 
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.network import T5, create
-from ptsys.passes.emit import MEANS, MetaPrompt, Readings, assemble, initial_meta_prompt, read
+from ptsys.passes.emit import MEANS, Encodings, MetaPrompt, assemble, initial_meta_prompt, read
 
 LABEL, WIDTH = 3, 8
 CONFIG = T5Config(
@@ -55,17 +55,19 @@ def test_a_prompt_is_its_examples_side_by_side_and_their_mean(model: T5, meta: M
     prompts = assemble(found, 1, START, 16)
     slots = [found.slots[i, j] for i in range(3) for j in range(3)]  # a summary and two labels
     expected = jnp.concatenate([jnp.stack(slots), START + found.tail.mean(axis=0)])
-    assert prompts.length.tolist() == [9 + MEANS]
-    np.testing.assert_allclose(prompts.values[0, -len(expected) :], expected, atol=1e-6)
+    assert prompts.length["prompt"].tolist() == [9 + MEANS]
+    np.testing.assert_allclose(prompts.values["prompt"][0, -len(expected) :], expected, atol=1e-6)
 
 
 def test_padding_changes_nothing(model: T5, meta: MetaPrompt) -> None:
     texts = examples(3)
     padded = jnp.concatenate([texts, jnp.zeros_like(texts[:2])])
     plain, more = emitted(model, meta, texts, 1), emitted(model, meta, padded, 1)
-    assert plain.length.tolist() == more.length.tolist()
-    length = int(plain.length[0])
-    np.testing.assert_allclose(plain.values[0, -length:], more.values[0, -length:], atol=1e-6)
+    assert plain.length["prompt"].tolist() == more.length["prompt"].tolist()
+    length = int(plain.length["prompt"][0])
+    np.testing.assert_allclose(
+        plain.values["prompt"][0, -length:], more.values["prompt"][0, -length:], atol=1e-6
+    )
 
 
 def test_parts_can_be_left_out_and_the_last_positions_are_kept(model: T5, meta: MetaPrompt) -> None:
@@ -73,19 +75,21 @@ def test_parts_can_be_left_out_and_the_last_positions_are_kept(model: T5, meta: 
     found = read(model, meta, texts, LABEL)
     no, yes = jnp.array([False]), jnp.array([True])
     mean = assemble(found, 1, START, 16, kind=yes, pairs=no)
-    assert mean.length.tolist() == [MEANS]
-    np.testing.assert_allclose(mean.values[0, -MEANS:], START + found.tail.mean(axis=0), atol=1e-6)
+    assert mean.length["prompt"].tolist() == [MEANS]
+    np.testing.assert_allclose(
+        mean.values["prompt"][0, -MEANS:], START + found.tail.mean(axis=0), atol=1e-6
+    )
     pairs = assemble(found, 1, START, 16, kind=no, pairs=yes)
-    assert pairs.length.tolist() == [16 + MEANS]  # of 18 positions
-    np.testing.assert_allclose(pairs.values[0, -MEANS:], START, atol=1e-6)
-    np.testing.assert_allclose(pairs.values[0, -MEANS - 1], found.slots[5, 2], atol=1e-6)
+    assert pairs.length["prompt"].tolist() == [16 + MEANS]  # of 18 positions
+    np.testing.assert_allclose(pairs.values["prompt"][0, -MEANS:], START, atol=1e-6)
+    np.testing.assert_allclose(pairs.values["prompt"][0, -MEANS - 1], found.slots[5, 2], atol=1e-6)
 
 
 def test_a_task_has_no_gradient_from_anothers_examples(model: T5, meta: MetaPrompt) -> None:
     texts = examples(6)
 
-    def first(readings: Readings) -> jax.Array:
-        return jnp.sum(jnp.sin(assemble(readings, 2, START, 16).values[0]))
+    def first(encodings: Encodings) -> jax.Array:
+        return jnp.sum(jnp.sin(assemble(encodings, 2, START, 16).values["prompt"][0]))
 
     gradient = jax.grad(lambda tail, slots: first(found._replace(tail=tail, slots=slots)), (0, 1))
     found = read(model, meta, texts, LABEL)

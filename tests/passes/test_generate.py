@@ -6,12 +6,11 @@ import jax
 import numpy as np
 import pytest
 from numpy_t5 import Reference, log_softmax
+from text_passes import Rows, generate, score
 from tiny_batches import prompts, rows, wishes
 
-from ptsys.kinds.batch import Rows
 from ptsys.models.t5.decoding import Choices, choices
 from ptsys.passes.frozen import Frozen
-from ptsys.passes.predict import generate, score
 
 METHODS = [("greedy", 1), ("sample", 1), ("beam", 3)]
 TOKENS = 6

@@ -10,14 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy_t5 import Reference
+from text_passes import Prompts, gradients
 from tiny_batches import prompts, rows
 
 from ptsys.kinds import batch
-from ptsys.kinds.batch import Prompts
-from ptsys.models.t5 import attention, layers, network
-from ptsys.passes import loss
+from ptsys.models.t5.network import attention, kind, layers, network
 from ptsys.passes.frozen import Frozen
-from ptsys.passes.gradients import gradients
 
 
 class DoublePrecision(ModuleType):
@@ -32,7 +30,7 @@ class DoublePrecision(ModuleType):
 def test_gradients_equal_central_differences_in_float64(
     frozen: Frozen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (attention, layers, network, batch, loss):
+    for module in (attention, layers, network, batch, kind):
         monkeypatch.setattr(module, "jnp", DoublePrecision("jnp"))
     own, some = prompts([2, 0, 3], 3), rows([0, 1, 2, 0, 2, 9])
     with jax.enable_x64(True):

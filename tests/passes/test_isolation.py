@@ -13,14 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from text_passes import Prompts, Rows, generate, gradients, row_losses, score
 from tiny_batches import bits, prompts, rows, wishes
 
-from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.t5.decoding import Choices
 from ptsys.passes.frozen import Frozen
-from ptsys.passes.gradients import gradients
-from ptsys.passes.loss import row_losses
-from ptsys.passes.predict import generate, score
 
 MINE = [1, 4]
 MY_SLOT = 1

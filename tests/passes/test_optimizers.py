@@ -9,15 +9,10 @@ import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from text_passes import SlotState, initial_state, update
 from tiny_batches import WIDTH, prompts
 
-from ptsys.passes.optimizers import (
-    SlotState,
-    hyperparameters,
-    initial_state,
-    learning_rate,
-    update,
-)
+from ptsys.passes.optimizers import hyperparameters, learning_rate
 from ptsys.types.training import Optimizer
 
 STEPS = 20

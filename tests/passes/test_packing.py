@@ -7,15 +7,14 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from text_passes import Prompts, Rows, gradients, row_losses
 
-from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.execution import Execution
 from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.kind import chunk_size
 from ptsys.models.t5.network import create
 from ptsys.models.t5.packing import packing
 from ptsys.passes.frozen import freeze
-from ptsys.passes.gradients import chunk_size, gradients
-from ptsys.passes.loss import row_losses
 
 CONFIG = T5Config(
     vocab_size=64, d_model=16, num_heads=2, head_dim=8, d_ff=32, encoder_layers=2, decoder_layers=1

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from text_passes import Gradients, Prompts, Rows, generate, gradients
 from tiny_batches import WIDTH, prompts, rows, wishes
 
-from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.t5.decoding import Choices
 from ptsys.passes.frozen import Frozen
-from ptsys.passes.gradients import Gradients, gradients
-from ptsys.passes.predict import generate
 
 LENGTHS = [4, 0, 2, 3]
 SLOTS = [0, 1, 2, 0, 1, 2]  # nobody uses slot 3

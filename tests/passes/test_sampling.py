@@ -7,12 +7,11 @@ import itertools
 import numpy as np
 import pytest
 from numpy_t5 import Reference
+from text_passes import Prompts, generate
 from tiny_batches import prompts, rows, tiny
 
-from ptsys.kinds.batch import Prompts
 from ptsys.models.t5.decoding import Choices, choices
 from ptsys.passes.frozen import Frozen
-from ptsys.passes.predict import generate
 
 DRAWS = 2048
 OWN = prompts([3], 3)

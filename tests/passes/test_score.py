@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy_t5 import Reference, log_softmax
+from text_passes import score
 from tiny_batches import prompts, rows
 
 from ptsys.passes.frozen import Frozen
-from ptsys.passes.predict import score
 
 
 def test_a_score_is_the_summed_log_softmax_of_the_targets(

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from text_passes import Rows, SlotState, train_step
 from tiny_batches import WIDTH, bits, prompts, rows
 
-from ptsys.kinds.batch import Rows
 from ptsys.passes.frozen import Frozen
-from ptsys.passes.optimizers import Hyperparameters, SlotState, hyperparameters
-from ptsys.passes.train import TrainMetrics, train_step
+from ptsys.passes.optimizers import Hyperparameters, hyperparameters
+from ptsys.passes.train import TrainMetrics
 from ptsys.types.training import Optimizer
 
 pytestmark = pytest.mark.filterwarnings("error:Some donated buffers were not usable")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from text_passes import Prompts, Rows
 
-from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.decoding import Choices
 from ptsys.models.t5.network import create

@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 from planned import CONFIG, case
+from text_passes import Prompts, Rows, row_losses
 
-from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.execution import Execution
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.network import T5, create
-from ptsys.passes.loss import row_losses
 from ptsys.plan.case import Case
 from ptsys.plan.products import flops
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
+from text_passes import Prompts, Rows, generate, gradients, initial_state, score, train_step
 
 from ptsys.errors import InvalidInput
-from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.execution import Execution
 from ptsys.models.parameters import flat_parameters
 from ptsys.models.t5.attention_kernel import attend_in_kernel
@@ -17,10 +17,7 @@ from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.decoding import choices
 from ptsys.models.t5.network import T5, create
 from ptsys.passes.frozen import Frozen, freeze
-from ptsys.passes.gradients import gradients
-from ptsys.passes.optimizers import hyperparameters, initial_state
-from ptsys.passes.predict import generate, score
-from ptsys.passes.train import train_step
+from ptsys.passes.optimizers import hyperparameters
 from ptsys.sharding.mesh import make_mesh
 from ptsys.sharding.rules import LogicalRules
 from ptsys.types.training import Optimizer
@@ -223,7 +220,7 @@ def test_what_is_kept_is_not_computed_again(model: T5) -> None:
 
     def work(remat: str) -> float:
         frozen = freeze(model, execution=Execution(remat=remat))  # type: ignore[arg-type]
-        whole = jax.jit(lambda p, r: gradients.__wrapped__(frozen, p, r)).lower(prompts, rows)
+        whole = jax.jit(lambda p, r: gradients(frozen, p, r)).lower(prompts, rows)
         return float(whole.compile().cost_analysis()["flops"])
 
     none, dots, layer = work("none"), work("dots"), work("layer")

@@ -6,17 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from text_passes import Prompts, Rows, generate, gradients, initial_state, score, train_step
 
-from ptsys.kinds.batch import Prompts, Rows
 from ptsys.models.execution import Execution
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.decoding import choices
+from ptsys.models.t5.kind import chunk_size
 from ptsys.models.t5.network import T5, create
 from ptsys.passes.frozen import freeze
-from ptsys.passes.gradients import chunk_size, gradients
-from ptsys.passes.optimizers import hyperparameters, initial_state
-from ptsys.passes.predict import generate, score
-from ptsys.passes.train import train_step
+from ptsys.passes.optimizers import hyperparameters
 from ptsys.sharding.mesh import local_mesh
 from ptsys.types.training import Optimizer
 

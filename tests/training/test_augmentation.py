@@ -11,7 +11,7 @@ import pytest
 from waiting import until
 
 from ptsys.engine.engine import Engine
-from ptsys.engine.residents import Finished, Snapshot, Training, TrainingTask
+from ptsys.engine.trainings import Finished, Snapshot, Training, TrainingTask
 from ptsys.errors import InvalidInput
 from ptsys.library.neighbours import Neighbour
 from ptsys.store.clock import utc_now

@@ -10,7 +10,7 @@ import pytest
 from waiting import until
 
 from ptsys.engine.engine import Engine, EngineOptions
-from ptsys.engine.residents import Snapshot, TrainingTask
+from ptsys.engine.trainings import Snapshot, TrainingTask, validations
 from ptsys.errors import InvalidInput, LeaseLost, Unavailable
 from ptsys.training import loop as loop_module
 from ptsys.training.course import Checkpoint, Completed, Ending, Failed, Interrupted, Steps
@@ -61,8 +61,7 @@ def single(
         spec,
         engine.encode(spec, ROWS),
         start or Snapshot.start(engine.model.initialization[-4:]),
-        validation_inputs=["n1", "n2"],
-        validation_targets=["no", "ja"],
+        validations(["n1", "n2"], ["no", "ja"]),
     )
     return SingleTraining(task, notes, last=last)
 
@@ -102,7 +101,8 @@ def test_from_any_checkpoint_it_ends_with_the_same_bits(engine: Engine) -> None:
     notes = Notes()
     whole = Loop(engine).run(single(engine, notes))
     for checkpoint in notes.kept:
-        start = Snapshot(checkpoint.step, **checkpoint.arrays)
+        like = Snapshot.start(checkpoint.arrays["prompt"])
+        start = Snapshot.of(checkpoint.step, checkpoint.arrays, like)
         again = Loop(engine).run(single(engine, Notes(), start=start))
         assert isinstance(whole, Completed)
         assert isinstance(again, Completed)
@@ -201,6 +201,6 @@ def test_without_a_device_thread_nobody_waits_for_ever(
 
 
 def _silent(task: TrainingTask) -> Any:
-    from ptsys.engine.residents import Training
+    from ptsys.engine.trainings import Training
 
     return Training(task, lambda _: None)

@@ -9,7 +9,7 @@ import pytest
 from waiting import until
 
 from ptsys.config import Settings
-from ptsys.engine.residents import Snapshot, Training, TrainingTask
+from ptsys.engine.trainings import Snapshot, Training, TrainingTask
 from ptsys.jobs.leases import Claim
 from ptsys.jobs.reconciler import reconcile
 from ptsys.jobs.service import Service

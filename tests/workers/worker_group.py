@@ -10,7 +10,7 @@ from waiting import until
 from worker_deployment import Deployment, Worker
 
 from ptsys.engine.engine import Engine
-from ptsys.engine.residents import Finished, Snapshot, TrainingTask
+from ptsys.engine.trainings import Finished, Snapshot, TrainingTask
 from ptsys.engine.workbench import load_workbench
 from ptsys.sharding.mesh import local_mesh
 from ptsys.types.records import Job

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ptsys.errors import InvalidInput
 
@@ -15,6 +15,8 @@ class T5Config:
     `activation="gelu"` with `gated=True` and untied embeddings is T5 1.1; `activation="relu"`,
     `gated=False` and tied embeddings is T5 1.0.
     """
+
+    kind: ClassVar[str] = "t5"  # the model kind
 
     vocab_size: int
     d_model: int

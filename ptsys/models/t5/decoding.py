@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from ptsys.kinds.batch import Prompts, gather_prompts
 from ptsys.models.t5.decoder import Cross, Encoded, Past, repeat_keys_values, repeat_rows
 from ptsys.models.t5.network import T5
 from ptsys.models.t5.prefix import Deep, KeysValues, SoftTokens, joined, joined_mask
@@ -93,20 +92,6 @@ def nothing(rows: int, max_tokens: int) -> Generated:
     )
 
 
-def encode(
-    model: T5,
-    prompts: Prompts,
-    inputs: Int[Array, "B L"],
-    slot: Int[Array, " B"],
-    max_tokens: int,
-    copies: int = 1,
-) -> Context:
-    """Encode every row once, for answers of so many tokens; `copies` repeats it for the beams of a
-    row (row-major)."""
-    encoded = model.encode(inputs, *gather_prompts(prompts, slot))
-    return context_of(model, encoded, max_tokens, copies)
-
-
 def context_of(
     model: T5,
     encoded: Encoded,
@@ -115,7 +100,8 @@ def context_of(
     deep: Deep | None = None,
     tokens: SoftTokens | None = None,
 ) -> Context:
-    """What decoding reads of encoded rows, and of what their prompts put into the decoder."""
+    """What decoding reads of encoded rows, for answers of so many tokens, and of what their prompts
+    put into the decoder; `copies` repeats it for the beams of a row (row-major)."""
     deep = deep or Deep()
     cross = model.decoder.cross(encoded, max_tokens * copies, deep.cross)
     past = model.decoder.past(encoded, cross, deep, tokens, model.execution)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ptsys.data.examples import read_examples
 from ptsys.data.metrics import check_metrics, scores
-from ptsys.engine.residents import RowOrder
+from ptsys.engine.trainings import RowOrder
 from ptsys.errors import InvalidInput
 from ptsys.runs.tasks.row_template import read_rows
 from ptsys.runs.tasks.task import Part, named

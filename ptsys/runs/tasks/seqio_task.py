@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ptsys.data.metrics import scores
-from ptsys.engine.residents import RowOrder
+from ptsys.engine.trainings import RowOrder
 from ptsys.errors import InvalidInput
 from ptsys.runs.tasks.task import PARTS, Part, Task, named
 from ptsys.runs.tasks.task_mixture import TaskMixture

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from ptsys.engine.residents import RowOrder
+from ptsys.engine.trainings import RowOrder
 from ptsys.types.example import Example
 from ptsys.types.names import NAME
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ptsys.data.mixture_order import MixtureOrder
 from ptsys.data.task_mixing import task_shares
-from ptsys.engine.residents import RowOrder
+from ptsys.engine.trainings import RowOrder
 from ptsys.errors import InvalidInput
 from ptsys.runs.tasks.task import Part, Task
 from ptsys.types.example import Example

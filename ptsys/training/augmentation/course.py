@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ptsys.engine import residents
-from ptsys.engine.residents import Snapshot, Training, TrainingEvent
+from ptsys.engine import trainings
+from ptsys.engine.trainings import Snapshot, Training, TrainingEvent
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.library.augmentation import QUERY, Chain, Plan, combined_start, query_plan, round_plan
 from ptsys.training.augmentation.choice import best_of
@@ -155,22 +155,22 @@ class Augmentation:
 
     def _consume(self, place: Place, number: int, event: TrainingEvent) -> None:
         way = self.state.ways[number]
-        if isinstance(event, residents.Checkpointed):
+        if isinstance(event, trainings.Checkpointed):
             way.snapshot = event.snapshot
             self._save()
-        elif isinstance(event, residents.Evaluated):
+        elif isinstance(event, trainings.Evaluated):
             if event.step < way.current.steps:
                 self._tell_scores(way, event.scores, way.made + event.step)
-        elif isinstance(event, residents.Finished):
+        elif isinstance(event, trainings.Finished):
             self._finished(place, number, way, event)
-        elif isinstance(event, residents.Stopped):
+        elif isinstance(event, trainings.Stopped):
             way.snapshot = event.snapshot
             self._left_early = True
             del self._running[number]
         else:
             self._failed(number, way, event)
 
-    def _finished(self, place: Place, number: int, way: Way, event: residents.Finished) -> None:
+    def _finished(self, place: Place, number: int, way: Way, event: trainings.Finished) -> None:
         del self._running[number]
         way.next_stage(event.snapshot)
         way.scores = dict(event.scores)
@@ -178,7 +178,7 @@ class Augmentation:
             self._save()
         self._enter(place, number)
 
-    def _failed(self, number: int, way: Way, event: residents.Failed) -> None:
+    def _failed(self, number: int, way: Way, event: trainings.Failed) -> None:
         """One of several candidates may fail; what is the service's fault ends the attempt."""
         del self._running[number]
         if event.retry:

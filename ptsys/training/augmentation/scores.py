@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ptsys.data.metrics import summarize
-from ptsys.engine.engine import CALL_ROWS, Engine
+from ptsys.engine.engine import Engine
+from ptsys.engine.requests import CALL_ROWS
 from ptsys.library.neighbours import Neighbour
 from ptsys.training.augmentation.state import Way
 from ptsys.training.augmentation.task import AugmentationTask, Sources
@@ -23,7 +24,7 @@ def tried(
     it tells well what a prompt knows of the task; the first 64 rows are enough for that. A prompt
     that cannot be read has none."""
     inputs, targets = task.examples.inputs[:CALL_ROWS], task.examples.targets[:CALL_ROWS]
-    longest = (task.examples.max_input, task.examples.max_target)
+    longest = task.examples.longest
     futures: list[concurrent.futures.Future[Any] | None] = []
     for one in neighbours:
         prompt = sources.tensor(one.prompt.id)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ptsys.data.features import EncodedExamples
 from ptsys.data.mixture_order import MixtureOrder, joined
 from ptsys.engine.engine import Engine
-from ptsys.engine.residents import TrainingTask
+from ptsys.engine.trainings import TrainingTask, validations
 from ptsys.errors import InvalidInput
 from ptsys.library.augmentation import Part, Stage
 from ptsys.training.augmentation.state import Way
@@ -67,8 +67,7 @@ def stage_task(
         spec=spec,
         examples=joined([rows.examples for rows in data]),
         start=way.snapshot,
-        validation_inputs=task.validation_inputs if only_own else (),
-        validation_targets=task.validation_targets if only_own else (),
+        validations=validations(task.validation_inputs, task.validation_targets, only_own),
         order=order,
     )
 

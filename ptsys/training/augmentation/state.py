@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptsys.engine.residents import Snapshot
+from ptsys.engine.trainings import Snapshot
 from ptsys.library.augmentation import MOST_CHAINS, Chain, Origin, Plan, Stage
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.model import Value
@@ -90,7 +90,7 @@ class State:
         arrays["query"] = like if self.query is None else self.query
         for place, way in enumerate(way for way in self.ways if way.chain.makes_prompt):
             for name in _ARRAYS:
-                arrays[name][place] = getattr(way.snapshot, name)
+                arrays[name][place] = way.snapshot.state()[name]
         return arrays
 
     def notes(self) -> dict[str, Any]:
@@ -127,7 +127,8 @@ def restored(arrays: Mapping[str, NDArray[np.float32]], notes: Mapping[str, Any]
     ways, place = [], 0
     for chain, noted in zip(saved.plan.chains, saved.ways, strict=True):
         if chain.makes_prompt:
-            snapshot = Snapshot(noted.step, *(np.array(arrays[name][place]) for name in _ARRAYS))
+            own = {name: arrays[name][place] for name in _ARRAYS}
+            snapshot = Snapshot.of(noted.step, own, Snapshot.start(own["prompt"]))
             place += 1
         else:
             snapshot = Snapshot.start(np.array(arrays["query"]))

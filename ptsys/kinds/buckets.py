@@ -6,10 +6,6 @@ from collections.abc import Sequence
 
 from ptsys.errors import InvalidInput
 
-PROMPT_LENGTHS = (16, 20, 32, 50, 64, 100, 128, 256, 512, 1024)  # those in use stand for themselves
-INPUT_LENGTHS = (16, 32, 64, 128, 256, 512, 1024)
-FINE_INPUT_LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-TARGET_LENGTHS = (4, 8, 16, 32, 64, 128, 256, 512)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 SLOTS = (1, 4, 16, 64, 256, 1024, 4096)
 

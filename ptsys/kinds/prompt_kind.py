@@ -1,0 +1,58 @@
+"""What a prompt kind is: the only place that knows what a prompt is made of.
+
+The engine, jobs, the wire and the store carry trees of arrays and ask here. A new kind is a file of
+`ptsys.prompts` and a line of `ptsys.kinds.registry`; see docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from ptsys.kinds.trees import Layout, Shapes, Tree
+from ptsys.types.training import JobSpec, Optimizer
+
+
+class PromptKind(Protocol):
+    """A kind of prompt, of any frozen model that reads what it gives."""
+
+    @property
+    def name(self) -> str:
+        """As it is registered and recorded."""
+        ...
+
+    def shapes(self, length: int, model: Any) -> Shapes:
+        """The arrays of a prompt so long, for a model of this configuration."""
+        ...
+
+    def layout(self, shapes: Shapes) -> Layout:
+        """The padded shapes of prompts with arrays of these. Raises InvalidInput for what is no
+        prompt of this kind, or too large."""
+        ...
+
+    def check(self, tree: Mapping[str, NDArray[Any]], model: Any, name: str | None = None) -> Tree:
+        """The prompt as contiguous float32 arrays, once it is known to be one for a model of
+        configuration `model`, called `name`. Raises InvalidInput naming what is wrong."""
+        ...
+
+    def resolve(self, values: Any, length: Any, layout: Layout) -> tuple[Any, Any]:
+        """What the model reads of U prompts, in traced code: `values` are the arrays by name
+        [U, ...], or [U, N, ...] of members, `length` [U] the real positions of each. Gives the
+        arrays [U * N, P, ...] of all members' readings, one after another, and their lengths."""
+        ...
+
+    def reading(self, tree: Tree, member: int = 0) -> Tree:
+        """The same of one prompt on the host: what the model reads for one member."""
+        ...
+
+    def optimizers(self, spec: JobSpec) -> Mapping[str, Optimizer]:
+        """Of each array, as a job of this spec trains it; the spec's own where one is missing."""
+        ...
+
+
+def optimizers_of(tree: Mapping[str, Any], kind: PromptKind, spec: JobSpec) -> dict[str, Optimizer]:
+    """The optimizer of every array of a prompt."""
+    own = kind.optimizers(spec)
+    return {name: own.get(name, spec.optimizer) for name in tree}

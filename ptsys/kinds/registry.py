@@ -1,0 +1,70 @@
+"""Where kinds are found by name. A kind's module is imported when it is first asked for."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from ptsys.errors import InvalidInput
+from ptsys.kinds.prompt_kind import PromptKind
+
+PROMPT_KINDS: dict[str, str] = {
+    "tokens": "ptsys.prompts.tokens:TOKENS",
+    "add": "ptsys.prompts.multitask_kind:ADD",
+    "concat": "ptsys.prompts.multitask_kind:CONCAT",
+    "affine": "ptsys.prompts.multitask_kind:AFFINE",
+}
+"""Where each prompt kind lies, `module:attribute`."""
+
+READ_AS: dict[frozenset[str], str] = {frozenset({"prompt"}): "tokens"}
+"""The kind of a prompt that a model reads as it is, by the names of its arrays."""
+
+MODEL_KINDS: dict[str, str] = {"t5": "ptsys.models.t5.kind:T5Kind"}
+"""Where each model kind lies: a class made of a model's configuration."""
+
+
+ROW_CODERS: dict[str, str] = {"t5": "ptsys.models.t5.text:TextRows"}
+"""Where each model kind's rows are coded: a class made of its configuration and vocabulary."""
+
+
+def prompt_kind(name: str) -> PromptKind:
+    """The prompt kind of that name. Raises InvalidInput for one that there is not."""
+    kind: PromptKind = _loaded(PROMPT_KINDS, name, "prompt_kind")
+    return kind
+
+
+def kind_of(tree: Mapping[str, Any]) -> PromptKind:
+    """The kind of a prompt that a model reads as it is. Raises InvalidInput for arrays that are
+    none."""
+    name = READ_AS.get(frozenset(tree))
+    if name is None:
+        raise InvalidInput(
+            f"arrays named {', '.join(sorted(tree)) or 'nothing'} make no prompt; those of one are "
+            + " or ".join("+".join(sorted(names)) for names in READ_AS),
+            field="prompt",
+        )
+    return prompt_kind(name)
+
+
+def model_kind(name: str) -> Any:
+    """The model kind of that name. Raises InvalidInput for one that there is not."""
+    return _loaded(MODEL_KINDS, name, "model")
+
+
+def row_coder(name: str) -> Any:
+    """What codes the rows of the model kind of that name."""
+    return _loaded(ROW_CODERS, name, "model")
+
+
+@functools.cache
+def _module(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _loaded(kinds: Mapping[str, str], name: str, field: str) -> Any:
+    if name not in kinds:
+        raise InvalidInput(f"there is no kind {name!r}; choose {', '.join(kinds)}", field=field)
+    return _module(kinds[name])

@@ -1,0 +1,194 @@
+"""T5 as a model kind: its losses, answers and costs.
+
+Rows have `inputs` [B, L] and `targets` [B, T], token ids ended by 1 and padded with 0 on the right;
+rows to be answered freely have the wishes of `Choices` instead of targets. A reading has `prompt`
+[B, P, D], the tokens before the embedded input.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from ptsys.kinds.batch import Readings, Rows, prompt_mask
+from ptsys.kinds.model_kind import ChunkSize, Features, RowLosses
+from ptsys.kinds.trees import Layout, Leaf
+from ptsys.models.execution import Execution
+from ptsys.models.parameters import parameter_count
+from ptsys.models.t5.beam import decode_with_beams
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.decoding import Choices, Generated, context_of, nothing
+from ptsys.models.t5.network import T5
+from ptsys.models.t5.sequential import decode_sequentially
+from ptsys.models.t5.token_scores import token_scores
+from ptsys.sharding.mesh import agreed_any
+
+LEAST_TOKENS = 16  # of a padded prompt
+LEAST_ROWS = 8  # a chunk
+LEAST_POSITIONS = 8  # that a row counts as at least
+PACKED_INPUTS = 64  # from this length on; in shorter rows the decoder's share is too large
+
+
+class Scores(NamedTuple):
+    """Summed log-probability (nats) of every row's target, and its count of tokens."""
+
+    log_probability: Float[Array, " B"]
+    tokens: Float[Array, " B"]
+
+
+@dataclasses.dataclass(frozen=True)
+class T5Kind:
+    """See `ptsys.kinds.model_kind.ModelKind`."""
+
+    config: T5Config
+
+    @property
+    def flops(self) -> float:
+        """Of one position of the encoder, forward and as much back."""
+        return 4.0 * self._encoder
+
+    @property
+    def parameters(self) -> int:
+        """Of the whole network."""
+        return parameter_count(self.config)
+
+    @property
+    def no_prompt(self) -> Layout:
+        """Soft tokens of the smallest size, all of them padding."""
+        leaf = Leaf("prompt", (LEAST_TOKENS, self.config.d_model))
+        return Layout("tokens", (leaf,), LEAST_TOKENS)
+
+    @property
+    def _encoder(self) -> int:
+        """Weights that a position of the encoder meets."""
+        config = self.config
+        gates = 3 if config.gated else 2
+        layer = 4 * config.d_model * config.inner_dim + gates * config.d_model * config.d_ff
+        return layer * config.encoder_layers
+
+    def losses(
+        self,
+        model: T5,
+        own: Readings,
+        features: Features,
+        z_loss: Float[Array, " B"] | None = None,
+        capacity: int | None = None,
+    ) -> RowLosses:
+        """Cross-entropy of every row, plus `z_loss * log(Z)^2` a token (Shazeer 2018, mesh T5).
+        `capacity` packs the encoder's positions; see `T5.encode`."""
+        targets = features["targets"]
+        encoded = model.encode(features["inputs"], *tokens_before(own), capacity)
+        found = token_scores(model, model.decoded(encoded, targets), targets)
+        losses = found.log_z - found.chosen
+        if z_loss is not None:
+            losses = losses + z_loss[:, None] * jnp.square(found.log_z)
+        real = targets > 0
+        return RowLosses(
+            loss=jnp.sum(jnp.where(real, losses, 0), axis=1),
+            tokens=self.tokens(features),
+            predicted=jnp.where(real, found.best, 0),
+        )
+
+    def tokens(self, features: Features) -> Float[Array, " B"]:
+        """Target tokens of every row."""
+        return jnp.sum(features["targets"] > 0, axis=1).astype(jnp.float32)
+
+    def positions(self, length: Mapping[str, Any], features: Features) -> Int[Array, " B"]:
+        """Positions of every row's encoder."""
+        positions: jax.Array = length["prompt"] + jnp.sum(features["inputs"] > 0, axis=1)
+        return positions
+
+    def chunk(
+        self, readings: Any, features: Any, execution: Execution, *, packed: bool
+    ) -> ChunkSize:
+        """See `chunk_size`."""
+        rows, inputs = features["inputs"].shape
+        return chunk_size(readings["prompt"].shape[1], inputs, rows, execution, packed=packed)
+
+    def answer(
+        self,
+        operation: str,
+        model: T5,
+        own: Readings,
+        features: Features,
+        real: Bool[Array, " B"],
+        options: Mapping[str, Any],
+    ) -> Scores | Generated:
+        """`score`: the log-probability of the targets. `generate`: tokens, as `options` say: the
+        `method`, so many `beams`, and at most `max_tokens`."""
+        if operation == "score":
+            losses = self.losses(model, own, features)
+            return Scores(jnp.where(real, -losses.loss, 0), jnp.where(real, losses.tokens, 0))
+        return self._generated(model, own, features, real, **options)
+
+    def _generated(
+        self,
+        model: T5,
+        own: Readings,
+        features: Features,
+        real: Bool[Array, " B"],
+        *,
+        max_tokens: int,
+        method: str = "greedy",
+        beams: int = 1,
+    ) -> Generated:
+        """Padding is never generated, so a token 0 always means the row is over. One beam is greedy
+        decoding. The pass ends as soon as every row has."""
+        if method != "beam":
+            beams = 1
+        choices = Choices(**{name: features[name] for name in Choices._fields})
+        choices = choices._replace(limit=jnp.minimum(choices.limit, max_tokens))
+
+        def some() -> Generated:
+            encoded = model.encode(features["inputs"], *tokens_before(own))
+            context = context_of(model, encoded, max_tokens, copies=beams)
+            if beams > 1:
+                return decode_with_beams(model, context, real, choices, beams, max_tokens)
+            one: Literal["greedy", "sample"] = "sample" if method == "sample" else "greedy"
+            return decode_sequentially(model, context, real, choices, one, max_tokens)
+
+        found: Generated = jax.lax.cond(
+            agreed_any(real), some, lambda: nothing(real.shape[0], max_tokens)
+        )
+        return found._replace(steps=found.steps[None])
+
+
+def token_readings(values: Float[Array, "V P D"], length: Int[Array, " V"]) -> Readings:
+    """Readings of soft tokens alone, right-aligned."""
+    return Readings({"prompt": values}, {"prompt": length})
+
+
+def text_rows(
+    inputs: Int[Array, "B L"], targets: Int[Array, "B T"], slot: Int[Array, " B"]
+) -> Rows:
+    """Rows to learn from."""
+    return Rows({"inputs": inputs, "targets": targets}, slot)
+
+
+def tokens_before(own: Readings) -> tuple[Float[Array, "B P D"], Bool[Array, "B P"]]:
+    """The tokens before each row's input, and their mask."""
+    values = own.values["prompt"]
+    return values, prompt_mask(own.length["prompt"], values.shape[1])
+
+
+def chunk_size(
+    prompt: int, inputs: int, rows: int, execution: Execution, *, packed: bool = False
+) -> ChunkSize:
+    """The size of chunks of rows padded to so many prompt and input positions.
+
+    Rows are a power of two, as many as `execution.chunk_positions` hold but `LEAST_ROWS` at
+    least. With `packed`, where inputs are long enough to be worth it, twice as many rows share
+    these positions, if they fill but half of theirs; full rows then cost about a fifth more than
+    unpacked, as the decoder computes the room of those that are not there.
+    """
+    positions = prompt + inputs
+    fitting = max(execution.chunk_positions // max(positions, LEAST_POSITIONS), 1)
+    full = max(1 << (fitting.bit_length() - 1), LEAST_ROWS)
+    if not packed or inputs < PACKED_INPUTS or rows <= full:
+        return ChunkSize(min(full, rows), None)
+    return ChunkSize(2 * full, full * positions)

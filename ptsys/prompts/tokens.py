@@ -1,0 +1,64 @@
+"""The prompt kind `tokens`: soft tokens before the embedded input (Lester et al. 2021).
+
+One array `prompt` [P, D], which the model reads as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptsys.errors import InvalidInput
+from ptsys.kinds.trees import Layout, Leaf, Shapes, Tree
+from ptsys.prompts.check import MAX_LENGTH, check_prompt
+from ptsys.types.training import JobSpec, Optimizer
+
+LENGTHS = (16, 20, 32, 50, 64, 100, 128, 256, 512, MAX_LENGTH)  # those in use stand for themselves
+NAME = "prompt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """See `ptsys.kinds.prompt_kind.PromptKind`."""
+
+    name: str = "tokens"
+
+    def shapes(self, length: int, model: Any) -> Shapes:
+        """So many tokens."""
+        return {NAME: (length, model.d_model)}
+
+    def layout(self, shapes: Shapes) -> Layout:
+        """Padded to one of `LENGTHS`."""
+        length, width = shapes[NAME]
+        padded = next((size for size in LENGTHS if size >= length), None)
+        if padded is None:
+            raise InvalidInput(f"prompt is {length}; the most is {LENGTHS[-1]}", field=NAME)
+        return Layout(self.name, (Leaf(NAME, (padded, width)),), padded)
+
+    def check(self, tree: Mapping[str, NDArray[Any]], model: Any, name: str | None = None) -> Tree:
+        """See `check_prompt`."""
+        return {NAME: check_prompt(tree[NAME], model.d_model, model=name)}
+
+    def resolve(self, values: Any, length: Any, layout: Layout) -> tuple[Any, Any]:
+        """Prompts are read as they are."""
+        return values, length
+
+    def reading(self, tree: Tree, member: int = 0) -> Tree:
+        """The prompt itself."""
+        return tree
+
+    def optimizers(self, spec: JobSpec) -> Mapping[str, Optimizer]:
+        """The spec's."""
+        return {}
+
+
+TOKENS = Tokens()
+
+
+def tokens(array: NDArray[np.float32]) -> Tree:
+    """The prompt of these soft tokens [P, D]."""
+    return {NAME: array}

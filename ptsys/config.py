@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -76,6 +76,12 @@ class Settings(BaseSettings):
         "before a job fails.",
     )
 
+    keep_jobs_days: float = Field(
+        default=90.0,
+        ge=0,
+        description="How long ended jobs are kept, with their events; 0 keeps them for ever. What "
+        "they made stays.",
+    )
     trash_days: float = Field(
         default=14.0,
         ge=0,
@@ -253,6 +259,18 @@ class Settings(BaseSettings):
         ge=1,
         description="Datasets and prompts a user of the HTTP API may store.",
     )
+
+    @field_validator("data_dir")
+    @classmethod
+    def _refuse_buckets(cls, value: Path) -> Path:
+        """A bucket's URL would be taken for a folder here, of that name."""
+        scheme = value.parts[0] if value.parts else ""
+        if scheme.endswith(":") and len(scheme) > 2:  # a drive has one letter
+            raise ValueError(
+                f"{scheme}//… is a bucket or a server; name a folder that all hosts share, see "
+                "docs/deploy.md, «Object storage»"
+            )
+        return value
 
     @property
     def root(self) -> Path:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sqlalchemy import select
 
+from ptsys.jobs.retention import forget_jobs
 from ptsys.jobs.service import Service
 from ptsys.store import trash
 from ptsys.store.deployment import Mark, check_bound
@@ -49,7 +50,8 @@ def sweep(service: Service) -> list[str]:
       tensors, also those whose job ended without a prompt, half-written files of writers that died;
     - if a large part of a folder looks unknown, nothing of it is moved, as the database is
       probably the wrong one;
-    - what lay in the trash for `trash_days` is deleted.
+    - what lay in the trash for `trash_days` is deleted;
+    - jobs that ended more than `keep_jobs_days` ago are forgotten, once their folders are gone.
 
     Raises WrongDeployment if folder and database do not belong together.
     """
@@ -64,6 +66,7 @@ def sweep(service: Service) -> list[str]:
         if _discard(root, leftover.path, now)
     ]
     emptied = trash.empty(root, now.date(), service.settings.trash_days)
+    forget_jobs(service)
     return [str(path) for path in (*removed, *moved, *emptied)]
 
 

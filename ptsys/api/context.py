@@ -23,7 +23,7 @@ from ptsys.jobs.asking import Asker
 from ptsys.jobs.backlog import Backlog, backlog
 from ptsys.jobs.limits import ModelLimits, ModelShape, read_limits, read_shape
 from ptsys.jobs.presence import Presence, workers
-from ptsys.jobs.queue_places import places_of
+from ptsys.jobs.queue_places import Queues, places_of
 from ptsys.jobs.quotas import RowQuota
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.redis_server import locate
@@ -106,6 +106,11 @@ class Context:
     def feed(self) -> EventFeed:
         """The events of jobs, for those who follow them."""
         return EventFeed(lambda: self.service, self.settings.max_user_streams)
+
+    @functools.cached_property
+    def queues(self) -> Queues:
+        """Who waits where."""
+        return Queues(self.service)
 
     @functools.cached_property
     def _limiter(self) -> anyio.CapacityLimiter:

@@ -9,7 +9,7 @@ import logging
 import math
 import threading
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from ptsys.errors import PtsysError, Unavailable
 from ptsys.jobs.leases import charge, finish, requeue
@@ -20,6 +20,7 @@ from ptsys.types.records import JobState
 
 _log = logging.getLogger(__name__)
 _KEYS_KEPT = datetime.timedelta(days=7)
+_MOST_SENT = 32  # messages that lie in a model's queue because of this
 _FUTURE_TERMS = 20  # a lease that ends later than so many terms from now is of another clock
 
 
@@ -163,29 +164,38 @@ def _take_back(
 def _resend(service: Service) -> tuple[list[str], str | None]:
     """Announce waiting jobs whose message may be lost; also says why that failed, if it did.
 
-    Never more than there are waiting jobs of the model, less the messages already in its queue:
-    without a worker to read them, messages would pile up.
+    A message only wakes a worker, which then takes whose turn it is, and looks by itself now and
+    then. So of each model a few of the longest waiting are enough, less the messages already in its
+    queue: without a worker to read them, messages would pile up.
     """
     before = service.clock() - datetime.timedelta(seconds=service.settings.resend_seconds)
+    queued = JobRow.state == JobState.QUEUED
+    counts = select(JobRow.model, func.count()).where(queued).group_by(JobRow.model)
     with service.database.reading() as session:
-        waiting = session.execute(
-            select(JobRow.id, JobRow.model, JobRow.sent)
-            .where(JobRow.state == JobState.QUEUED)
-            .order_by(JobRow.created, JobRow.id)
-        ).all()
+        waiting = session.execute(counts).all()
     sent: list[str] = []
     try:
-        for model, count in collections.Counter(row.model for row in waiting).items():
-            room = max(count - service.queue().depth(model), 0)
-            stale = [
-                row.id
-                for row in waiting
-                if row.model == model and (row.sent is None or row.sent < before)
-            ]
-            sent.extend(job for job in stale[:room] if _send_again(service, job, model, before))
+        for model, count in waiting:
+            room = min(count, _MOST_SENT) - service.queue().depth(model)
+            if room <= 0:
+                continue
+            stale = (
+                select(JobRow.id)
+                .where(queued, JobRow.model == model, _unheard(before))
+                .order_by(JobRow.created, JobRow.id)
+                .limit(room)
+            )
+            with service.database.reading() as session:
+                jobs = list(session.scalars(stale))
+            sent.extend(job for job in jobs if _send_again(service, job, model, before))
     except Unavailable as error:
         return sent, str(error)
     return sent, None
+
+
+def _unheard(before: datetime.datetime) -> ColumnElement[bool]:
+    """Jobs of which the queue never heard, or not since then."""
+    return or_(JobRow.sent.is_(None), JobRow.sent < before)
 
 
 def _send_again(service: Service, job: str, model: str, before: datetime.datetime) -> bool:
@@ -195,7 +205,7 @@ def _send_again(service: Service, job: str, model: str, before: datetime.datetim
             session,
             update(JobRow)
             .where(JobRow.id == job, JobRow.state == JobState.QUEUED)
-            .where(or_(JobRow.sent.is_(None), JobRow.sent < before))
+            .where(_unheard(before))
             .values(sent=service.clock()),
         )
         if marked != 1:

@@ -20,6 +20,7 @@ from ptsys.store.database import Database, changed
 from ptsys.store.tables import JobRow
 from ptsys.types.records import JobState
 
+_MOST_AHEAD = 100  # who waits and is looked at for one who makes room
 _LONG_AGO = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _RUNS = JobRow.state == JobState.RUNNING
 _WAITS = and_(JobRow.state == JobState.QUEUED, JobRow.cancel_requested.is_(False))
@@ -82,8 +83,9 @@ class Turns:
                 select(func.count()).where(_RUNS, JobRow.model.in_(models), JobRow.yielding)
             )
             waiting_here = self.order(models, self.claimable(empty=False))
+            waiting_here = waiting_here.offset(yielding or 0).limit(_MOST_AHEAD)
             ahead = [_Next(row.owner, row.level) for row in session.execute(waiting_here)]
-        for waiting in ahead[yielding or 0 :]:
+        for waiting in ahead:
             job = self._mark(worker, models, waiting)
             if job is None:
                 break

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ptsys.jobs.turns import may_take
 
 _MOST_EVENTS = 1000
+_MOST_WORK = 200_000  # events times those who run or wait: a fraction of a second
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Running:
     left: float | None
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class _Placed:
     owner: str
     since: float
@@ -41,7 +42,7 @@ def wait_seconds(
     queue: list[tuple[int | None, str]] = list(enumerate(waiting))
     found: list[float | None] = [None] * len(waiting)
     now, left = 0.0, len(waiting)
-    for _ in range(_MOST_EVENTS):
+    for _ in range(min(_MOST_EVENTS, _MOST_WORK // (len(placed) + len(queue) + 1))):
         placed = [one for one in placed if one.until > now]
         counts: dict[str, int] = {}
         for one in placed:

@@ -200,6 +200,7 @@ class JobRow(Row):
         Index(None, "state", "model", "created"),
         Index(None, "owner", "id"),
         Index(None, "worker"),
+        Index(None, "finished"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -267,6 +268,7 @@ class IdempotencyRow(Row):
     """A submission that was already made: sent again, it returns the same job."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (Index(None, "job"), Index(None, "created"))
 
     owner: Mapped[str] = mapped_column(String(200), primary_key=True)
     key: Mapped[str] = mapped_column(String(200), primary_key=True)

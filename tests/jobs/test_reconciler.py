@@ -77,6 +77,24 @@ def test_a_message_that_was_read_for_nothing_is_sent_again(
     assert reconcile(service).sent == (job.id,)
 
 
+def test_of_a_long_queue_a_few_are_announced_and_all_in_time(
+    server: EmbeddedRedis, service: Service, spec: TrainingSpec, clock: Movable
+) -> None:
+    """A message only wakes a worker: one for each of thousands would be work for nothing."""
+    jobs = [
+        service.submit(spec.model_copy(update={"name": f"p{number}"}), "ann").id
+        for number in range(40)
+    ]
+    assert len(_received(server.address)) == 40
+    clock.move(16)
+    first = reconcile(service).sent
+    assert list(first) == jobs[: len(first)]
+    assert 0 < len(first) <= 32
+    assert reconcile(service).sent == ()  # those are still to be read
+    assert len(_received(server.address)) == len(first)
+    assert set(reconcile(service).sent) == set(jobs) - set(first)
+
+
 def test_a_silent_workers_job_waits_again_and_is_announced(
     server: EmbeddedRedis, service: Service, spec: TrainingSpec, clock: Movable
 ) -> None:

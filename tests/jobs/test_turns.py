@@ -1,11 +1,12 @@
 """Users share the places of workers, whatever number of jobs each of them sends."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import pytest
 
 from ptsys.jobs.leases import Claim
-from ptsys.jobs.queue_places import with_places
+from ptsys.jobs.queue_places import Queues, with_places
 from ptsys.jobs.service import Service
 from ptsys.jobs.wait_estimate import Running, wait_seconds
 from ptsys.types.example import Example
@@ -192,6 +193,24 @@ def test_the_queue_tells_the_place_in_it(
     nobody = with_places(service, jobs, {})[2].queue
     assert nobody is not None
     assert (nobody.seconds, "no worker" in nobody.basis) == (None, True)
+
+
+def test_a_queue_that_is_asked_about_again_is_read_once_in_a_while(
+    service: Service, spec: TrainingSpec
+) -> None:
+    _submit(service, spec, "ann", 3)
+    queues = Queues(service, keep=1e6)
+    jobs = service.list(None)
+
+    def places(found: Sequence[Job]) -> list[int]:
+        return sorted(job.queue.position for job in found if job.queue is not None)
+
+    assert places(queues.told(jobs, {"tiny": 1})) == [1, 2, 3]
+    service.cancel(jobs[0].id, None)
+    assert places(queues.told(jobs[1:], {"tiny": 1})) == [1, 2]  # as it was
+    (late,) = _submit(service, spec, "bob", 1)
+    assert places(queues.told([*jobs[1:], late], {"tiny": 1})) == [1, 2, 3]  # read anew for it
+    assert Queues(service, keep=0.0).told([late], {"tiny": 1})[0].queue is not None
 
 
 def test_the_order_told_is_the_order_of_claims(service: Service, spec: TrainingSpec) -> None:

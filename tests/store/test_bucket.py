@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from etils import epath
+from pydantic import ValidationError
 from waiting import until
 
+from ptsys.config import Settings
 from ptsys.prompts.orbax_form import read_orbax, write_orbax
 from ptsys.prompts.storage import load_tensor, save_tensor
 from ptsys.store.database import Database
@@ -135,3 +137,11 @@ def test_checkpoints_of_jobs(root: str, elsewhere: Path, array: np.ndarray) -> N
     step, state, notes = found
     assert (step, notes) == (3, {"seed": 1})
     np.testing.assert_array_equal(state["prompt"], array)
+
+
+@pytest.mark.parametrize("url", ["gs://ptsys/data", "s3://ptsys/data"])
+def test_a_whole_data_directory_cannot_be_in_one(url: str, elsewhere: Path) -> None:
+    """It would be taken for a folder of that name, here."""
+    with pytest.raises(ValidationError, match="Object storage"):
+        Settings(data_dir=Path(url))
+    assert Settings(data_dir=Path("~/x")).root == Path("~/x").expanduser()

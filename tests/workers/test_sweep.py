@@ -202,3 +202,17 @@ def test_the_trash_is_emptied_after_its_days(service: Service) -> None:
     left = {path.name for path in root.glob("trash/*/prompts/*")}
     assert left == {"new", "kept"}
     assert (root / "trash" / "mine").exists()
+
+
+def test_jobs_of_long_ago_are_forgotten_and_their_prompts_stay(service: Service) -> None:
+    job = submit(service, "old")
+    held = claim(service, job)
+    service.leases.succeed(held, record(job), {})
+    kept = files(service, job)
+    sweep(service)
+    later = utc_now() + datetime.timedelta(days=91)
+    service.clock = lambda: later
+    sweep(service)
+    assert service.list(None) == []
+    assert service.prompts.get("old", "ann").id == record(job).id
+    assert [path.exists() for path in kept].count(True) == 1  # its tensor

@@ -13,7 +13,6 @@ from ptsys.api.forms import JobView, OwnerQuery, job_view
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import documented
 from ptsys.errors import Forbidden
-from ptsys.jobs.queue_places import with_places
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import ApiKey, Job, JobState
@@ -130,7 +129,7 @@ def _view(context: Context, job: Job) -> JobView:
 def _views(context: Context, jobs: Sequence[Job]) -> list[JobView]:
     """The jobs as users see them; those that wait with their place in the queue."""
     if any(job.state is JobState.QUEUED for job in jobs):
-        jobs = with_places(context.service, jobs, context.places())
+        jobs = context.queues.told(jobs, context.places())
     return [job_view(job) for job in jobs]
 
 

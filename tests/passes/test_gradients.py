@@ -14,7 +14,7 @@ from text_passes import Prompts, gradients
 from tiny_batches import prompts, rows
 
 from ptsys.kinds import batch
-from ptsys.models.t5.network import attention, kind, layers, network
+from ptsys.models.t5 import attention, kind, layers, network
 from ptsys.passes.frozen import Frozen
 
 

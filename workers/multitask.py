@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from ptsys.engine.multitask import MultiTaskTraining, TaskData
 from ptsys.errors import InvalidInput
-from ptsys.training.multitask import MultiTask
+from ptsys.training.multitask import MultiTaskTraining, TaskData, blank_arrays
 from ptsys.types.example import digest
 from ptsys.types.input_notes import InputNotes
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
@@ -16,23 +13,25 @@ from workers.run import Run
 class MultiTaskRun(Run[MultiTaskSpec]):
     """One run of such a job."""
 
-    def _prepare(self) -> MultiTask:
-        spec, owner = self._spec, self._claim.job.owner
+    def _prepare(self) -> MultiTaskTraining:
+        spec, claim = self._spec, self._claim
         tasks, texts, digests = [], [], []
         for task in spec.tasks:
             data, digested = self._read(task)
             tasks.append(data)
             texts += data.examples.texts
             digests.append(digested)
-        training = MultiTaskTraining(self._engine, spec, owner, tasks)
-        training.begin(np.zeros((spec.source_length, self._bench.config.d_model), np.float32))
-        checkpoint = self._restore(digests, training.state())
-        if checkpoint is None:
+        start = self._restore(digests, blank_arrays(spec, self._bench.config.d_model))
+        if start is None:
             self._warn(sum((task.examples.notes for task in tasks), InputNotes()))
-            training.begin(self._initial(spec.source_length, texts))
-        else:
-            training.restore(checkpoint.step, checkpoint.arrays)
-        return MultiTask(training, spec, owner, self)
+        return MultiTaskTraining(
+            f"{claim.job.id}#{claim.fence}",
+            claim.job.owner,
+            spec,
+            tasks,
+            start or self._initial(spec.source_length, texts),
+            self,
+        )
 
     def _read(self, task: TaskSpec) -> tuple[TaskData, str]:
         """A task's rows, and the digest of those it trains on."""

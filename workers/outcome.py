@@ -14,8 +14,8 @@ from ptsys.engine.model import ServedModel
 from ptsys.errors import Conflict, Damaged, InvalidInput, NotFound, Unavailable
 from ptsys.jobs.leases import Claim
 from ptsys.jobs.service import Service
-from ptsys.prompts.multitask import TaskPart
-from ptsys.prompts.storage import load_part, save_part
+from ptsys.kinds.trees import Tree
+from ptsys.prompts.storage import load_tree, save_tree
 from ptsys.store import trash
 from ptsys.store.durable import keep
 from ptsys.training.trained import Maker
@@ -33,7 +33,7 @@ class Made:
     """A prompt that a job made: its record, and what is stored of it."""
 
     record: Prompt
-    part: TaskPart
+    values: Tree
 
 
 def succeed(
@@ -47,7 +47,7 @@ def succeed(
     `step` updates. Raises LeaseLost."""
     insist(service, lambda: service.leases.heartbeat(claim))
     for one in made:
-        store_part(service, one.record.id, one.part)
+        store_prompt(service, one.record.id, one.values)
     own, *linked = (one.record for one in made)
     return insist(service, lambda: service.leases.succeed(claim, own, metrics, linked, step))
 
@@ -74,7 +74,7 @@ def record_failure(
     return insist(service, lambda: service.leases.fail(claim, message, trace, retry=retry))
 
 
-def store_part(service: Service, prompt: str, part: TaskPart) -> None:
+def store_prompt(service: Service, prompt: str, values: Tree) -> None:
     """Write what is stored of a job's prompt.
 
     One that lies there whole was written by an earlier run of the same job, which died before it
@@ -83,13 +83,13 @@ def store_part(service: Service, prompt: str, part: TaskPart) -> None:
     """
     path = service.prompts.tensor_path(prompt)
     try:
-        save_part(path, part)
+        save_tree(path, values)
     except Conflict:
         try:
-            load_part(path)
+            load_tree(path)
         except Damaged:
             trash.discard(service.settings.root, Path(path), service.clock().date())
-            save_part(path, part)
+            save_tree(path, values)
         else:
             keep(path)  # its writer may have died before it was on the disk
 

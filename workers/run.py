@@ -220,7 +220,7 @@ class Run(abc.ABC, Generic[Spec]):
         for prompt in ending.prompts:
             linked = None if prompt.task is None else general
             record = maker.record(prompt, prompt_id(job.id, prompt.task), general=linked)
-            made.append(outcome.Made(record, prompt.part))
+            made.append(outcome.Made(record, prompt.values))
         metrics = finite(ending.metrics)
         job = outcome.succeed(self._service, self._claim, made, metrics, ending.step)
         self._claimed.outcome = job.state.value

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ptsys.engine.trainings import Snapshot, TrainingTask, validations
-from ptsys.training.single import SingleTraining, state_of
+from ptsys.training.single import SingleTraining
 from ptsys.types.example import digest
 from ptsys.types.training import TrainingSpec
 from workers.run import Run
@@ -21,14 +21,13 @@ class TrainingRun(Run[TrainingSpec]):
         examples = self._service.datasets.read(spec.dataset)
         encoded = self._engine.encode(spec, examples)
         inputs, targets = self._validation(spec.validation)
-        blank = np.zeros((spec.length, self._bench.config.d_model), np.float32)
-        checkpoint = self._restore([digest(examples)], state_of(Snapshot.start(blank)))
+        blank = Snapshot.start(np.zeros((spec.length, self._bench.config.d_model), np.float32))
+        checkpoint = self._restore([digest(examples)], blank.state())
         if checkpoint is None:
             self._warn(encoded.notes)
             start, loss = Snapshot.start(self._initial(spec.length, encoded.texts)), math.nan
         else:
-            like = Snapshot.start(blank)
-            start = Snapshot.of(checkpoint.step, checkpoint.arrays, like)
+            start = Snapshot.of(checkpoint.step, checkpoint.arrays, blank)
             loss = checkpoint.notes.get("loss", math.nan)
         task = TrainingTask(
             id=f"{claim.job.id}#{claim.fence}",  # a job may come back before its last run left

@@ -70,9 +70,11 @@ LABELS: dict[str, Point] = {
     "checkpoint: committed": Point("worker", "train", f"{_LEASES}checkpoint", "after"),
     "resumed: told": Point("worker", "train", f"{_LEASES}event", "after", "resumed"),
     "scores: told": Point("worker", "evaluate", f"{_LEASES}event", "after", "evaluation"),
-    "tensor: before": Point("worker", "train", "workers.outcome:store_part", "before"),
+    "tensor: before": Point("worker", "train", "workers.outcome:store_prompt", "before"),
     "tensor: not in its place": Point("worker", "train", "os:rename", "before", "/prompts/"),
-    "tensor: stored, not recorded": Point("worker", "train", "workers.outcome:store_part", "after"),
+    "tensor: stored, not recorded": Point(
+        "worker", "train", "workers.outcome:store_prompt", "after"
+    ),
     "success: prompt not committed": Point(
         "worker", "train", "ptsys.jobs.leases:insert_prompt", "after"
     ),

@@ -55,11 +55,12 @@ class TaskPart:
     affine: Affine | None = None
 
     @property
-    def size(self) -> int:
-        """Bytes of its numbers."""
-        affine = () if self.affine is None else (self.affine.matrix, self.affine.bias)
-        rows = () if self.rows is None else (self.rows,)
-        return sum(array.nbytes for array in (*rows, *affine))
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What it has, by the names under which it is stored: `prompt`, `matrix` and `bias`."""
+        rows = {} if self.rows is None else {"prompt": self.rows}
+        if self.affine is None:
+            return rows
+        return rows | {"matrix": self.affine.matrix, "bias": self.affine.bias}
 
     def with_general(self, general: NDArray[np.float32], method: Method) -> NDArray[np.float32]:
         """The prompt [P, D] that the model reads. Raises InvalidInput as `combine` does."""

@@ -5,6 +5,7 @@ Imports jax; nothing of the light half of ptsys may import this module.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from etils import epath
 from numpy.typing import NDArray
 
 from ptsys.errors import Conflict, InvalidInput, NotFound
+from ptsys.kinds.trees import Tree
 from ptsys.prompts.check import check_prompt
 from ptsys.prompts.multitask import Affine, TaskPart
 from ptsys.store.checkpoints import checkpointer
@@ -34,13 +36,18 @@ def save_tensor(path: epath.PathLike, array: NDArray[Any]) -> None:
     _save(path, {_KEY: check_prompt(array, None)})
 
 
+def save_tree(path: epath.PathLike, tree: Mapping[str, NDArray[Any]]) -> None:
+    """Write all arrays of a prompt by their names, as `save_tensor` does one."""
+    arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in tree.items()}
+    if not arrays or not all(np.isfinite(array).all() for array in arrays.values()):
+        raise InvalidInput("a prompt has arrays of finite numbers", field=_KEY)
+    _save(path, arrays)
+
+
 def save_part(path: epath.PathLike, part: TaskPart) -> None:
     """Write what is specific to a task, as `save_tensor` does: its rows as `prompt` [T, D], and
     its affine map as `matrix` [P, S] and `bias` [P, D] beside them; what it lacks is left out."""
-    arrays = {} if part.rows is None else {_KEY: check_prompt(part.rows, None)}
-    if part.affine is not None:
-        arrays |= {"matrix": part.affine.matrix, "bias": part.affine.bias}
-    _save(path, {name: np.asarray(array, np.float32) for name, array in arrays.items()})
+    save_tree(path, part.arrays)
 
 
 def load_tensor(path: epath.PathLike) -> NDArray[np.float32]:
@@ -61,15 +68,26 @@ def load_tensor(path: epath.PathLike) -> NDArray[np.float32]:
 
 def load_part(path: epath.PathLike) -> TaskPart:
     """A stored prompt with all that belongs to it. Raises as `load_tensor`."""
+    tree = load_tree(path)
+    try:
+        affine = Affine(tree["matrix"], tree["bias"]) if "matrix" in tree else None
+        rows = tree[_KEY] if affine is None else tree.get(_KEY)
+        return TaskPart(None if rows is None else check_prompt(rows, None), affine)
+    except (KeyError, InvalidInput) as error:
+        source = epath.Path(path)
+        raise unreadable(f"the tensor of {source.name}", source, error, REMEDY) from error
+
+
+def load_tree(path: epath.PathLike) -> Tree:
+    """All arrays of a stored prompt by their names. Raises NotFound if there is none, Damaged if
+    what is there is damaged, Unavailable if it cannot be read at present."""
     source = epath.Path(path)
     if not source.exists():
         raise NotFound(f"no tensor is stored for {source.name}")
     try:
         with checkpointer() as orbax:
-            found = {name: np.asarray(array) for name, array in orbax.restore(source).items()}
-        affine = Affine(found["matrix"], found["bias"]) if "matrix" in found else None
-        rows = found[_KEY] if affine is None else found.get(_KEY)
-        return TaskPart(None if rows is None else check_prompt(rows, None), affine)
+            stored = orbax.restore(source)
+        return {name: np.asarray(array, np.float32) for name, array in stored.items()}
     except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
         raise unreadable(f"the tensor of {source.name}", source, error, REMEDY) from error
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import Conflict, NotFound
-from ptsys.prompts.multitask import TaskPart
-from ptsys.prompts.storage import save_part
+from ptsys.kinds.trees import Tree
+from ptsys.prompts.storage import save_tree
 from ptsys.runs.multitask_training import Learned
 from ptsys.runs.prompt_plan import majority_score
 from ptsys.runs.stores import Stores
@@ -95,7 +95,7 @@ class MultiTaskPrompts:
         )
         own, *specific = learned.completed.prompts
         general = maker.record(own, prompts.new_id(), licence=config.licence)
-        made: list[tuple[Prompt, TaskPart]] = [(general, own.part)]
+        made: list[tuple[Prompt, Tree]] = [(general, own.values)]
         for task, prompt in zip(self._tasks, specific, strict=True):
             record = maker.record(
                 prompt,
@@ -104,9 +104,9 @@ class MultiTaskPrompts:
                 description=task.description,
                 licence=config.licence or task.licence,
             )
-            made.append((record, prompt.part))
-        for record, part in made:
-            save_part(prompts.tensor_path(record.id), part)
+            made.append((record, prompt.values))
+        for record, values in made:
+            save_tree(prompts.tensor_path(record.id), values)
         prompts.add_all([record for record, _ in made])
         return Recorded(general, [record for record, _ in made[1:]], new=True)
 

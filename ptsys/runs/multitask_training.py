@@ -10,12 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ptsys.engine.engine import Engine
-from ptsys.engine.multitask import MultiTaskTraining, TaskData
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.progress_lines import ProgressLines
@@ -24,10 +22,10 @@ from ptsys.runs.tasks.task import Task
 from ptsys.store.job_checkpoints import JobCheckpoints
 from ptsys.training.course import Checkpoint, Completed, Ending, Failed, Interrupted
 from ptsys.training.identity import Identity
+from ptsys.training.last_rows import LastRows
 from ptsys.training.loop import Loop
-from ptsys.training.multitask import MultiTask as Together
-from ptsys.training.single import LastRows
-from ptsys.types.example import digest
+from ptsys.training.multitask import MultiTaskTraining, TaskData, blank_arrays
+from ptsys.types.example import Example, digest
 from ptsys.types.multitask import MultiTaskSpec
 
 if TYPE_CHECKING:
@@ -116,36 +114,35 @@ class _Run:
 
     # ---- before ---------------------------------------------------------------------------
 
-    def _prepare(self) -> tuple[Together, int]:
+    def _prepare(self) -> tuple[MultiTaskTraining, int]:
         """The training, and the step from which it goes on."""
-        spec, owner = self._spec, self._config.owner or "local"
+        spec, bench = self._spec, self._bench
         data = [self._encoded(task) for task in self._tasks]
-        training = MultiTaskTraining(self._engine, spec, owner, data)
-        training.begin(np.zeros((spec.source_length, self._bench.config.d_model), np.float32))
-        restored = self._checkpoints.restore(training.state())
-        if restored is None:
-            texts = [text for of_task in data for text in of_task.examples.texts]
-            training.begin(self._bench.initial(spec, spec.source_length, texts))
-        else:
-            training.restore(*restored)
-            self.note(f"going on from step {training.step}")
-        last = [self._last(task) for task in self._tasks]
-        return Together(training, spec, owner, self, last), training.step
+        restored = self._checkpoints.restore_noted(blank_arrays(spec, bench.config.d_model))
+        start = None if restored is None else Checkpoint(*restored)
+        if start is not None:
+            self.note(f"going on from step {start.step}")
+        texts = [text for task in data for text in task.examples.texts]
+        training = MultiTaskTraining(
+            spec.name,
+            self._config.owner or "local",
+            spec,
+            data,
+            start or bench.initial(spec, spec.source_length, texts),
+            self,
+        )
+        return training, 0 if start is None else start.step
 
     def _encoded(self, task: Task) -> TaskData:
         scored = self._config.scored_rows(task)
+        tests = task.rows("test") if "test" in self._config.evaluate_on else []
+        last = LastRows(*_split(tests), lambda answers, _: task.score("test", answers))
         return TaskData(
             self._engine.encode(self._spec, task.rows("train")),
-            [row.input for row in scored],
-            [row.target or "" for row in scored],
+            *_split(scored),
             lambda answers, _: task.score("validation", answers),
+            last if tests else None,
         )
-
-    def _last(self, task: Task) -> LastRows | None:
-        rows = task.rows("test") if "test" in self._config.evaluate_on else []
-        inputs, targets = [row.input for row in rows], [row.target or "" for row in rows]
-        score = lambda answers, _: task.score("test", answers)  # noqa: E731
-        return LastRows(inputs, targets, score) if rows else None
 
     # ---- what the course tells ------------------------------------------------------------
 
@@ -196,6 +193,11 @@ class _Run:
             scores = {name: x for name, x in prompt.scores.items() if name != "train_loss"}
             self._metrics.write(prompt.name, ending.step, **scores)
         return Learned(ending, self._checkpoints)
+
+
+def _split(rows: Sequence[Example]) -> tuple[list[str], list[str]]:
+    """Inputs and targets."""
+    return [row.input for row in rows], [row.target or "" for row in rows]
 
 
 class _Display:

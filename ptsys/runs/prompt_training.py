@@ -7,22 +7,24 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ptsys.data.metrics import Scorer
 from ptsys.engine.engine import Engine
 from ptsys.engine.trainings import Snapshot, TrainingTask, validations
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import PtsysError, Unavailable
-from ptsys.prompts.storage import save_part
+from ptsys.prompts.storage import save_tree
 from ptsys.runs.prompt_plan import Plan, rates_of
 from ptsys.runs.prompt_progress import PromptProgress
 from ptsys.runs.stores import Stores
-from ptsys.runs.tasks.task import Part
+from ptsys.runs.tasks.task import Part, Task
 from ptsys.runs.tuning import Tuning
 from ptsys.store.clock import utc_now
 from ptsys.store.job_checkpoints import JobCheckpoints
 from ptsys.training.course import Checkpoint, Completed, Ending, Failed
 from ptsys.training.identity import Identity
+from ptsys.training.last_rows import LastRows
 from ptsys.training.loop import Loop
-from ptsys.training.single import LastRows, SingleTraining, state_of
+from ptsys.training.single import SingleTraining
 from ptsys.training.trained import Maker
 
 _PAUSE = 0.1  # seconds between two looks at all residents
@@ -109,21 +111,20 @@ class PromptTraining:
         fingerprint = self._bench.served.fingerprint
         identity = Identity(spec, (dataset.digest,), fingerprint, rates_of(plan.task))
         checkpoints = JobCheckpoints(self._folder / plan.name, identity.json(), identity.owns)
-        step, state, notes = checkpoints.restore_noted(state_of(fresh)) or (0, state_of(fresh), {})
+        step, state, notes = checkpoints.restore_noted(fresh.state()) or (0, fresh.state(), {})
         inputs, targets = self._rows(plan, "validation")
+        score = _scorer(plan.task, "validation")
         task = TrainingTask(
             id=plan.name,
             user=self._config.owner or "local",
             spec=spec,
             examples=encoded,
             start=Snapshot.of(step, state, fresh),
-            validations=validations(
-                inputs, targets, score=lambda answers, _: plan.task.score("validation", answers)
-            ),
+            validations=validations(inputs, targets, score=score),
             order=plan.task.order(spec.batch_size, spec.seed),
         )
         inputs, targets = self._rows(plan, "test")
-        last = LastRows(inputs, targets, lambda answers, _: plan.task.score("test", answers))
+        last = LastRows(inputs, targets, _scorer(plan.task, "test"))
         prompt = _Prompt(plan, checkpoints, self)
         loss = notes.get("loss", math.nan)
         return SingleTraining(task, prompt, loss=loss, last=last if inputs else None), prompt
@@ -165,7 +166,7 @@ class PromptTraining:
                 description=plan.task.description,
                 licence=self._config.licence or plan.task.licence,
             )
-            save_part(self._stores.prompts.tensor_path(record.id), made.part)
+            save_tree(self._stores.prompts.tensor_path(record.id), made.values)
             self._stores.prompts.add(record)
         except Exception as error:  # this prompt's alone: the others go on
             self._failed(prompt, _failure(error))
@@ -228,6 +229,11 @@ class _Prompt:
         except Exception as error:  # Orbax and TensorStore raise many kinds
             reason = str(error).partition("\n")[0]
             self.note(f"the checkpoint of step {checkpoint.step} was not written: {reason}")
+
+
+def _scorer(task: Task, part: Part) -> Scorer:
+    """The task's own metrics, which know the part's targets."""
+    return lambda answers, _: task.score(part, answers)
 
 
 def _failure(error: Exception) -> Failed:

@@ -216,8 +216,8 @@ class Place:
     def stop(self) -> None:
         """Let what trains here leave after the step under way; from any thread."""
         with self._lock:
-            trainings = list(self._trainings)
-        for training in trainings:
+            running = list(self._trainings)
+        for training in running:
             training.stop()
 
     def train(self, task: TrainingTask) -> Training:
@@ -229,21 +229,13 @@ class Place:
             training.stop()
         return training
 
-    def wake(self) -> None:
-        """Let the loop come back at once."""
-        self._loop.wake()
-
-    def check(self) -> None:
-        """Raises Interruption, and Unavailable, if nothing that is waited for will come."""
-        self._loop.check()
-
     def poll(self, training: Training) -> TrainingEvent | None:
         """A resident's next event, if there is one. Raises Interruption, and Unavailable, as soon
         as it is known that none will come."""
         try:
             event = training.events.get_nowait()
         except queue.Empty:
-            self.check()
+            self._loop.check()
             return None
         if isinstance(event, trainings.Finished | trainings.Stopped | trainings.Failed):
             with self._lock:
@@ -263,7 +255,7 @@ class Place:
         while not future.done():
             if self.stopping:
                 raise Interruption
-            self.check()
+            self._loop.check()
             yield
         return future.result()
 

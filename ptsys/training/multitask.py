@@ -1,152 +1,162 @@
-"""The training of a general prompt and one a task, together."""
+"""The training of a general prompt and one a task, together (WO2023022727A1, figure 10B): one
+resident, whose rows say which task they are of."""
 
 from __future__ import annotations
 
-import concurrent.futures
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ptsys.engine.multitask import MultiTaskTraining
-from ptsys.prompts.multitask import TaskPart
-from ptsys.training.course import (
-    Checkpoint,
-    Completed,
-    Ending,
-    Interruption,
-    Listener,
-    Steps,
-    finite,
-)
+import numpy as np
+from numpy.typing import NDArray
+
+from ptsys.data.features import EncodedExamples
+from ptsys.data.metrics import Scorer, summarize
+from ptsys.data.mixture_order import joined
+from ptsys.data.task_mixing import TaskMix, task_shares
+from ptsys.engine import trainings
+from ptsys.engine.evaluation import mean_scores
+from ptsys.engine.trainings import Progress, Snapshot, TrainingTask, Validation
+from ptsys.kinds.registry import prompt_kind
+from ptsys.prompts.multitask_kind import begin, task_part
+from ptsys.prompts.tokens import NAME
+from ptsys.training.course import Checkpoint, Completed, Listener, Steps, finite
+from ptsys.training.last_rows import LastRows, last_scores
 from ptsys.training.loop import Place
-from ptsys.training.single import LastRows
+from ptsys.training.resident import ResidentTraining
 from ptsys.training.trained import Trained
 from ptsys.types.multitask import MultiTaskSpec
 
-_LOOK_SECONDS = 0.1  # how often it is looked whether a step's answers will not come
-
-Scores = dict[int, dict[str, float]]
-"""A task's scores, by its number."""
+LOSSES = "losses"  # the checkpointed array: of the batch, its gradient norm, each task's
 
 
-class MultiTask:
-    """The course of such a training. A step asks the engine for all tasks' gradients at once."""
+@dataclasses.dataclass(frozen=True)
+class TaskData:
+    """A task's rows, encoded, and those it is scored on as it learns and once it has."""
+
+    examples: EncodedExamples
+    validation_inputs: Sequence[str] = ()
+    validation_targets: Sequence[str] = ()
+    score: Scorer = summarize
+    last: LastRows | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """Which rows a step sees, of all tasks' rows one after another."""
+
+    sizes: tuple[int, ...]
+    mix: TaskMix
+
+    @classmethod
+    def of(cls, spec: MultiTaskSpec, sizes: Sequence[int]) -> Drawn:
+        """As the spec mixes tasks of so many rows."""
+        rates = [task.rate or 0.0 for task in spec.tasks]
+        shares = task_shares(sizes, spec.mixing, rates=rates, size_limit=spec.size_limit)
+        mix = TaskMix(tuple(sizes), tuple(shares.tolist()), spec.batch_size, spec.seed)
+        return cls(tuple(sizes), mix)
+
+    def indices(self, step: int) -> NDArray[np.int64]:
+        """Row numbers of the batch of `step` (counted from 0), [batch_size]."""
+        starts = np.cumsum([0, *self.sizes[:-1]])
+        return np.concatenate([starts[task] + rows for task, rows in self.mix.rows(step).items()])
+
+
+class MultiTaskTraining(ResidentTraining):
+    """The course of such a training."""
 
     def __init__(
         self,
-        training: MultiTaskTraining,
-        spec: MultiTaskSpec,
+        identifier: str,
         user: str,
+        spec: MultiTaskSpec,
+        tasks: Sequence[TaskData],
+        start: Checkpoint | NDArray[np.float32],
         listener: Listener,
-        last: Sequence[LastRows | None] = (),
     ) -> None:
-        """`training` has begun, or is restored; `last` are each task's rows that its prompt is
-        scored on once it is done."""
-        self._training = training
+        """From a checkpoint; or from an array [source_length, D] that every combined prompt is
+        to be in the beginning, as `begin` says."""
         self._spec = spec
-        self._user = user
-        self._listener = listener
-        self._last = last
-
-    def run(self, place: Place) -> Steps[Ending]:
-        """All steps, and the scores at their end."""
-        training, spec = self._training, self._spec
-        while training.step < spec.steps:
-            training.advance(lambda future: self._wait(place, future))
-            if training.step < spec.steps:
-                self._after(place)
-            place.wake()
-            yield
-        self.tell()
-        scores = self._evaluate(place) if training.scored else {}
-        tests = yield from self._tests(place)
-        return self._completed(scores, tests)
-
-    def tell(self) -> None:
-        """The step that is reached."""
-        self._listener.progress(self._training.step, self._metrics())
-
-    def checkpoint(self) -> Checkpoint | None:
-        """After the last whole step."""
-        training = self._training
-        if training.step == 0:
-            return None
-        return Checkpoint(training.step, training.state(), metrics=self._metrics())
-
-    def _after(self, place: Place) -> None:
-        """A step was made: keep and score what is due."""
-        step = self._training.step
-        if step % self._spec.checkpoint_every == 0:
-            checkpoint = self.checkpoint()
-            assert checkpoint is not None
-            self.tell()
-            self._listener.checkpoint(checkpoint)
-        if self._training.scored and step % self._spec.evaluate_every == 0:
-            self.tell()
-            self._evaluate(place)
-
-    def _wait(self, place: Place, future: concurrent.futures.Future[Any]) -> Any:
-        while not future.done():
-            place.check()
-            if place.stopping:
-                raise Interruption
-            concurrent.futures.wait([future], _LOOK_SECONDS)
-        return future.result()
-
-    def _evaluate(self, place: Place) -> Scores:
-        scores = self._training.evaluate(lambda future: self._wait(place, future))
-        self._listener.evaluation(self._training.step, self._flat(scores))
-        return scores
-
-    def _tests(self, place: Place) -> Steps[Scores]:
-        scores: Scores = {}
-        for number, rows in enumerate(self._last):
-            if rows is not None:
-                prompt = self._training.combined(number)
-                future = place.engine.evaluate(rows.inputs, rows.targets, prompt, self._user)
-                answers = yield from place.answer(future)
-                scores[number] = rows.scores([answer.prediction for answer in answers])
-        return scores
+        self._last = [task.last for task in tasks]
+        self._kind = prompt_kind(spec.combination)
+        self._losses = np.full((2 + len(tasks),), np.nan, np.float32)
+        if isinstance(start, Checkpoint):
+            like = blank(spec, start.arrays["general"]["value"].shape[-1])
+            snapshot = Snapshot.of(start.step, start.arrays, like)
+            self._losses = np.array(start.arrays[LOSSES])
+        else:
+            snapshot = Snapshot.start(begin(spec, start), spec.combination)
+        sizes = [len(task.examples) for task in tasks]
+        task = TrainingTask(
+            id=identifier,
+            user=user,
+            spec=spec,
+            examples=joined([task.examples for task in tasks]),
+            start=snapshot,
+            validations=[
+                Validation(task.validation_inputs, task.validation_targets, number, task.score)
+                for number, task in enumerate(tasks)
+                if task.validation_inputs
+            ],
+            order=Drawn.of(spec, sizes),
+            kind=spec.combination,
+            members=np.repeat(np.arange(len(tasks), dtype=np.int32), sizes),
+        )
+        super().__init__(task, listener)
 
     # ---- numbers --------------------------------------------------------------------------
 
-    def _metrics(self) -> dict[str, float]:
-        """A step's numbers: `loss` of the batch, `loss/<task>` of each."""
-        progress = self._training.progress
-        losses = zip(self._spec.tasks, progress.task_losses.tolist(), strict=True)
-        return finite(
-            {
-                "loss": progress.loss,
-                "gradient_norm": progress.gradient_norm,
-                **{f"loss/{task.name}": loss for task, loss in losses},
-            }
-        )
+    def _known(self, progress: Progress | None) -> NDArray[np.float32]:
+        """The loss of the batch, its gradient norm, and each task's loss when it was last drawn;
+        what is not known anew is as in the checkpoint."""
+        fresh = np.full_like(self._losses, np.nan)
+        if progress is not None:
+            fresh[:2] = progress.loss, progress.gradient_norm
+            if progress.member_losses is not None:
+                fresh[2:] = progress.member_losses
+        return np.where(np.isfinite(fresh), fresh, self._losses)
 
-    def _flat(self, scores: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
+    def _metrics(self, progress: Progress) -> dict[str, float]:
+        """`loss` of the batch, `loss/<task>` of each."""
+        loss, norm, *tasks = self._known(progress).tolist()
+        of_each = {f"loss/{x.name}": y for x, y in zip(self._spec.tasks, tasks, strict=True)}
+        return {"loss": loss, "gradient_norm": norm, **of_each}
+
+    def _scores(self, event: trainings.Evaluated | trainings.Finished) -> dict[str, float]:
         """`accuracy`, the mean over the tasks, and `accuracy/<task>`; other scores alike."""
         of_each = {
             f"{kind}/{self._spec.tasks[task].name}": value
-            for task, of_task in scores.items()
-            for kind, value in of_task.items()
+            for task, scores in event.member_scores.items()
+            for kind, value in scores.items()
         }
-        return finite({**means(scores), **of_each})
+        return {**event.scores, **of_each}
+
+    def _checkpoint(self, snapshot: Snapshot, progress: Progress | None) -> Checkpoint:
+        arrays = {**snapshot.state(), LOSSES: self._known(progress)}
+        metrics = {} if progress is None else finite(self._metrics(progress))
+        return Checkpoint(snapshot.step, arrays, metrics=metrics)
 
     # ---- the end --------------------------------------------------------------------------
 
-    def _completed(self, scores: Scores, tests: Scores) -> Completed:
-        spec, training = self._spec, self._training
-        every = {n: {**scores.get(n, {}), **tests.get(n, {})} for n in range(len(spec.tasks))}
+    def _finish(self, place: Place, event: trainings.Finished) -> Steps[Completed]:
+        spec, values, user = self._spec, event.snapshot.values, self._task.user
+        every = {n: dict(event.member_scores.get(n, {})) for n in range(len(spec.tasks))}
+        for number, rows in enumerate(self._last):
+            if rows is not None:
+                reading = self._kind.reading(values, number)
+                every[number] |= yield from last_scores(place, rows, reading, user)
+        loss, _, *losses = self._known(self._progress).tolist()
         general = Trained(
             name=spec.name,
-            part=TaskPart(training.general),
+            values={NAME: values["general"]},
             dataset=None,
-            scores={**means(every), "train_loss": training.progress.loss},
+            scores={**mean_scores(every), "train_loss": loss},
             steps=spec.steps,
         )
-        losses = training.progress.task_losses.tolist()
         specific = (
             Trained(
                 name=spec.prompt_name(task.name),
-                part=training.part(number),
+                values=stored_part(values, number),
                 dataset=task.dataset,
                 scores={**every[number], "train_loss": losses[number]},
                 steps=spec.steps,
@@ -154,12 +164,26 @@ class MultiTask:
             )
             for number, task in enumerate(spec.tasks)
         )
-        metrics = {**self._metrics(), **self._flat(scores)}
-        return Completed((general, *specific), spec.steps, metrics)
+        progress = self._progress
+        metrics = {} if progress is None else self._metrics(progress)
+        return Completed(
+            (general, *specific), spec.steps, finite({**metrics, **self._scores(event)})
+        )
 
 
-def means(scores: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
-    """The mean of every score over the tasks that have it."""
-    kinds = sorted({kind for of_task in scores.values() for kind in of_task})
-    values = {kind: [x[kind] for x in scores.values() if kind in x] for kind in kinds}
-    return {kind: sum(of_kind) / len(of_kind) for kind, of_kind in values.items()}
+def blank(spec: MultiTaskSpec, width: int) -> Snapshot:
+    """A state of the spec's shapes."""
+    start = np.zeros((spec.source_length, width), np.float32)
+    return Snapshot.start(begin(spec, start), spec.combination)
+
+
+def blank_arrays(spec: MultiTaskSpec, width: int) -> dict[str, Any]:
+    """What a checkpoint of it holds."""
+    losses = np.zeros((2 + len(spec.tasks),), np.float32)
+    return {**blank(spec, width).state(), LOSSES: losses}
+
+
+def stored_part(values: Mapping[str, NDArray[np.float32]], task: int) -> dict[str, Any]:
+    """What is stored of a task: its own arrays, its tokens by the name that a prompt's have."""
+    part = task_part(dict(values), task)
+    return part.arrays

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ptsys.engine.model import ServedModel
-from ptsys.prompts.multitask import TaskPart
+from ptsys.kinds.trees import Tree
+from ptsys.prompts.tokens import NAME
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Parent, Prompt, Visibility
 from ptsys.types.specs import AnySpec, hyperparameters
@@ -18,14 +19,15 @@ from ptsys.types.training import JobSpec
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A prompt that was made: what is stored of it, and what is known of how it came to be.
+    """A prompt that was made: its arrays as they are stored, and what is known of how it came to
+    be.
 
     `task` is the number of the task that it is specific to, in a multi-task training. `start` and
     `settings` are recorded instead of the spec's, and beside them, where they differ.
     """
 
     name: str
-    part: TaskPart
+    values: Tree
     dataset: str | None
     scores: Mapping[str, float]
     steps: int
@@ -73,7 +75,7 @@ class Maker:
             visibility=self.visibility,
             model=self.model.name,
             model_fingerprint=self.model.fingerprint,
-            length=0 if made.part.rows is None else len(made.part.rows),
+            length=len(made.values[NAME]) if NAME in made.values else 0,
             d_model=self.model.frozen.config.d_model,
             created=self.created,
             job=self.job,
@@ -87,7 +89,7 @@ class Maker:
             licence=licence,
             contact=self.contact,
             parents=made.parents,
-            bytes=made.part.size,
+            bytes=sum(array.nbytes for array in made.values.values()),
             **linked,
         )
 

@@ -2,13 +2,11 @@
 whatever the rows that are trained on."""
 
 import time
-from typing import Any
 
 import numpy as np
 import pytest
 
 from ptsys.engine.engine import Engine
-from ptsys.engine.multitask import MultiTaskTraining, TaskData
 from ptsys.engine.trainings import Finished, Snapshot, TrainingTask, validations
 from ptsys.kinds.buckets import fit
 from ptsys.library.augmentation import Chain
@@ -19,7 +17,6 @@ from ptsys.training.augmentation.task import AugmentationTask
 from ptsys.training.loop import Loop, Place
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
-from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.requests import Decoding
 from ptsys.types.scoring import scoring
 from ptsys.types.training import TrainingSpec
@@ -28,10 +25,6 @@ SHORT = [Example(f"n{i}", "ab"[i % 2]) for i in range(8)]  # 2 tokens with the e
 INPUTS = [f"n{i}" for i in range(6)]
 LONG = ["ten letter", "nine char", "x", "", "eleven char", "five"]
 ROOM = 16  # the longest has 12 tokens
-
-
-def wait(future: Any) -> Any:
-    return future.result(timeout=120)
 
 
 def answers(engine: Engine, prompt: np.ndarray) -> list[str]:
@@ -73,16 +66,6 @@ def test_a_jobs_validation(engine: Engine) -> None:
         found.append(training.events.get(timeout=120))
     assert len(spy.seen) == 2  # on the way, and at the end
     assert spy.seen[-1] == answers(engine, found[-1].snapshot.prompt)
-
-
-def test_a_multi_task_jobs_validation(engine: Engine) -> None:
-    spec = MultiTaskSpec(name="x", tasks=(TaskSpec(name="a", dataset="a"),), length=4)
-    spy = Spy()
-    data = TaskData(engine.encode(spec, SHORT), INPUTS, LONG, score=spy)
-    training = MultiTaskTraining(engine, spec, "u", [data])
-    training.begin(engine.model.initialization[-spec.source_length :])
-    training.evaluate(wait)
-    assert spy.seen == [answers(engine, training.combined(0))]
 
 
 def test_what_an_augmentation_chooses_by(engine: Engine) -> None:

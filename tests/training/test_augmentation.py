@@ -362,7 +362,7 @@ def test_a_diverging_chain_fails_alone_in_auto_and_the_job_otherwise(
 
     def broken(task: TrainingTask, told: Callable[[], object]) -> Training:
         if "/initialization/" in task.id:
-            task.start.first[0, 0] = np.nan  # as a restored optimizer state might be
+            task.start.first["prompt"][0, 0] = np.nan  # as a restored optimizer state might be
         return train(task, told)
 
     monkeypatch.setattr(engine, "train", broken)

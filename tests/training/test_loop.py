@@ -2,49 +2,27 @@
 
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from listening import Notes
 from waiting import until
 
 from ptsys.engine.engine import Engine, EngineOptions
-from ptsys.engine.trainings import Snapshot, TrainingTask, validations
+from ptsys.engine.trainings import Snapshot, TrainingTask, Validation
 from ptsys.errors import InvalidInput, LeaseLost, Unavailable
 from ptsys.training import loop as loop_module
-from ptsys.training.course import Checkpoint, Completed, Ending, Failed, Interrupted, Steps
+from ptsys.training.course import Completed, Ending, Failed, Interrupted, Steps
+from ptsys.training.last_rows import LastRows
 from ptsys.training.loop import Loop, Place
-from ptsys.training.single import LastRows, SingleTraining
+from ptsys.training.single import SingleTraining
 from ptsys.types.example import Example
 from ptsys.types.training import Optimizer, TrainingSpec
 
 ROWS = [Example(f"n{i % 5}", ("ja", "no")[i % 2]) for i in range(12)]
 ENDLESS = 1_000_000
-
-
-class Notes:
-    """A listener that keeps all."""
-
-    def __init__(self) -> None:
-        self.reached: list[int] = []
-        self.scores: list[tuple[int, dict[str, float]]] = []
-        self.kept: list[Checkpoint] = []
-        self.refuse = False
-
-    def progress(self, step: int, metrics: Mapping[str, float]) -> None:
-        if self.refuse:
-            raise LeaseLost("another has it")
-        self.reached.append(step)
-
-    def evaluation(self, step: int, scores: Mapping[str, float], **about: object) -> None:
-        self.scores.append((step, dict(scores)))
-
-    def checkpoint(self, checkpoint: Checkpoint) -> None:
-        self.kept.append(checkpoint)
-
-    def note(self, message: str, **about: object) -> None:
-        raise AssertionError(message)
 
 
 def single(
@@ -61,7 +39,7 @@ def single(
         spec,
         engine.encode(spec, ROWS),
         start or Snapshot.start(engine.model.initialization[-4:]),
-        validations(["n1", "n2"], ["no", "ja"]),
+        [Validation(["n1", "n2"], ["no", "ja"])],
     )
     return SingleTraining(task, notes, last=last)
 
@@ -87,8 +65,8 @@ def test_a_training_goes_to_its_end_and_tells_all(engine: Engine) -> None:
     assert isinstance(ending, Completed)
     [made] = ending.prompts
     assert (made.name, made.dataset, made.steps, ending.step) == ("one", "d", 6, 6)
-    assert made.part.rows is not None
-    assert made.part.rows.shape == (4, 16)
+    assert set(made.values) == {"prompt"}
+    assert made.values["prompt"].shape == (4, 16)
     assert {"accuracy", "token_f1", "train_loss", "test_seen"} == set(made.scores)
     assert made.scores["test_seen"] == 1.0
     assert {"loss", "gradient_norm", "accuracy", "token_f1"} == set(ending.metrics)
@@ -101,12 +79,11 @@ def test_from_any_checkpoint_it_ends_with_the_same_bits(engine: Engine) -> None:
     notes = Notes()
     whole = Loop(engine).run(single(engine, notes))
     for checkpoint in notes.kept:
-        like = Snapshot.start(checkpoint.arrays["prompt"])
-        start = Snapshot.of(checkpoint.step, checkpoint.arrays, like)
+        start = Snapshot.of(checkpoint.step, checkpoint.arrays, single(engine, notes)._task.start)
         again = Loop(engine).run(single(engine, Notes(), start=start))
         assert isinstance(whole, Completed)
         assert isinstance(again, Completed)
-        assert np.array_equal(again.prompts[0].part.rows, whole.prompts[0].part.rows)
+        assert np.array_equal(again.prompts[0].values["prompt"], whole.prompts[0].values["prompt"])
 
 
 def test_stopped_it_loses_no_step(engine: Engine) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ptsys.library.augmentation import QUERY
-from ptsys.prompts.multitask import TaskPart
+from ptsys.prompts.tokens import tokens
 from ptsys.training.augmentation.task import Augmented
 from ptsys.training.course import Completed, Listener, finite
 from ptsys.training.trained import Trained
@@ -27,7 +27,7 @@ def completed(
     query = spec.query
     made = Trained(
         name=spec.name,
-        part=TaskPart(result.prompt),
+        values=tokens(result.prompt),
         dataset=spec.dataset,
         scores={**result.scores, **_plain(spec, result), **loss},
         steps=result.steps,

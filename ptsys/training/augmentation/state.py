@@ -89,8 +89,8 @@ class State:
         arrays = blank(spec, like.shape[1])
         arrays["query"] = like if self.query is None else self.query
         for place, way in enumerate(way for way in self.ways if way.chain.makes_prompt):
-            for name in _ARRAYS:
-                arrays[name][place] = way.snapshot.state()[name]
+            for name, array in way.snapshot.state().items():
+                arrays[name][place] = array
         return arrays
 
     def notes(self) -> dict[str, Any]:

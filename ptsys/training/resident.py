@@ -1,0 +1,92 @@
+"""The course of a training that is one resident of the engine, whatever its prompt is made of."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any
+
+from ptsys.engine import trainings
+from ptsys.engine.trainings import Progress, Snapshot, Training, TrainingTask
+from ptsys.training.course import (
+    Checkpoint,
+    Completed,
+    Ending,
+    Failed,
+    Interruption,
+    Listener,
+    Steps,
+    finite,
+)
+from ptsys.training.loop import Place
+
+
+class ResidentTraining(abc.ABC):
+    """What such trainings have in common: the engine trains, the listener hears."""
+
+    def __init__(self, task: TrainingTask, listener: Listener) -> None:
+        """The task starts from its first step, or from a checkpoint."""
+        self._task = task
+        self._listener = listener
+        self._training: Training | None = None
+        self._snapshot = task.start
+
+    def run(self, place: Place) -> Steps[Ending]:
+        """All steps, and the scores at their end."""
+        training = self._training = place.train(self._task)
+        while True:
+            event = yield from place.event(training)
+            if isinstance(event, trainings.Checkpointed):
+                self.tell()
+                checkpoint = self._checkpoint(event.snapshot, event.progress)
+                stale = not training.events.empty()
+                self._listener.checkpoint(dataclasses.replace(checkpoint, stale=stale))
+            elif isinstance(event, trainings.Evaluated):
+                self.tell()
+                self._listener.evaluation(event.step, finite(self._scores(event)))
+            elif isinstance(event, trainings.Finished):
+                self.tell()
+                self._snapshot = event.snapshot
+                return (yield from self._finish(place, event))
+            elif isinstance(event, trainings.Stopped):
+                self._snapshot = event.snapshot
+                raise Interruption
+            else:
+                return Failed(event.message, event.traceback, event.retry)
+
+    def tell(self) -> None:
+        """The last finished step."""
+        if self._training is not None:
+            progress = self._training.progress
+            self._listener.progress(progress.step, finite(self._metrics(progress)))
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Of the state it left the device with."""
+        if self._snapshot.step == 0:
+            return None
+        return self._checkpoint(self._snapshot, self._progress)
+
+    @property
+    def _progress(self) -> Progress | None:
+        return None if self._training is None else self._training.progress
+
+    @abc.abstractmethod
+    def _checkpoint(self, snapshot: Snapshot, progress: Progress | None) -> Checkpoint:
+        """Of this state, which the step of that progress led to."""
+
+    @abc.abstractmethod
+    def _metrics(self, progress: Progress) -> dict[str, float]:
+        """A step's numbers."""
+
+    @abc.abstractmethod
+    def _scores(self, event: trainings.Evaluated | trainings.Finished) -> dict[str, float]:
+        """Of the prompt that was scored."""
+
+    @abc.abstractmethod
+    def _finish(self, place: Place, event: trainings.Finished) -> Steps[Completed]:
+        """What the training made."""
+
+
+def numbers(progress: Progress) -> dict[str, Any]:
+    """Loss (nats a token) and gradient norm of a step."""
+    return {"loss": progress.loss, "gradient_norm": progress.gradient_norm}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ptsys.errors import Conflict, Damaged, InvalidInput, NotFound
-from ptsys.prompts.storage import load_tensor, save_tensor
+from ptsys.prompts.storage import load_part, load_tensor, load_tree, save_tensor, save_tree
 
 PROMPT = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
 
@@ -60,3 +60,19 @@ def test_an_array_that_is_no_prompt_is_not_stored(tmp_path: Path):
     with pytest.raises(InvalidInput, match="row 0, column 0"):
         save_tensor(tmp_path / "pr_1", np.full((2, 2), np.nan))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_prompt_of_several_arrays_comes_back_by_their_names(tmp_path: Path) -> None:
+    tree = {"prompt": PROMPT, "matrix": np.eye(3, 5), "bias": np.zeros((3, PROMPT.shape[1]))}
+    save_tree(tmp_path / "pr_1", tree)
+    again = load_tree(tmp_path / "pr_1")
+    assert set(again) == set(tree)
+    for name, array in tree.items():
+        assert again[name].dtype == np.float32
+        np.testing.assert_array_equal(again[name], array)
+    assert load_part(tmp_path / "pr_1").affine is not None
+    with pytest.raises(Conflict):
+        save_tree(tmp_path / "pr_1", tree)
+    for wrong in ({}, {"prompt": np.full((2, 4), np.nan)}):
+        with pytest.raises(InvalidInput):
+            save_tree(tmp_path / "pr_2", wrong)

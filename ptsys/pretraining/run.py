@@ -51,6 +51,7 @@ from ptsys.pretraining.step import (
     untie,
 )
 from ptsys.store.checkpoints import Checkpoints
+from ptsys.store.model_folders import VOCABULARY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Pretraining:
             config.instructed_tasks,
             config.mixture,
             config.episodes,
-            self.output / "vocabulary.model",
+            self.output / VOCABULARY,
             config.sentinels,
             self.output / "text.npy",
         )
@@ -196,7 +197,7 @@ class Pretraining:
         write_builtin(
             untie(frozen.model()),
             self.output / "model",
-            vocabulary=(self.output / "vocabulary.model").read_bytes(),
+            vocabulary=(self.output / VOCABULARY).read_bytes(),
             sentinels=self.config.sentinels,
             initialization=np.asarray(trained.shared),
         )

@@ -93,6 +93,7 @@ class PromptRow(OwnedRow):
 
     model: Mapped[str] = mapped_column(String(100))
     model_fingerprint: Mapped[str] = mapped_column(String(128))
+    kind: Mapped[str] = mapped_column(String(16), default="tokens", server_default="tokens")
     length: Mapped[int]
     d_model: Mapped[int]
     job: Mapped[str | None] = mapped_column(String(40))

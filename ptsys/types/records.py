@@ -11,6 +11,7 @@ from pydantic import Field
 from ptsys.types.model import Value
 from ptsys.types.multitask import Combination
 from ptsys.types.specs import JobKind, Spec
+from ptsys.types.training import TOKENS
 
 Visibility = Literal["private", "shared", "public"]
 Role = Literal["user", "admin"]
@@ -114,6 +115,7 @@ class Prompt(Value):
     shared_with: tuple[str, ...] = ()
     model: str
     model_fingerprint: str
+    kind: str = Field(default=TOKENS, description="What it is made of.")
     length: int
     d_model: int
     created: datetime.datetime

@@ -13,6 +13,11 @@ from ptsys.types.text import MOST_LABELS, Reference, Text
 Tag = Annotated[Text, Field(min_length=1, max_length=100)]
 
 
+TOKENS = "tokens"
+"""The kind of prompts that are soft tokens before the embedded input."""
+
+MOST_KIND = 16  # characters of a kind's name
+
 MOST_STEPS = 1_000_000
 """Updates of one job."""
 
@@ -96,5 +101,10 @@ class TrainingSpec(JobSpec):
     """A queued training job: one prompt tuned on one dataset through one frozen model."""
 
     kind: Literal["train"] = "train"
+    prompt_kind: Text = Field(
+        default=TOKENS,
+        max_length=MOST_KIND,
+        description="What the prompt is made of and how it enters the model.",
+    )
     dataset: Reference
     validation: Reference | None = None

@@ -3,4 +3,4 @@
 A new one is a file in `versions/` named after its number; set `HEAD` to it (a test checks).
 """
 
-HEAD = "0012"
+HEAD = "0013"

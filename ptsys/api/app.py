@@ -26,6 +26,7 @@ from ptsys.api.questions import Gradients, GradientsBody, PredictBody
 from ptsys.api.routes import (
     datasets,
     events,
+    fitting,
     generation,
     gradients,
     health,
@@ -55,6 +56,7 @@ _ROUTERS = (
     library,
     prompts,
     generation,
+    fitting,
     datasets,
     models,
     keys,
@@ -70,13 +72,17 @@ Errors are problem details (RFC 9457) that name the field. Nothing of a predicti
 request is stored or logged."""
 
 
-def create_app(settings: Settings | None = None, service: Service | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, service: Service | None = None, *, owner: str | None = None
+) -> FastAPI:
     """The ASGI application on these settings, by default those of the environment.
 
-    Connections open when first wanted. A service that is given stays the giver's to close.
+    Connections open when first wanted. A service that is given stays the giver's to close. With an
+    `owner` it is for requests of that user's own process alone, who has the data folder anyway: no
+    key is asked for, and nothing is hidden from them. No server may be given such an application.
     """
     settings = settings or (service.settings if service is not None else Settings())
-    context = Context(settings, service)
+    context = Context(settings, service, owner=owner)
     app = FastAPI(
         title="ptsys",
         version=ptsys.__version__,

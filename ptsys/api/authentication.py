@@ -42,7 +42,9 @@ class Keys:
         if scope["type"] == "http" and _is_keyed(scope):
             try:
                 context: Context = scope["app"].state.context
-                scope[_CALLER] = await context.caller(_secret(Headers(scope=scope)))
+                scope[_CALLER] = context.owner or await context.caller(
+                    _secret(Headers(scope=scope))
+                )
             except PtsysError as error:
                 await told(str(scope.get("ptsys.request_id", "")), error)(scope, receive, send)
                 return

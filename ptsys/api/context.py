@@ -30,6 +30,7 @@ from ptsys.jobs.redis_server import locate
 from ptsys.jobs.requests import Answer, Kind, RequestChannel
 from ptsys.jobs.service import Service
 from ptsys.process.traces import carried
+from ptsys.store.clock import utc_now
 from ptsys.store.model_folders import config_path
 from ptsys.store.statement_times import time_statements
 from ptsys.types.records import ApiKey
@@ -78,10 +79,13 @@ class _Link:
 class Context:
     """One for each application; safe for use by many threads. Connections open when first
     wanted, and follow Redis if it comes back elsewhere. `leaving` is set once this process was
-    asked to end."""
+    asked to end; `owner` is whose own process it is, where no key is asked for."""
 
-    def __init__(self, settings: Settings, service: Service | None = None) -> None:
+    def __init__(
+        self, settings: Settings, service: Service | None = None, *, owner: str | None = None
+    ) -> None:
         self.settings = settings
+        self.owner = None if owner is None else _owner(owner)
         self.metrics = Metrics()
         self.keys = RecentKeys()
         self.leaving = threading.Event()
@@ -167,8 +171,12 @@ class Context:
 
     def ready_models(self) -> list[str]:
         """The models that a worker serves now; none if Redis does not answer."""
+        return sorted({found.model for found in self.seen() if found.ready and found.model})
+
+    def seen(self) -> list[Presence]:
+        """As `present`; nobody if Redis does not answer."""
         try:
-            return sorted({found.model for found in self.present() if found.ready and found.model})
+            return self.present()
         except Unavailable:
             return []
 
@@ -188,10 +196,7 @@ class Context:
 
     def places(self) -> dict[str, int]:
         """The places for jobs that workers offer, by model; none if Redis does not answer."""
-        try:
-            return places_of(self.present())
-        except Unavailable:
-            return {}
+        return places_of(self.seen())
 
     def link(self) -> _Link:
         """The connections to Redis. Raises Unavailable if none is known."""
@@ -278,6 +283,11 @@ class Context:
             link.close()
         if self._given is None and "service" in self.__dict__:
             self.service.close()
+
+
+def _owner(user: str) -> ApiKey:
+    """Who asks in their own process: a key that no database knows, so it has no id."""
+    return ApiKey(id="", user=user, role="admin", created=utc_now())
 
 
 async def _context(request: Request) -> Context:  # async, as FastAPI gives others a thread each

@@ -177,7 +177,7 @@ class EventFeed:
 
     async def _look_at_keys(self) -> None:
         """Send those away whose keys were revoked."""
-        keys = {listener.key.id for listener in self._listeners}
+        keys = {listener.key.id for listener in self._listeners if listener.key.id}
         valid = await anyio.to_thread.run_sync(self._valid, keys)
         for listener in list(self._listeners):
             if listener.key.id in keys and listener.key.id not in valid:

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Path, Query
 from pydantic import AfterValidator, Field
 
+from ptsys.types.compiling import Compiling
 from ptsys.types.model import Value
 from ptsys.types.names import NAME, Name, User, named
 from ptsys.types.public_text import without_paths, without_paths_in
@@ -65,6 +66,9 @@ class PromptChanges(Sharing):
     contact: Contact | None = Field(default=None, description="Shown to all who may see it.")
 
 
+_OWN = "Told to those alone who keep the service, on its own machine."
+
+
 class JobView(Value):
     """A training job, as its owner sees it."""
 
@@ -85,17 +89,24 @@ class JobView(Value):
     started: datetime.datetime | None
     finished: datetime.datetime | None
     queue: QueuePlace | None = Field(description="While it waits: where it stands in the queue.")
+    worker: str | None = Field(default=None, description=_OWN)
+    traceback: str | None = Field(default=None, description=_OWN)
 
 
-def job_view(job: Job) -> JobView:
-    """The job without what is the service's own affair: the worker, its traceback and its files."""
+def job_view(job: Job, *, whole: bool = False) -> JobView:
+    """The job, unless `whole` without what is the service's own affair: the worker, its traceback
+    and its files."""
     values = {field: getattr(job, field) for field in JobView.model_fields}
-    values["error"] = None if job.error is None else without_paths(job.error)
+    if not whole:
+        hidden = None if job.error is None else without_paths(job.error)
+        values |= {"error": hidden, "worker": None, "traceback": None}
     return JobView.model_validate(values)
 
 
-def event_view(event: Event) -> Event:
-    """The event without the same."""
+def event_view(event: Event, *, whole: bool = False) -> Event:
+    """The event, unless `whole` without the same."""
+    if whole:
+        return event
     told = {key: value for key, value in event.data.items() if key not in ("worker", "traceback")}
     return event.model_copy(update={"data": without_paths_in(told)})
 
@@ -125,6 +136,13 @@ class ModelView(Value):
     builtin: bool
     default: bool = Field(description="Used where no model is named.")
     ready: bool = Field(description="A worker serves it now.")
+    workers: int = Field(description="That serve it, or are about to.")
+    compiles: list[Compiling] = Field(
+        description="What its workers compile now, which answers and steps may wait for."
+    )
+    parameters: int
+    vocab_size: int
+    source: str | None = Field(description=f"Where its weights came from. {_OWN}")
     vocabulary: bool = Field(
         description="It has one; without, it keeps prompts, but neither trains nor answers."
     )

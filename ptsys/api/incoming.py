@@ -21,6 +21,7 @@ CONTROL_BYTES = 2**20
 LARGE_PATHS = frozenset(
     {
         "/v1/datasets",
+        "/v1/datasets/check",
         "/v1/datasets/generate",
         "/v1/gradients",
         "/v1/predict",

@@ -178,8 +178,8 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation)
 
 
-def told(request_id: str, error: Exception) -> JSONResponse:
-    """The answer that tells an error which was raised on purpose."""
+def told(request_id: str, error: Exception, *, whole: bool = False) -> JSONResponse:
+    """The answer that tells an error which was raised on purpose; `whole`, with its paths."""
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
     wait: float | None = None
     if isinstance(error, QuotaExceeded):
@@ -191,7 +191,7 @@ def told(request_id: str, error: Exception) -> JSONResponse:
     return problem(
         request_id,
         status,
-        public_text(error),
+        str(error) if whole else public_text(error),
         field=field,
         retry_after=wait,
         kind=_USED_UP if used_up else None,
@@ -199,7 +199,8 @@ def told(request_id: str, error: Exception) -> JSONResponse:
 
 
 def _on_own(request: Request, error: Exception) -> Response:
-    return told(_id(request), error)
+    whole = request.app.state.context.owner is not None
+    return told(_id(request), error, whole=whole)
 
 
 def _on_files(request: Request, error: Exception) -> Response:

@@ -1,38 +1,24 @@
-"""Asking workers about many rows: a prompt from wherever it is, and batches on their way."""
+"""Which prompt a command asks: stored, in a file, several, or none; and who answers."""
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import dataclasses
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ptsys.cli.deployment import Deployment
+from ptsys.cli.deployment import TIMEOUT, Deployment
 from ptsys.cli.failures import naming
-from ptsys.errors import InvalidInput, NotFound
+from ptsys.errors import InvalidInput, NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from ptsys.jobs.asking import BlockingAsker
-    from ptsys.types.example import Example
-    from ptsys.types.requests import (
-        Decoding,
-        Ensemble,
-        GradientsRequest,
-        Prediction,
-        PredictRequest,
-    )
+    from ptsys.client import Client
+    from ptsys.types.records import Prompt
+    from ptsys.types.requests import Decoding, Ensemble
 
-T = TypeVar("T")
-
-BATCH_ROWS = 64
-IN_FLIGHT = 4
-TIMEOUT = 180.0
-"""Seconds to wait for one batch: its shape may have to be compiled first."""
+__all__ = ["TIMEOUT"]
 
 Also = Annotated[
     list[str] | None,
@@ -67,60 +53,52 @@ PROMPT_HELP = (
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """Who asks whom with what: a model, and a stored prompt's id or a tensor (safetensors), or
-    neither for the bare model; of a task-specific prompt also its general one's id, where it is
-    not its own. Or the ids of several stored prompts, an ensemble."""
+    """What is asked: a model, with a stored prompt, several, an array [length, d_model], or None
+    for the bare model; of a task-specific prompt also its general one, where that is not its own.
+    """
 
-    user: str
     model: str
-    prompt: str | None = None
-    general: str | None = None
-    prompts: tuple[str, ...] = ()
+    prompt: Any = None
+    general: Prompt | None = None
     ensemble: Ensemble = "vote"
-    tensor: bytes | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def way(self) -> dict[str, Any]:
+        """The same as arguments of the client."""
+        return {"model": self.model, "general": self.general}
 
 
-@dataclasses.dataclass(frozen=True)
-class Gradients:
-    """The mean loss over all target tokens (nats), and its gradient [length, d_model]."""
-
-    loss: float
-    tokens: int
-    gradient: Any
-
-
-def find(where: Deployment, reference: str, model: str | None, general: str | None = None) -> Asked:
+def find(
+    where: Deployment,
+    client: Client,
+    reference: str,
+    model: str | None,
+    general: str | None = None,
+) -> Asked:
     """The prompt that was named: stored, in a file, or none; if it is a task-specific one, with
     its general prompt or that named `general`.
 
-    Raises NotFound if there is neither, InvalidInput if it does not belong to `model` or goes
-    with no general prompt.
+    Raises NotFound if there is neither, InvalidInput if it does not belong to `model`.
     """
     if reference == BARE:
         _refuse_general(general)
-        return Asked(where.user, model or where.settings.model)
-    other: str | None = None
-    with where.service() as service:
-        try:
-            prompt = service.prompts.get(reference, where.user)
-        except NotFound:
-            prompt = None
-        if prompt is not None and (general is not None or prompt.general is not None):
-            found = service.prompts.general_of(prompt, where.user, general)
-            other = None if general is None else found.id
-    if prompt is None:
+        return Asked(model or where.model(client))
+    try:
+        prompt = client.prompts.get(reference)
+    except (NotFound, InvalidInput):  # no thing can have that name, but a file
         _refuse_general(general)
-        return _in_file(where, reference, model or where.settings.model)
+        return _in_file(client, reference, model or where.model(client))
     if model is not None and prompt.model != model:
         raise InvalidInput(
             f"prompt {reference!r} belongs to model {prompt.model!r}; leave --model out",
             field="model",
         )
-    return Asked(where.user, prompt.model, prompt.id, other)
+    return Asked(prompt.model, prompt, None if general is None else client.prompts.get(general))
 
 
 def find_several(
     where: Deployment,
+    client: Client,
     references: Sequence[str],
     ensemble: Ensemble,
     decoding: Decoding,
@@ -133,21 +111,25 @@ def find_several(
     """
     first, *others = references
     if not others:
-        return find(where, first, model, general)
+        return find(where, client, first, model, general)
     if general is not None:
         raise InvalidInput("it goes with one prompt, not with several", field="general")
     if ensemble == "mean" and not decoding.labels:
         raise InvalidInput("the mean of scores needs labels to score; or vote", field="labels")
-    with where.service() as service:
-        found = [service.prompts.get(reference, where.user) for reference in references]
+    found = [client.prompts.get(reference) for reference in references]
     models = sorted({prompt.model for prompt in found})
     if len(models) > 1 or model not in (None, models[0]):
         raise InvalidInput(
             f"these prompts belong to {', '.join(models)}; ask prompts of one model", field="model"
         )
-    return Asked(
-        where.user, models[0], prompts=tuple(prompt.id for prompt in found), ensemble=ensemble
-    )
+    return Asked(models[0], found, ensemble=ensemble)
+
+
+def check_served(where: Deployment, client: Client, model: str) -> None:
+    """Raise Unavailable, saying what to do, at once where no worker serves the model or is about
+    to."""
+    if not client.models.get(model).workers:
+        raise Unavailable(f"no worker serves model {model!r}; {where.start_line(model)}")
 
 
 def _refuse_general(general: str | None) -> None:
@@ -155,110 +137,15 @@ def _refuse_general(general: str | None) -> None:
         raise InvalidInput("it goes with a stored task-specific prompt", field="general")
 
 
-def _in_file(where: Deployment, reference: str, model: str) -> Asked:
-    from ptsys.jobs.limits import read_limits
-    from ptsys.prompts.formats import check_prompt, read_prompt
-    from ptsys.prompts.safetensors_format import encode
+def _in_file(client: Client, reference: str, model: str) -> Asked:
+    from ptsys.prompts.check import check_prompt
+    from ptsys.prompts.formats import read_prompt
 
     if not Path(reference).expanduser().exists():
         raise NotFound(
             f"no stored prompt and no file is called {reference!r}; `ptsys prompts list` shows "
             "your prompts"
         )
-    limits = read_limits(where.settings.root, model)
+    width = client.models.get(model).d_model
     with naming(reference, "prompt"):
-        array = check_prompt(read_prompt(reference), limits.d_model, model=model)
-    return Asked(where.user, model, tensor=encode(array))
-
-
-def predict(
-    asker: BlockingAsker,
-    asked: Asked,
-    inputs: Iterable[str],
-    decoding: Decoding,
-    *,
-    timeout: float = TIMEOUT,
-) -> Iterator[list[Prediction]]:
-    """The answers, a batch at a time, in order; several batches are on their way at once."""
-    from ptsys.types.requests import Prediction, PredictRequest
-
-    def ask(batch: tuple[str, ...]) -> list[Prediction]:
-        request = PredictRequest(
-            model=asked.model,
-            prompt=asked.prompt,
-            general=asked.general,
-            prompts=asked.prompts,
-            ensemble=asked.ensemble,
-            inputs=batch,
-            decoding=decoding,
-        )
-        header, _ = asker.call(
-            asked.model, "predict", _header(asked, request), asked.tensor, timeout=timeout
-        )
-        return [Prediction.model_validate(row) for row in header["predictions"]]
-
-    return _ordered(ask, batches(inputs))
-
-
-def gradients(
-    asker: BlockingAsker,
-    asked: Asked,
-    rows: Sequence[Example],
-    *,
-    timeout: float = TIMEOUT,
-) -> Iterator[Gradients]:
-    """The gradient of each batch, in order; `joined` makes one of them."""
-    from ptsys.prompts.safetensors_format import decode
-    from ptsys.types.requests import GradientsRequest
-
-    def ask(batch: tuple[Example, ...]) -> Gradients:
-        request = GradientsRequest(
-            model=asked.model,
-            prompt=asked.prompt,
-            general=asked.general,
-            inputs=tuple(row.input for row in batch),
-            targets=tuple(row.target or "" for row in batch),
-        )
-        header, tensors = asker.call(
-            asked.model, "gradients", _header(asked, request), asked.tensor, timeout=timeout
-        )
-        array, _ = decode(tensors or b"", tensor="gradient")
-        return Gradients(float(header["loss"]), int(header["tokens"]), array)
-
-    return _ordered(ask, batches(rows))
-
-
-def joined(parts: Sequence[Gradients]) -> Gradients:
-    """The gradient of all rows: each part counts by its tokens."""
-    tokens = sum(part.tokens for part in parts)
-    return Gradients(
-        loss=sum(part.loss * part.tokens for part in parts) / tokens,
-        tokens=tokens,
-        gradient=sum(part.gradient * (part.tokens / tokens) for part in parts),
-    )
-
-
-def batches(items: Iterable[T], size: int = BATCH_ROWS) -> Iterator[tuple[T, ...]]:
-    """The items in tuples of `size`; the last may be shorter."""
-    iterator = iter(items)
-    while batch := tuple(itertools.islice(iterator, size)):
-        yield batch
-
-
-def _header(asked: Asked, request: PredictRequest | GradientsRequest) -> dict[str, Any]:
-    return request.model_dump(mode="json") | {"user": asked.user}
-
-
-def _ordered(ask: Callable[[tuple[Any, ...]], T], parts: Iterable[tuple[Any, ...]]) -> Iterator[T]:
-    """The answers in order, with a few questions under way; the first error ends it."""
-    pool = concurrent.futures.ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="ask")
-    waiting: collections.deque[concurrent.futures.Future[T]] = collections.deque()
-    try:
-        for part in parts:
-            waiting.append(pool.submit(ask, part))
-            if len(waiting) > IN_FLIGHT:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        return Asked(model, check_prompt(read_prompt(reference), width, model=model))

@@ -1,4 +1,4 @@
-"""The deployment that a command talks to: where its data lies, and who asks."""
+"""What a command works on: a local folder, or the service that PTSYS_URL names; and who asks."""
 
 from __future__ import annotations
 
@@ -14,47 +14,68 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from ptsys.client import Client
     from ptsys.config import Settings
-    from ptsys.jobs.asking import BlockingAsker
     from ptsys.jobs.service import Service
+
+TIMEOUT = 180.0
+"""Seconds to wait for one answer: its shape may have to be compiled first."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Deployment:
-    """The global options. Settings are read and connections opened when first wanted."""
+    """The global options. Settings are read and connections opened when first wanted.
+
+    With a `url` the commands that work on a service ask that one, and who asks is whose key it is;
+    else they ask the folder's own, in this process.
+    """
 
     data: Path | None = None
     name: str | None = None
+    url: str | None = None
 
     @functools.cached_property
     def settings(self) -> Settings:
         """`PTSYS_*` variables, and over them the options. Raises InvalidInput."""
         from pydantic import ValidationError
 
-        from ptsys.cli.failures import invalid
+        from ptsys.cli.failures import check_user, invalid
         from ptsys.config import Settings
-        from ptsys.errors import InvalidInput
-        from ptsys.types.names import named_user
 
         options: dict[str, Any] = {"data_dir": self.data, "user": self.name}
         try:
             found = Settings(**{key: value for key, value in options.items() if value is not None})
         except ValidationError as error:
             raise invalid(error) from None
-        try:
-            named_user(found.user)
-        except ValueError as error:
-            raise InvalidInput(f"{found.user!r}: {error}", field="user") from None
+        check_user("user", found.user)
         return found
 
     @property
     def user(self) -> str:
-        """Who asks."""
+        """Who asks the local folder."""
         return self.settings.user
 
     @contextlib.contextmanager
+    def client(self, *, timeout: float = TIMEOUT) -> Iterator[Client]:
+        """The service to ask, for as long as it is wanted; `timeout` counts seconds of an answer.
+
+        Raises InvalidInput without a key for the service at `url`.
+        """
+        if self.url is None:
+            from ptsys.cli.local_service import LocalService
+
+            with LocalService(self.settings, timeout=timeout) as service:
+                yield service.client(self.user)
+            return
+        from ptsys.client import Client
+
+        with Client(self.url, timeout=timeout) as client:
+            yield client
+
+    @contextlib.contextmanager
     def service(self) -> Iterator[Service]:
-        """The service on this data directory, for as long as it is wanted."""
+        """The records of the local folder, for as long as they are wanted: for commands that keep
+        a machine."""
         from ptsys.jobs.service import Service
         from ptsys.store.deployment import make_root
 
@@ -65,33 +86,29 @@ class Deployment:
         finally:
             service.close()
 
-    @contextlib.contextmanager
-    def asker(self, model: str) -> Iterator[BlockingAsker]:
-        """The way to workers of a model. Raises Unavailable at once if there is none."""
-        from ptsys.errors import Unavailable
-        from ptsys.jobs.asking import BlockingAsker
-        from ptsys.jobs.limits import read_limits
-        from ptsys.jobs.redis_server import locate
-
-        if not self.serving(model):
-            read_limits(self.settings.root, model)  # or what is wrong with it
-            raise Unavailable(
-                f"no worker serves model {model!r}; start one: {self.start_command(model)}"
-            )
-        address = locate(self.settings)
-        asker = BlockingAsker(address)
-        try:
-            yield asker
-        finally:
-            asker.close()
+    def model(self, client: Client) -> str:
+        """The model where none is named: what PTSYS_MODEL says, else the service's own default."""
+        if self.url is None or "model" in self.settings.model_fields_set:
+            return self.settings.model
+        found = next((model.name for model in client.models.list() if model.default), None)
+        return found or self.settings.model
 
     def line(self, command: str) -> str:
-        """What to type for a command of this deployment, wherever its data was named."""
+        """What to type for a command on the same, wherever it was named."""
+        if self.url is not None:
+            url = "" if self.url == os.environ.get("PTSYS_URL") else f" --url {self.url}"
+            return f"`ptsys{url} {command}`"
         user = _option("--user", self.name, "PTSYS_USER")
         return f"`ptsys{self._data_option}{user} {command}`"
 
+    def start_line(self, model: str) -> str:
+        """What to do where no worker serves this model."""
+        if self.url is not None:
+            return f"ask who keeps {self.url} for one"
+        return f"start one: {self.start_command(model)}"
+
     def start_command(self, model: str) -> str:
-        """What to type to get a worker of this model."""
+        """What to type to get a worker of this model in the local folder."""
         from ptsys.store.models import BUILTIN
 
         named = "" if model == BUILTIN else f" --model {model}"
@@ -102,7 +119,7 @@ class Deployment:
         return _option("--data", self.data, "PTSYS_DATA_DIR")
 
     def serving(self, model: str) -> bool:
-        """Whether a worker of this model runs, ready or still on its way."""
+        """Whether a worker of this model runs for the local folder, ready or still on its way."""
         from ptsys.errors import Unavailable
         from ptsys.jobs.presence import workers
         from ptsys.jobs.redis_server import locate

@@ -8,6 +8,7 @@ import typer
 
 from ptsys.cli import deployment
 from ptsys.cli.examples import examples
+from ptsys.cli.failures import check_name
 from ptsys.cli.output import Json, note, print_json
 from ptsys.errors import InvalidInput
 
@@ -56,10 +57,11 @@ def edit(
     if share_with and visibility is None:
         visibility = "shared"
     where = deployment.of(context)
-    with where.service() as service:
-        changed = service.prompts.update(
+    if name is not None:
+        check_name("name", name)
+    with where.client() as client:
+        changed = client.prompts.update(
             prompt,
-            where.user,
             name=name,
             visibility=visibility,
             shared_with=share_with or None,

@@ -43,30 +43,31 @@ def evaluate(
 ) -> None:
     """Score a prompt: exact matches, F1 of words, and what always giving the commonest answer
     of these rows would score."""
-    from ptsys.data.metrics import majority, summarize
-    from ptsys.jobs.limits import read_limits
+    from ptsys.data.metrics import majority
     from ptsys.types.requests import Decoding
+    from ptsys.types.scoring import scoring
 
     where = deployment.of(context)
     known = rows.read(data, "data")
     how = Decoding(labels=label_list(labels))
-    asked = asking.find_several(where, [prompt, *(also or ())], ensemble, how, model, general)
-    limits = read_limits(where.settings.root, asked.model)
-    rows.check(data, known, limits, "data", truncate=truncate)
+    with where.client(timeout=timeout) as client:
+        asked = asking.find_several(
+            where, client, [prompt, *(also or ())], ensemble, how, model, general
+        )
+        fit = rows.check(client, data, known, asked.model, "score", truncate=truncate)
+        asking.check_served(where, client, asked.model)
+        with row_progress("evaluating", len(known), client, asked.model) as done:
+            scores = client.evaluate(
+                asked.prompt,
+                known,
+                **asked.way,
+                ensemble=asked.ensemble,
+                decoding=scoring(fit.target_tokens, fit.max_target_length, how.labels),
+                truncate=truncate,
+                progress=done,
+            )
     targets = [row.target or "" for row in known]
-    how = limits.scoring(targets, how.labels)
-    answers: list[str] = []
-    with (
-        where.asker(asked.model) as asker,
-        row_progress("evaluating", len(known), where.settings, asked.model) as done,
-    ):
-        for part in asking.predict(
-            asker, asked, (row.input for row in known), how, timeout=timeout
-        ):
-            answers.extend(answer.prediction for answer in part)
-            done(len(part))
     commonest, share = majority(targets, targets)
-    scores = summarize(answers, targets)
     found: dict[str, Any] = {"rows": len(known), **scores}
     if as_json:
         print_json({**found, "majority": {"answer": commonest, "accuracy": share}})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
@@ -42,7 +42,9 @@ def line(error: PtsysError | typer.TyperException) -> str:
         text = text.replace(": Value error, ", ": ").replace(": Input should ", ": it should ")
         return " ".join(f"error: {text} (try --help)".split())
     field = getattr(error, "field", None)
-    text = f"{field}: {error}" if field else str(error)
+    text = str(error)
+    if field and not text.startswith(f"{field}: "):
+        text = f"{field}: {text}"
     return " ".join(f"error: {text}".split())
 
 
@@ -66,6 +68,27 @@ def invalid(error: ValidationError) -> InvalidInput:
         reason = re.sub("^(Input|String) ", "it ", reason)
         reason = f"{given!r}: {reason}"
     return InvalidInput(reason.removeprefix("Input "), field=field)
+
+
+def check_name(field: str, text: str) -> None:
+    """Raise InvalidInput, before anything is asked, for what no stored thing can be called."""
+    from ptsys.types.names import named
+
+    _check(field, text, named)
+
+
+def check_user(field: str, text: str) -> None:
+    """Raise InvalidInput for what no user can be called."""
+    from ptsys.types.names import named_user
+
+    _check(field, text, named_user)
+
+
+def _check(field: str, text: str, rule: Callable[[str], str]) -> None:
+    try:
+        rule(text)
+    except ValueError as error:
+        raise InvalidInput(f"{text!r}: {error}", field=field) from None
 
 
 @contextlib.contextmanager

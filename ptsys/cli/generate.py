@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ptsys.cli import asking, deployment, rows
+from ptsys.cli.compile_notes import compile_notes
 from ptsys.cli.decoding_options import (
     Labels,
     MaxTokens,
@@ -20,9 +21,11 @@ from ptsys.cli.decoding_options import (
     decoding,
 )
 from ptsys.cli.examples import examples
-from ptsys.cli.output import Json, note, print_json
-from ptsys.cli.row_progress import row_progress
+from ptsys.cli.failures import check_name
+from ptsys.cli.output import Json, note, print_json, working
 from ptsys.errors import InvalidInput
+
+_ROWS = 64  # --timeout is for so many
 
 EPILOG = examples(
     "ptsys prompts generate lifted unlabelled.jsonl --dataset more --min-score -0.2",
@@ -66,15 +69,9 @@ def generate(
 
     Empty answers, and those less certain than --min-score, are left out and counted.
     """
-    from ptsys.data.answered import answered, description
-    from ptsys.jobs.limits import read_limits
-    from ptsys.store.visibility import check_name
-    from ptsys.types.generation import Generated
-    from ptsys.types.requests import Prediction
-
     if min_score is not None and not -float("inf") < min_score <= 0:
         raise InvalidInput("a mean log-probability is 0 at most", field="min_score")
-    check_name(dataset)
+    check_name("name", dataset)
     how = decoding(
         labels,
         method=method,
@@ -84,32 +81,25 @@ def generate(
         seed=seed,
     )
     where = deployment.of(context)
-    texts = [row.input for row in rows.read(inputs, "inputs", targets=False)]
-    with where.service() as service:
-        stored = service.prompts.get(prompt, where.user)
-        service.datasets.refuse_taken(dataset, where.user)
-    asked = asking.find(where, stored.id, None, general)
-    limits = read_limits(where.settings.root, asked.model)
-    rows.check_inputs(inputs, texts, limits, "inputs", truncate=truncate)
-    answers: list[Prediction] = []
-    with (
-        where.asker(asked.model) as asker,
-        row_progress("answering", len(texts), where.settings, asked.model) as done,
-    ):
-        for part in asking.predict(asker, asked, texts, how, timeout=timeout):
-            answers.extend(part)
-            done(len(part))
-    kept, left_out = answered(texts, answers, limits.vocabulary, min_score)
-    with where.service() as service:
-        made = service.datasets.add(
-            dataset,
-            where.user,
-            kept,
-            description=description(len(texts), left_out, min_score),
-            visibility=visibility,
-            generated_by=stored.id,
-        )
+    known = rows.read(inputs, "inputs", targets=False)
+    parts = -(-len(known) // _ROWS)
+    with where.client(timeout=timeout * parts) as client:
+        stored = client.prompts.get(prompt)
+        rows.check(client, inputs, known, stored.model, "answer", truncate=truncate)
+        asking.check_served(where, client, stored.model)
+        with working(f"answering {len(known)} rows"), compile_notes(client, [stored.model]):
+            made = client.datasets.generate(
+                dataset,
+                stored,
+                [row.input for row in known],
+                min_score=min_score,
+                general=general,
+                visibility=visibility,
+                truncate=truncate,
+                **how.model_dump(exclude_defaults=True),
+            )
     if as_json:
-        print_json(Generated(dataset=made, asked=len(texts), left_out=left_out))
+        print_json(made)
         return
-    note(f"{made.rows} rows in dataset {made.name} ({made.id}); {left_out} answers were left out")
+    kept = made.dataset
+    note(f"{kept.rows} rows in dataset {kept.name} ({kept.id}); {made.left_out} answers left out")

@@ -42,7 +42,6 @@ def gradients(
     as_json: Json = False,
 ) -> None:
     """Differentiate the mean loss over all target tokens (nats) of the rows by the prompt."""
-    from ptsys.jobs.limits import read_limits
     from ptsys.prompts.safetensors_format import encode
 
     if prompt == asking.BARE:
@@ -50,18 +49,14 @@ def gradients(
     check_place(output)
     where = deployment.of(context)
     known = rows.read(data, "data")
-    asked = asking.find(where, prompt, model, general)
-    limits = read_limits(where.settings.root, asked.model)
-    rows.check(data, known, limits, "data", truncate=truncate)
-    parts = []
-    with (
-        where.asker(asked.model) as asker,
-        row_progress("differentiating", len(known), where.settings, asked.model) as done,
-    ):
-        for number, part in enumerate(asking.gradients(asker, asked, known, timeout=timeout)):
-            parts.append(part)
-            done(min(asking.BATCH_ROWS, len(known) - number * asking.BATCH_ROWS))
-    whole = asking.joined(parts)
+    with where.client(timeout=timeout) as client:
+        asked = asking.find(where, client, prompt, model, general)
+        rows.check(client, data, known, asked.model, "score", truncate=truncate)
+        asking.check_served(where, client, asked.model)
+        with row_progress("differentiating", len(known), client, asked.model) as done:
+            whole = client.gradients(
+                asked.prompt, known, **asked.way, truncate=truncate, progress=done
+            )
     notes = {"loss": repr(whole.loss), "rows": str(len(known)), "model": asked.model}
     write_whole(output, encode(whole.gradient, notes, tensor="gradient"))
     norm = float((whole.gradient**2).sum() ** 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -28,13 +29,8 @@ def list_jobs(
     as_json: Json = False,
 ) -> None:
     """List your jobs, newest first."""
-    from ptsys.jobs.queue_places import present_places, with_places
-
-    where = deployment.of(context)
-    with where.service() as service:
-        found = service.list(where.user, state=state, limit=limit)
-        if any(job.state is JobState.QUEUED for job in found):
-            found = with_places(service, found, present_places(where.settings))
+    with deployment.of(context).client() as client:
+        found = [job.record for job in itertools.islice(client.jobs.list(state=state), limit)]
     if as_json:
         print_json(found)
         return
@@ -48,13 +44,8 @@ def list_jobs(
 @app.command(epilog=examples("ptsys jobs show job-0e6hx2", "ptsys jobs show job-0e6hx2 --json"))
 def show(context: typer.Context, job: JobId, as_json: Json = False) -> None:
     """Show all that is known of a job, and why it failed if it did."""
-    from ptsys.jobs.queue_places import present_places, with_places
-
-    where = deployment.of(context)
-    with where.service() as service:
-        found = service.get(job, where.user)
-        if found.state is JobState.QUEUED:
-            [found] = with_places(service, [found], present_places(where.settings))
+    with deployment.of(context).client() as client:
+        found = client.jobs.get(job).record
     if as_json:
         print_json(found)
         return
@@ -95,24 +86,24 @@ def watch(context: typer.Context, job: JobId, as_json: Json = False) -> None:
     from ptsys.cli.watching import watch as watch_jobs
 
     where = deployment.of(context)
-    with where.service() as service:
-        found = service.get(job, where.user)
+    with where.client() as client:
+        found = client.jobs.get(job)
         if as_json:
-            for event in service.watch(job, where.user):
+            for event in found.events():
                 print_json(event, indent=None)
             return
-        if not found.state.final and not where.serving(found.spec.model):
-            note(f"no worker runs; start one: {where.start_command(found.spec.model)}")
-        [ended] = watch_jobs(service, [Watched(found, found.spec.name)])
-        report(where, service, ended, as_json=False)
+        spec, state = found.record.spec, found.record.state
+        if not state.final and not client.models.get(spec.model).workers:
+            note(f"no worker runs; {where.start_line(spec.model)}")
+        [ended] = watch_jobs(client, [Watched(found, spec.name)])
+        report(where, client, ended, as_json=False)
 
 
 @app.command(epilog=examples("ptsys jobs cancel job-0e6hx2"))
 def cancel(context: typer.Context, job: JobId, as_json: Json = False) -> None:
     """Stop a job: at once if it waits, within a step or so if it runs."""
-    where = deployment.of(context)
-    with where.service() as service:
-        found = service.cancel(job, where.user)
+    with deployment.of(context).client() as client:
+        found = client.jobs.get(job).cancel()
     if as_json:
         print_json(found)
     elif found.state is JobState.CANCELLED:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Literal
 
 import typer
 
 from ptsys.cli import deployment
 from ptsys.cli.examples import examples
+from ptsys.cli.failures import check_user
 from ptsys.cli.output import Json, ago, note, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="API keys, for those who keep the service.")
@@ -28,9 +30,9 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make a key. It is shown this once: only its hash is kept."""
-    where = deployment.of(context)
-    with where.service() as service:
-        key, secret = service.keys.create(user, role=role, note=remark)
+    check_user("user", user)
+    with deployment.of(context).client() as client:
+        key, secret = client.keys.create(user, role=role, note=remark)
     if as_json:
         print_json({**key.model_dump(mode="json"), "secret": secret})
         return
@@ -46,9 +48,8 @@ def list_keys(
     as_json: Json = False,
 ) -> None:
     """List keys, newest first, revoked ones too."""
-    where = deployment.of(context)
-    with where.service() as service:
-        found = service.keys.list(user=user, limit=limit)
+    with deployment.of(context).client() as client:
+        found = list(itertools.islice(client.keys.list(user=user), limit))
     if as_json:
         print_json(found)
         return
@@ -73,10 +74,9 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """Revoke a key: it opens nothing from now on. Unfinished jobs that it asked for end too."""
-    where = deployment.of(context)
-    with where.service() as service:
-        found = service.keys.revoke(key, keep_jobs=keep_jobs)
-        service.settle()
+    with deployment.of(context).client() as client:
+        client.keys.revoke(key, keep_jobs=keep_jobs)
+        found = next(one for one in client.keys.list() if one.id == key)
     if as_json:
         print_json(found)
     else:

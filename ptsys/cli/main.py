@@ -35,7 +35,7 @@ from ptsys.cli import (
 from ptsys.cli.deployment import Deployment
 from ptsys.cli.option_types import tell_types
 from ptsys.cli.signals import heed_interrupts
-from ptsys.errors import PtsysError
+from ptsys.errors import InvalidInput, PtsysError
 from ptsys.sharding.absent_tpu import silence_absent_tpu
 from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.store.faults import is_full
@@ -73,16 +73,48 @@ def _global_options(
             show_default="~/.ptsys",
         ),
     ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="A service to work on in place of a local folder, with the key in PTSYS_API_KEY.",
+            envvar="PTSYS_URL",
+        ),
+    ] = None,
     user: Annotated[
         str | None,
-        typer.Option(help="Who asks.", envvar="PTSYS_USER", show_default="local"),
+        typer.Option(
+            help="Who asks the local folder; a service knows who by the key.",
+            envvar="PTSYS_USER",
+            show_default="local",
+        ),
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which this is.")
     ] = False,
 ) -> None:
-    """Prompt tuning as a service: many users' soft prompts on one frozen T5, batched together."""
-    context.obj = Deployment(data=data, name=user)
+    """Prompt tuning as a service: many users' soft prompts on one frozen T5, batched together.
+
+    Commands work on the local folder --data, or, where PTSYS_URL names one, on that service; an
+    --data that is typed counts more. Those about this machine work on the folder always.
+    """
+    typed = {name for name in ("data", "url", "user") if _typed(context, name)}
+    if {"data", "url"} <= typed:
+        raise InvalidInput("work in a folder (--data) or on a service, not on both", field="url")
+    if "data" in typed or not url:
+        url = None
+    elif "user" in typed:
+        raise InvalidInput(
+            f"{url} knows who asks by the key in PTSYS_API_KEY; leave --user out, or name a folder "
+            "with --data",
+            field="user",
+        )
+    context.obj = Deployment(data=data, name=user, url=url)
+
+
+def _typed(context: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line, not in the environment."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 for module in (quickstart, up, train, multitask, augment, predict, evaluate, gradients, run, plan):

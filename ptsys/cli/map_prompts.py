@@ -42,22 +42,18 @@ def map_prompts(
     suffix = "" if output is None else output.suffix.lower()
     if suffix not in (".png", ".html") and not (output is None and as_json):
         raise InvalidInput("name a file that ends in .png or .html, or ask for --json", field="out")
-    from ptsys.jobs.limits import read_shape
-    from ptsys.library.map import prompt_map
     from ptsys.library.map_html import page
     from ptsys.library.map_png import png
     from ptsys.types.library import DEFAULT_KIND
 
     where = deployment.of(context)
-    limits = read_shape(where.settings.root, model or where.settings.model)
-    with where.service() as service:
-        made = prompt_map(
-            service.library, limits.model, limits.fingerprint, where.user, kind=kind or DEFAULT_KIND
-        )
+    with where.client() as client:
+        named = model or where.model(client)
+        made = client.prompts.coordinates(model=named, kind=kind or DEFAULT_KIND)
     if output is not None:
         if not made.points:
             raise InvalidInput(
-                f"there are no prompts of model {limits.model!r} that you may see and that "
+                f"there are no prompts of model {named!r} that you may see and that "
                 "compare; train one first",
                 field="model",
             )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from ptsys.cli import deployment
 from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, note, print_fields, print_json, print_table, working
-
-if TYPE_CHECKING:
-    from ptsys.types.records import Model
+from ptsys.types.records import Model
 
 app = typer.Typer(no_args_is_help=True, help="The frozen models.")
 
@@ -45,22 +43,18 @@ KeepPrompts = Annotated[
 
 @app.command("list", epilog=examples("ptsys models list", "ptsys models list --json"))
 def list_models(context: typer.Context, as_json: Json = False) -> None:
-    """List the models that can be served: built in, and imported into this data directory."""
-    from ptsys.jobs.limits import read_shape
-    from ptsys.models.registry import Registry
-
-    root = deployment.of(context).settings.root
-    found = Registry(root).list()
+    """List the models that can be served: built in, and imported into the data directory."""
+    with deployment.of(context).client() as client:
+        found = sorted(client.models.list(), key=lambda one: (not one.builtin, one.name))
     if as_json:
-        print_json(found)
+        print_json([one.model_dump(include=set(Model.model_fields)) for one in found])
         return
-    bare = {model.name for model in found if not read_shape(root, model.name).has_vocabulary}
     print_table(
         ("model", "parameters", "width", "vocabulary", "fingerprint", "source"),
         (
             (
-                *(m.name, f"{m.parameters:,}", m.d_model),
-                "missing" if m.name in bare else m.vocab_size,
+                *(m.name, f"{m.parameters or 0:,}", m.d_model),
+                m.vocab_size if m.vocabulary else "missing",
                 *(m.fingerprint, m.source),
             )
             for m in found
@@ -157,11 +151,8 @@ def delete(
     It is refused while a worker serves the model, a job of it has not ended, or prompts belong to
     its weights.
     """
-    from ptsys.jobs.model_changes import delete_model
-
-    where = deployment.of(context)
-    with where.service() as service:
-        delete_model(service, name, keep_prompts=keep_prompts)
+    with deployment.of(context).client() as client:
+        client.models.delete(name, keep_prompts=keep_prompts)
     if as_json:
         print_json({"deleted": name})
     else:

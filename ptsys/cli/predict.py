@@ -69,8 +69,6 @@ def predict(
 
     The score is the answer's log-probability in nats, summed over its tokens.
     """
-    from ptsys.jobs.limits import read_limits
-
     how = decoding(
         labels,
         method=method,
@@ -84,21 +82,29 @@ def predict(
     if output is not None:
         check_place(output)
     where = deployment.of(context)
-    texts = [row.input for row in rows.read(inputs, "inputs", targets=False)]
-    asked = asking.find_several(where, [prompt, *(also or ())], ensemble, how, model, general)
-    limits = read_limits(where.settings.root, asked.model)
-    rows.check_inputs(inputs, texts, limits, "inputs", truncate=truncate)
+    known = rows.read(inputs, "inputs", targets=False)
     lines: list[str] = []
     emit: Callable[[str], None] = print if output is None else lines.append
-    with (
-        where.asker(asked.model) as asker,
-        row_progress("predicting", len(texts), where.settings, asked.model) as done,
-    ):
-        for answers in asking.predict(asker, asked, texts, how, timeout=timeout):
-            for answer in answers:
-                row = answer.model_dump(mode="json", exclude_none=True)
-                emit(json.dumps(row, ensure_ascii=False))
-            done(len(answers))
+    with where.client(timeout=timeout) as client:
+        asked = asking.find_several(
+            where, client, [prompt, *(also or ())], ensemble, how, model, general
+        )
+        rows.check(client, inputs, known, asked.model, "answer", truncate=truncate)
+        asking.check_served(where, client, asked.model)
+        with row_progress("predicting", len(known), client, asked.model) as done:
+            parts = client.answers(
+                asked.prompt,
+                [row.input for row in known],
+                **asked.way,
+                ensemble=asked.ensemble,
+                decoding=how,
+                truncate=truncate,
+            )
+            for answers in parts:
+                for answer in answers:
+                    row = answer.model_dump(mode="json", exclude_none=True)
+                    emit(json.dumps(row, ensure_ascii=False))
+                done(len(answers))
     if output is not None:
         write_whole(output, "".join(line + "\n" for line in lines).encode())
         if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,12 +10,13 @@ import typer
 
 from ptsys.cli import deployment, edit_prompt, generate, map_prompts, ranking, search
 from ptsys.cli.examples import examples
-from ptsys.cli.failures import naming
+from ptsys.cli.failures import check_name, naming
 from ptsys.cli.output import Json, ago, note, percent, print_fields, print_json, print_table
 from ptsys.cli.submitting import print_linked
-from ptsys.errors import Damaged, InvalidInput
+from ptsys.errors import Damaged, InvalidInput, NotFound
 
 if TYPE_CHECKING:
+    from ptsys.client import Client
     from ptsys.types.records import Prompt
 
 app = typer.Typer(no_args_is_help=True, help="Your stored prompts, and those you may see.")
@@ -41,9 +43,8 @@ def list_prompts(
     as_json: Json = False,
 ) -> None:
     """List the prompts you may see, newest first."""
-    where = deployment.of(context)
-    with where.service() as service:
-        found = service.prompts.list(where.user, model=model, limit=limit)
+    with deployment.of(context).client() as client:
+        found = list(itertools.islice(client.prompts.list(model=model), limit))
     if as_json:
         print_json(found)
         return
@@ -57,9 +58,13 @@ def list_prompts(
     )
 
 
-def _called(prompts: dict[str, Prompt], identifier: str) -> str | None:
-    prompt = prompts.get(identifier)
-    return None if prompt is None else f"{prompt.owner}/{prompt.name}"
+def _called(client: Client, identifier: str) -> str | None:
+    """What a prompt is called; None if it is gone, or not the user's to see."""
+    try:
+        prompt = client.prompts.get(identifier)
+    except NotFound:
+        return None
+    return f"{prompt.owner}/{prompt.name}"
 
 
 _SEEN = {"private": "owner", "shared": "some", "public": "all"}
@@ -73,14 +78,11 @@ def _accuracy(prompt: Prompt) -> str:
 @app.command(epilog=examples("ptsys prompts show reviews", "ptsys prompts show ann/intents --json"))
 def show(context: typer.Context, prompt: Reference, as_json: Json = False) -> None:
     """Show all that is known of a prompt: model, data, training, scores, its task's difficulty."""
-    from ptsys.library.difficulty import difficulty
-
-    where = deployment.of(context)
-    with where.service() as service:
-        found = service.prompts.get(prompt, where.user)
-        linked = service.prompts.linked(found, where.user)
-        parents = service.prompts.several([one.prompt for one in found.parents], where.user)
-        difficult = difficulty(service.library, service.datasets, found, where.user)
+    with deployment.of(context).client() as client:
+        found = client.prompts.get(prompt)
+        linked = client.prompts.linked(found)
+        parents = {one.prompt: _called(client, one.prompt) for one in found.parents}
+        difficult = client.prompts.difficulty(found)
     if as_json:
         print_json({**found.model_dump(mode="json"), "difficulty": difficult})
         return
@@ -116,7 +118,7 @@ def show(context: typer.Context, prompt: Reference, as_json: Json = False) -> No
         print_table(
             ("made from", "as", "similarity", "weight", "id"),
             (
-                (_called(parents, one.prompt), one.role, one.similarity, one.weight, one.prompt)
+                (parents[one.prompt], one.role, one.similarity, one.weight, one.prompt)
                 for one in found.parents
             ),
             empty="",
@@ -155,7 +157,7 @@ def export(
     combined with its general one.
     """
     from ptsys.prompts.formats import write_prompt
-    from ptsys.prompts.storage import load_part, load_tensor, save_tensor
+    from ptsys.prompts.orbax_form import write_orbax
     from ptsys.store.private_files import as_usual
 
     kind = format or _SUFFIXES.get(path.suffix)
@@ -165,23 +167,13 @@ def export(
             "or orbax",
             field="format",
         )
-    where = deployment.of(context)
-    with where.service() as service:
-        found = service.prompts.get(prompt, where.user)
-        path_of = service.prompts.tensor_path
-        if general is not None or (combined and found.combination is not None):
-            other = service.prompts.general_of(found, where.user, general)
-            assert found.combination is not None
-            part = load_part(path_of(found.id))
-            with naming(f"{found.name} with {other.name}", "general"):
-                array = part.with_general(load_tensor(path_of(other.id)), found.combination)
+    with deployment.of(context).client() as client:
+        found = client.prompts.get(prompt)
+        array = client.prompts.tensor(found, combined=combined, general=general)
+    with as_usual():
+        if kind == "orbax":
+            write_orbax(path.expanduser().absolute(), array)
         else:
-            array = load_tensor(path_of(found.id))
-    if kind == "orbax":
-        with as_usual():
-            save_tensor(path.expanduser().absolute(), array)
-    else:
-        with as_usual():
             write_prompt(array, path, kind, _metadata(found))
     if as_json:
         print_json({"prompt": found.id, "format": kind, "path": str(path)})
@@ -212,73 +204,50 @@ def import_prompt(
     as_json: Json = False,
 ) -> None:
     """Keep a prompt that another tool made. Its width must be the model's."""
-    from ptsys.jobs.limits import read_shape
     from ptsys.prompts.check import check_prompt
 
     where = deployment.of(context)
-    limits = read_shape(where.settings.root, model or where.settings.model)
+    check_name("name", name)
     with naming(path, "prompt"):
-        array = check_prompt(_read(path), limits.d_model, model=limits.model)
-    record = {
-        "name": name,
-        "owner": where.user,
-        "model": limits.model,
-        "model_fingerprint": limits.fingerprint,
-        "length": array.shape[0],
-        "d_model": array.shape[1],
-    }
-    prompt = _keep(where, record, array)
+        array = _read(path)
+    with where.client() as client:
+        served = client.models.get(model or where.model(client))
+        with naming(path, "prompt"):
+            check_prompt(array, served.d_model, model=served.name)
+        prompt = client.prompts.add(name, array, model=served.name)
     if as_json:
         print_json(prompt)
+        return
+    print_fields({"prompt": prompt.name, "id": prompt.id, "length": prompt.length})
+    if served.vocabulary:
+        note(f"next: {where.line(f'predict {prompt.name} INPUTS.jsonl')}")
     else:
-        print_fields({"prompt": prompt.name, "id": prompt.id, "length": prompt.length})
-        if limits.has_vocabulary:
-            note(f"next: {where.line(f'predict {prompt.name} INPUTS.jsonl')}")
-        else:
-            note(
-                f"model {limits.model} has no vocabulary yet, so nothing answers; bring it: "
-                f"{where.line(f'models replace {limits.model} SOURCE --vocabulary FILE')}"
-            )
+        note(
+            f"model {served.name} has no vocabulary yet, so nothing answers; its keeper brings it: "
+            f"`ptsys models replace {served.name} SOURCE --vocabulary FILE`"
+        )
 
 
 @app.command(epilog=examples("ptsys prompts delete reviews"))
 def delete(context: typer.Context, prompt: Reference, as_json: Json = False) -> None:
     """Delete a prompt of yours, for good."""
-    where = deployment.of(context)
-    with where.service() as service:
-        found = service.prompts.delete(prompt, where.user)
-        service.settle()
+    with deployment.of(context).client() as client:
+        found = client.prompts.get(prompt)
+        client.prompts.delete(prompt)
     if as_json:
         print_json(found)
     else:
         note(f"{found.name} ({found.id}) is deleted")
 
 
-def _keep(where: deployment.Deployment, record: dict[str, Any], array: Any) -> Prompt:
-    """Tensor first, then the record: a record never lacks its tensor."""
-    from ptsys.prompts.storage import save_tensor
-    from ptsys.store.prompts import refuse_taken_name
-    from ptsys.store.visibility import check_name
-    from ptsys.types.records import Prompt
-
-    check_name(record["name"])
-    with where.service() as service:
-        with service.database.reading() as session:
-            refuse_taken_name(session, record["owner"], record["name"])
-        identifier = service.prompts.new_id()
-        prompt = Prompt(id=identifier, created=service.clock(), **record)
-        save_tensor(service.prompts.tensor_path(identifier), array)
-        return service.prompts.add(prompt)
-
-
 def _read(path: Path) -> Any:
     from ptsys.prompts.formats import read_prompt
 
     if (path.expanduser() / "_METADATA").is_file():  # Orbax
-        from ptsys.prompts.storage import load_tensor
+        from ptsys.prompts.orbax_form import read_orbax
 
         try:
-            return load_tensor(path.expanduser().absolute())
+            return read_orbax(path.expanduser().absolute())
         except Damaged:
             raise InvalidInput(f"{path} is damaged; export it again", field="prompt") from None
     return read_prompt(path)

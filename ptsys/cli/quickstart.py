@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import shutil
 import tempfile
 import time
@@ -14,16 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ptsys.cli import quickstart_library
-from ptsys.cli.deployment import Deployment
+from ptsys.cli.deployment import TIMEOUT
 from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, note, percent, print_json, results, working
 from ptsys.cli.signals import termination_raises
 
 if TYPE_CHECKING:
+    from ptsys.cli.local_service import LocalService
     from ptsys.cli.quickstart_tasks import QuickstartTask
-    from ptsys.config import Settings
-    from ptsys.jobs.asking import BlockingAsker
-    from ptsys.jobs.service import Service
+    from ptsys.client import JobHandle
     from ptsys.stack.stack import Stack
     from ptsys.types.records import Job
 
@@ -70,6 +70,7 @@ def quickstart(
     commonest answer and with the bare model; then a fourth user, with sixteen examples, is lifted
     by the prompts of the others. At the end everything is taken down again.
     """
+    from ptsys.cli.local_service import LocalService
     from ptsys.config import Settings
     from ptsys.jobs.limits import read_limits
     from ptsys.stack.stack import Stack
@@ -80,13 +81,13 @@ def quickstart(
         read_limits(settings.root, model)
         note(f"Three users, one frozen model ({model}), one worker. Working in {root}")
         with (
-            Deployment(root).service() as opened,
+            LocalService(settings, timeout=TIMEOUT) as local,
             Stack(settings, model=model, note=note) as stack,
         ):
             with working("starting") as status:
                 stack.wait_until_ready(status)
             note(f"Redis and a worker are ready after {time.monotonic() - began:.0f} s")
-            outcomes, lift = _Story(settings, opened, stack, steps).tell()
+            outcomes, lift = _Story(local, model, stack, steps).tell()
         if as_json:
             seconds = round(time.monotonic() - began, 1)
             told = {"tasks": _plain(outcomes), "library": quickstart_library.plain_data(lift)}
@@ -101,11 +102,11 @@ def quickstart(
 class _Story:
     """What happens while the stack runs."""
 
-    def __init__(self, settings: Settings, service: Service, stack: Stack, steps: int) -> None:
+    def __init__(self, local: LocalService, model: str, stack: Stack, steps: int) -> None:
         from ptsys.cli.quickstart_tasks import quickstart_tasks
 
-        self._settings = settings
-        self._service = service
+        self._client = functools.cache(local.client)  # of a user
+        self._model = model
         self._stack = stack
         self._steps = steps
         self._tasks = quickstart_tasks()
@@ -113,76 +114,59 @@ class _Story:
     def tell(self) -> tuple[list[Outcome], quickstart_library.Lift]:
         """Submit all jobs, show them learn, and judge their prompts; then let one who has few
         examples learn from them."""
-        from ptsys.jobs.asking import BlockingAsker
-
         titles = [f"{task.user}: {task.name}" for task in self._tasks]
         ended = self._watch([self._submit(task) for task in self._tasks], titles)
-        asker = BlockingAsker(self._stack.address)
-        try:
-            with working("comparing with the commonest answer and the bare model"):
-                outcomes = [
-                    self._judge(asker, task, job)
-                    for task, job in zip(self._tasks, ended, strict=True)
-                ]
-            return outcomes, self._lift(asker, ended)
-        finally:
-            asker.close()
+        with working("comparing with the commonest answer and the bare model"):
+            outcomes = [
+                self._judge(task, job) for task, job in zip(self._tasks, ended, strict=True)
+            ]
+        return outcomes, self._lift(ended)
 
-    def _lift(self, asker: BlockingAsker, others: Sequence[Job]) -> quickstart_library.Lift:
+    def _lift(self, others: Sequence[Job]) -> quickstart_library.Lift:
         from ptsys.cli.quickstart_tasks import few_task
 
-        task, model = few_task(), self._settings.model
+        task = few_task()
         note(f"Their prompts are public now. {task.user} has {len(task.train)} examples:")
-        quickstart_library.share(self._service, others)
-        jobs = quickstart_library.submit(self._service, task, model, LENGTH, self._steps)
+        for job in others:
+            quickstart_library.share(self._client(job.owner), job)
+        client = self._client(task.user)
+        jobs = quickstart_library.submit(client, task, self._model, LENGTH, self._steps)
         ended = self._watch(jobs, [f"{task.user}: alone", f"{task.user}: with the library"])
         with working("comparing both"):
-            return quickstart_library.judge(
-                self._service,
-                task,
-                ended,
-                lambda asked, prompt: self._answers(asker, asked, prompt),
-            )
+            return quickstart_library.judge(client, task, ended, self._answers)
 
-    def _watch(self, jobs: Sequence[Job], titles: Sequence[str]) -> list[Job]:
+    def _watch(self, jobs: Sequence[JobHandle], titles: Sequence[str]) -> list[Job]:
         from ptsys.cli.submitting import check_succeeded
         from ptsys.cli.watching import Watched, watch
 
         watched = [Watched(job, title) for job, title in zip(jobs, titles, strict=True)]
-        ended = watch(self._service, watched, self._stack.tend)
+        ended = watch(self._client(self._tasks[0].user), watched, self._stack.tend)
         for job in ended:
             check_succeeded(job)
         return ended
 
-    def _submit(self, task: QuickstartTask) -> Job:
-        from ptsys.types.training import TrainingSpec
-
-        def one(name: str) -> Job:
-            stored = {
-                part: self._service.datasets.add(f"{name}-{part}", task.user, rows)
-                for part, rows in (("train", task.train), ("validation", task.validation))
-            }
-            spec = TrainingSpec(
-                name=name,
-                model=self._settings.model,
-                dataset=stored["train"].id,
-                validation=stored["validation"].id,
+    def _submit(self, task: QuickstartTask) -> JobHandle:
+        def one(name: str) -> JobHandle:
+            return self._client(task.user).train(
+                name,
+                task.train,
+                validation=task.validation,
+                model=self._model,
                 steps=self._steps,
                 length=LENGTH,
                 batch_size=BATCH,
                 evaluate_every=_EVALUATE_EVERY,
             )
-            return self._service.submit(spec, task.user)
 
-        return quickstart_library.under_free_name(self._service, task.name, one)
+        return quickstart_library.under_free_name(task.name, one)
 
-    def _judge(self, asker: BlockingAsker, task: QuickstartTask, job: Job) -> Outcome:
+    def _judge(self, task: QuickstartTask, job: Job) -> Outcome:
         from ptsys.data.metrics import exact_match, majority
 
         targets = [row.target or "" for row in task.test]
-        answers = self._answers(asker, task, job.prompt)
+        answers = self._answers(task, job.prompt)
         tuned, fresh = answers[: len(targets)], answers[len(targets) :]
-        bare = self._answers(asker, task, None)[: len(targets)]
+        bare = self._answers(task, None)[: len(targets)]
         _, commonest = majority([row.target or "" for row in task.train], targets)
         return Outcome(
             task=task.name,
@@ -198,16 +182,15 @@ class _Story:
             ),
         )
 
-    def _answers(self, asker: BlockingAsker, task: QuickstartTask, prompt: str | None) -> list[str]:
-        from ptsys.cli import asking
-        from ptsys.jobs.limits import read_limits
+    def _answers(self, task: QuickstartTask, prompt: str | None) -> list[str]:
+        from ptsys.types.scoring import scoring
 
-        asked = asking.Asked(task.user, self._settings.model, prompt)
-        rows = (*task.test, *task.fresh)
-        limits = read_limits(self._settings.root, self._settings.model)
-        how = limits.scoring([row.target or "" for row in rows])
-        parts = asking.predict(asker, asked, (row.input for row in rows), how)
-        return [answer.prediction for part in parts for answer in part]
+        client, rows = self._client(task.user), (*task.test, *task.fresh)
+        fit = client.datasets.check(rows, model=self._model, use="score")
+        how = scoring(fit.target_tokens, fit.max_target_length)
+        inputs = [row.input for row in rows]
+        found = client.predict(prompt, inputs, model=self._model, decoding=how)
+        return [answer.prediction for answer in found]
 
 
 @contextlib.contextmanager

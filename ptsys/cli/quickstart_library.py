@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from ptsys.cli.quickstart_tasks import QuickstartTask
-    from ptsys.jobs.service import Service
+    from ptsys.client import Client, JobHandle
     from ptsys.types.records import Job, Prompt
 
 Made = TypeVar("Made")
@@ -38,44 +38,37 @@ class Lift:
     found: tuple[tuple[str, float], ...]
 
 
-def share(service: Service, jobs: Sequence[Job]) -> None:
-    """Let everybody see the prompts that these jobs made, and what they were trained on."""
-    for job in jobs:
-        assert job.prompt is not None
-        prompt = service.prompts.update(job.prompt, job.owner, visibility="public")
-        if prompt.dataset is not None:
-            service.datasets.share(prompt.dataset, job.owner, visibility="public")
+def share(client: Client, job: Job) -> None:
+    """Let everybody see the prompt that this job made, and what it was trained on."""
+    assert job.prompt is not None
+    prompt = client.prompts.update(job.prompt, visibility="public")
+    if prompt.dataset is not None:
+        client.datasets.update(prompt.dataset, visibility="public")
 
 
 def submit(
-    service: Service, task: QuickstartTask, model: str, length: int, steps: int
-) -> tuple[Job, Job]:
+    client: Client, task: QuickstartTask, model: str, length: int, steps: int
+) -> tuple[JobHandle, JobHandle]:
     """dan's two jobs: his rows alone, and augmentation."""
-    from ptsys.types.augmentation import AugmentSpec
-    from ptsys.types.training import TrainingSpec
-
     steps = min(steps, _STEPS)
 
-    def both(name: str) -> tuple[Job, Job]:
-        rows = service.datasets.add(f"{name}-few", task.user, task.train).id
-        shared: dict[str, Any] = {"model": model, "dataset": rows, "length": length}
-        plain = TrainingSpec(name=f"{name}-plain", steps=steps, **shared)
-        augmented = AugmentSpec(
-            name=name,
-            strategy="auto",
+    def both(name: str) -> tuple[JobHandle, JobHandle]:
+        rows = client.datasets.add(f"{name}-few", task.train)
+        shared: dict[str, Any] = {"model": model, "length": length, "steps": steps}
+        return client.train(f"{name}-plain", rows, **shared), client.augment(
+            name,
+            rows,
             query_steps=steps,
             second_steps=steps,
-            steps=steps,
             polish_steps=max(steps // 3, 1),
             neighbours=1,
             **shared,
         )
-        return service.submit(plain, task.user), service.submit(augmented, task.user)
 
-    return under_free_name(service, task.name, both)
+    return under_free_name(task.name, both)
 
 
-def under_free_name(service: Service, name: str, submit: Callable[[str], Made]) -> Made:
+def under_free_name(name: str, submit: Callable[[str], Made]) -> Made:
     """What `submit` makes of the name, or of the first that no earlier quickstart in the same
     folder has taken. Raises Conflict where there were too many."""
     from ptsys.errors import Conflict
@@ -86,11 +79,11 @@ def under_free_name(service: Service, name: str, submit: Callable[[str], Made]) 
             return submit(free)
         except Conflict:
             free = f"{name}-{attempt}"
-    raise Conflict(f"too many quickstarts ran in {service.settings.root}; choose another folder")
+    raise Conflict("too many quickstarts ran in this folder; choose another one")
 
 
 def judge(
-    service: Service,
+    client: Client,
     task: QuickstartTask,
     jobs: Sequence[Job],
     answers: Callable[[QuickstartTask, str | None], list[str]],
@@ -100,7 +93,7 @@ def judge(
 
     targets = [row.target or "" for row in task.test]
     plain, lifted = (exact_match(answers(task, job.prompt), targets) for job in jobs)
-    prompt = service.prompts.get(jobs[1].prompt or "", task.user)
+    prompt = client.prompts.get(jobs[1].prompt or "")
     return Lift(
         user=task.user,
         title=task.title,
@@ -109,13 +102,13 @@ def judge(
         plain=plain,
         lifted=lifted,
         candidate=str(prompt.hyperparameters.get("candidate")),
-        found=tuple(_found(service, prompt, task.user)),
+        found=tuple(_found(client, prompt)),
     )
 
 
-def _found(service: Service, prompt: Prompt, user: str) -> list[tuple[str, float]]:
+def _found(client: Client, prompt: Prompt) -> list[tuple[str, float]]:
     seconds = [parent for parent in prompt.parents if parent.role == "second"]
-    names = [service.prompts.get(parent.prompt, user) for parent in seconds]
+    names = [client.prompts.get(parent.prompt) for parent in seconds]
     return [
         (f"{one.owner}/{one.name}", parent.similarity or 0.0)
         for one, parent in zip(names, seconds, strict=True)

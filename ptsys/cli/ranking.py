@@ -8,7 +8,6 @@ import typer
 
 from ptsys.cli import deployment
 from ptsys.cli.examples import examples
-from ptsys.cli.failures import make
 from ptsys.cli.output import Json, print_json, print_table
 
 if TYPE_CHECKING:
@@ -28,25 +27,15 @@ def ranking(
 ) -> None:
     """Rank prompts, or those who share them: by how much they are used, and by the points of
     accuracy that those who built on them gained. Only what you may see counts."""
-    from ptsys.library.utility import Rankings
-    from ptsys.types.library import Filters
-
-    filters = make(Filters, model=model)
-    where = deployment.of(context)
-    with where.service() as service:
-        rankings = Rankings(service.database)
-        prompts: Sequence[RankedPrompt] = ()
-        submitters: Sequence[RankedSubmitter] = ()
-        if by == "prompt":
-            prompts = rankings.prompts(where.user, filters=filters, count=count)
-        else:
-            submitters = rankings.submitters(where.user, filters=filters, count=count)
-    found: Sequence[RankedPrompt | RankedSubmitter] = [*prompts, *submitters]
+    with deployment.of(context).client() as client:
+        found: Sequence[RankedPrompt | RankedSubmitter] = client.prompts.ranking(
+            by, count=count, model=model
+        )
     if as_json:
         print_json(found)
         return
     print_table(
-        ("", "utility", by, "uses", "built on it", "gained", "prompts" if submitters else "id"),
+        ("", "utility", by, "uses", "built on it", "gained", "id" if by == "prompt" else "prompts"),
         (
             (
                 rank,

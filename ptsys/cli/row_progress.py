@@ -11,12 +11,12 @@ from ptsys.cli.output import messages, note
 from ptsys.progress_lines import ProgressLines
 
 if TYPE_CHECKING:
-    from ptsys.config import Settings
+    from ptsys.client import Client
 
 
 @contextlib.contextmanager
 def row_progress(
-    what: str, total: int, settings: Settings, model: str
+    what: str, total: int, client: Client, model: str
 ) -> Iterator[Callable[[int], None]]:
     """Call what it gives with the number of rows that are done more. What a worker of the model
     compiles meanwhile is told."""
@@ -43,5 +43,5 @@ def row_progress(
             if quiet:
                 lines.tell(done)
 
-        with compile_notes(settings, [model]):
+        with compile_notes(client, [model]):
             yield advance

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 from ptsys.cli.failures import naming
 from ptsys.cli.output import note
-from ptsys.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
-    from ptsys.jobs.limits import ModelLimits
-    from ptsys.jobs.service import Service
+    from ptsys.client import Client
     from ptsys.types.example import Example
-    from ptsys.types.input_notes import InputNotes
+    from ptsys.types.fit import RowsFit, RowsUse
     from ptsys.types.records import Dataset
 
 
@@ -28,57 +26,33 @@ def read(path: Path, field: str, *, targets: bool = True) -> list[Example]:
 
 
 def check(
+    client: Client,
     path: Path,
-    examples: Sequence[Example],
-    limits: ModelLimits,
-    field: str,
+    rows: Sequence[Example] | Dataset,
+    model: str,
+    use: RowsUse,
     *,
     truncate: bool,
-    unsupervised: bool = False,
-) -> None:
-    """Raise InvalidInput for a target that the model cannot learn, and unless `truncate` for an
-    input that is too long; say what is not read, and where rows without a target are
-    `unsupervised`, how many there are."""
-    with naming(path, field):
-        check = limits.check_training if unsupervised else limits.check
-        check(examples, truncate=truncate)
-    bare = sum(row.target is None for row in examples)
-    if bare:
-        note(
-            f"{path}: {bare} of {len(examples)} rows have no target; the prompt learns to fill in "
-            "pieces cut out of their inputs"
+    max_input_length: int | None = None,
+) -> RowsFit:
+    """How the file's rows fit the model, once it is said what is not read of them and, where they
+    train, how many have no target.
+
+    Raises InvalidInput for a target that the model cannot learn, and unless `truncate` for an
+    input that is too long.
+    """
+    with naming(path):
+        fit = client.datasets.check(
+            rows, model=model, use=use, truncate=truncate, max_input_length=max_input_length
         )
-    _tell(path, limits.training_notes(examples))
-
-
-def check_inputs(
-    path: Path, inputs: Sequence[str], limits: ModelLimits, field: str, *, truncate: bool
-) -> None:
-    """Raise InvalidInput for inputs that are too long, unless they are to be cut; say what is not
-    read."""
-    with naming(path, field):
-        limits.check_inputs(inputs, truncate=truncate, field=field)
-    _tell(path, limits.notes(inputs))
-
-
-def _tell(path: Path, notes: InputNotes) -> None:
-    if notes.warning is not None:
-        note(f"{path}: {notes.warning}")
-
-
-def store(service: Service, path: Path, examples: Sequence[Example], user: str) -> Dataset:
-    """The dataset of these rows, stored unless the same rows are there under this name."""
-    from ptsys.types.example import digest
-
-    name = dataset_name(path, digest(examples))
-    try:
-        return service.datasets.get(name, user)
-    except NotFound:
-        pass
-    try:
-        return service.datasets.add(name, user, examples)
-    except Conflict:  # another command was faster
-        return service.datasets.get(name, user)
+    if use == "train" and fit.without_target:
+        note(
+            f"{path}: {fit.without_target} of {fit.rows} rows have no target; the prompt learns to "
+            "fill in pieces cut out of their inputs"
+        )
+    if fit.notes.warning is not None:
+        note(f"{path}: {fit.notes.warning}")
+    return fit
 
 
 def dataset_name(path: Path, digest: str) -> str:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ptsys.cli import deployment
+from ptsys.cli import deployment, rows
 from ptsys.cli.decoding_options import Truncate
 from ptsys.cli.examples import examples
-from ptsys.cli.failures import make
 from ptsys.cli.output import Json, note, percent, print_json, print_table
 from ptsys.errors import InvalidInput
 
 if TYPE_CHECKING:
     from ptsys.cli.deployment import Deployment
-    from ptsys.jobs.service import Service
-    from ptsys.types.library import Filters, Found
-    from ptsys.types.records import Prompt
+    from ptsys.client import Client, Found, JobHandle
 
 EPILOG = examples(
     "ptsys prompts search reviews",
@@ -85,30 +83,33 @@ def search(
 
     _check(prompt, data, text)
     where = deployment.of(context)
-    if mine and owner not in (None, where.user):
-        raise InvalidInput("--mine is of your own; leave --owner out", field="owner")
-    filters = _filters(
-        model=model,
-        owner=where.user if mine else owner,
-        visibility="public" if public else None,
-        tags=tuple(tag or ()),
-        licence=licence,
-        min_accuracy=min_accuracy,
-    )
-    with where.service() as service:
-        library = service.library
-        if prompt is None and data is None:
-            found = library.find(text or "", where.user, filters=filters, count=count)
-        else:
-            found = library.search(
-                _query(where, service, prompt, data, model, steps, truncate),
-                where.user,
-                metric=metric,
-                kind=kind or DEFAULT_KIND,
-                count=count,
-                filters=filters,
-                text=text or "",
-            )
+    filters: dict[str, Any] = {
+        "owner": owner,
+        "visibility": "public" if public else None,
+        "tags": tuple(tag or ()),
+        "licence": licence,
+        "min_accuracy": min_accuracy,
+    }
+    known = None if data is None else rows.read(data, "data", targets=False)
+    with where.client() as client:
+        if mine:
+            filters["owner"] = _me(client, owner)
+        if data is not None:
+            model = model or where.model(client)
+            rows.check(client, data, known or [], model, "train", truncate=truncate)
+        found = client.prompts.search(
+            prompt,
+            examples=known,
+            text=text or "",
+            metric=metric,
+            kind=kind or DEFAULT_KIND,
+            count=count,
+            steps=steps,
+            truncate=truncate,
+            wait=lambda job: _trained(where, client, job),
+            model=model,
+            **filters,
+        )
     _print(found, as_json)
 
 
@@ -121,49 +122,31 @@ def _check(prompt: str | None, data: Path | None, text: str | None) -> None:
         )
 
 
-def _filters(**values: Any) -> Filters:
-    from ptsys.types.library import Filters
+def _me(client: Client, owner: str | None) -> str:
+    """Who asks. Raises InvalidInput where the prompts of another owner are wanted."""
+    user = str(client.me()["user"])
+    if owner not in (None, user):
+        raise InvalidInput("--mine is of your own; leave --owner out", field="owner")
+    return user
 
-    return make(Filters, **values)
 
-
-def _query(
-    where: Deployment,
-    service: Service,
-    prompt: str | None,
-    data: Path | None,
-    model: str | None,
-    steps: int,
-    truncate: bool,
-) -> Prompt:
-    """The prompt to search with; one for rows is trained while its progress is shown."""
-    if prompt is not None:
-        return service.prompts.get(prompt, where.user)
-    from ptsys.cli import rows
+def _trained(where: Deployment, client: Client, job: JobHandle) -> None:
+    """Wait for the prompt to search with, and show how far it is. Raises JobFailed."""
+    from ptsys.cli.submitting import check_succeeded
     from ptsys.cli.watching import Watched, watch
-    from ptsys.jobs.limits import read_limits
-    from ptsys.jobs.queries import query_prompt, trained
-    from ptsys.types.records import Job
 
-    assert data is not None
-    limits = read_limits(where.settings.root, model or where.settings.model)
-    known = rows.read(data, "data", targets=False)
-    rows.check(data, known, limits, "data", truncate=truncate, unsupervised=True)
-    query = query_prompt(service, where.user, known, limits, steps=steps, truncate=truncate)
-    if not isinstance(query, Job):
-        return query
-    if not where.serving(limits.model):
-        start = where.start_command(limits.model)
-        note(f"the query is queued; start a worker with {start}, this command waits")
+    model = job.record.spec.model
+    if not client.models.get(model).workers:
+        note(f"the query is queued and no worker serves {model}; {where.start_line(model)}")
     try:
-        [ended] = watch(service, [Watched(query, "query")])
+        [ended] = watch(client, [Watched(job, "query")])
     except KeyboardInterrupt:
-        note(f"the job goes on: {where.line(f'jobs watch {query.id}')}; then search again")
+        note(f"the job goes on: {where.line(f'jobs watch {job.id}')}; then search again")
         raise
-    return trained(service, ended)
+    check_succeeded(ended)
 
 
-def _print(found: list[Found], as_json: bool) -> None:
+def _print(found: Sequence[Found], as_json: bool) -> None:
     if as_json:
         print_json(found)
         return

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ptsys.cli.deployment import Deployment
+from ptsys.cli.deployment import TIMEOUT, Deployment
 from ptsys.cli.output import note, print_json, print_table
 
 if TYPE_CHECKING:
-    from ptsys.jobs.service import Service
+    from ptsys.client import Client
     from ptsys.runs.submission import JobRequest, Submitted
     from ptsys.types.records import Job
 
@@ -21,14 +21,15 @@ def submit_run(
 
     Raises Conflict for names that are taken by something else.
     """
+    from ptsys.cli.local_service import LocalService
     from ptsys.runs.submission import submit
 
-    with where.service() as service:
-        found = submit(service, where.user, requests)
+    with LocalService(where.settings, timeout=TIMEOUT) as local:
+        found = submit(local.service, where.user, requests)
         model = requests[0].spec.model
         if any(one.job is not None for one in found) and not where.serving(model):
             note(f"start a worker with {where.start_command(model)}")
-        ended = _wait(where, service, found) if wait else {}
+        ended = _wait(where, local.client(where.user), found) if wait else {}
         lines = [_line(one, ended) for one in found]
     if as_json:
         print_json({"jobs": lines})
@@ -37,13 +38,15 @@ def submit_run(
     return all(line["state"] not in ("failed", "cancelled") for line in lines)
 
 
-def _wait(where: Deployment, service: Service, found: Sequence[Submitted]) -> dict[str, Job]:
+def _wait(where: Deployment, client: Client, found: Sequence[Submitted]) -> dict[str, Job]:
     """The jobs as they ended, by id."""
     from ptsys.cli.watching import Watched, watch
 
-    watched = [Watched(one.job, one.spec.name) for one in found if one.job is not None]
+    watched = [
+        Watched(client.jobs.get(one.job.id), one.spec.name) for one in found if one.job is not None
+    ]
     try:
-        jobs = watch(service, watched) if watched else []
+        jobs = watch(client, watched) if watched else []
     except KeyboardInterrupt:
         note(f"the jobs go on: {where.line('jobs list')}, or this command again to watch them")
         raise

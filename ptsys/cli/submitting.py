@@ -1,118 +1,148 @@
-"""From rows in files and a job's spec to a queued job, and on request to its prompts."""
+"""From rows in files and a job's options to a queued job, and on request to its prompts."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ptsys.cli import rows
 from ptsys.cli.deployment import Deployment
+from ptsys.cli.failures import naming
 from ptsys.cli.output import note, print_fields, print_json, print_table
+from ptsys.cli.training_options import Typed, options_from
 from ptsys.errors import JobCancelled, JobFailed, NotFound
+from ptsys.types.training import JobSpec
 
 if TYPE_CHECKING:
-    from ptsys.jobs.service import Service
-    from ptsys.types.records import Job, Prompt
+    from ptsys.client import Client, JobHandle
+    from ptsys.types.example import Example
+    from ptsys.types.records import Dataset, Job, Prompt
     from ptsys.types.specs import AnySpec
+
+Options = TypeVar("Options", bound=JobSpec)
+MakeSpec = Callable[[Mapping[str, str]], "AnySpec"]
+"""The job's spec, of the ids of its datasets by their fields."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RowsFile:
-    """Rows of a job, still in the user's file, or a stored dataset's name in its place; `scored`
-    are those to score on, which need targets."""
+    """Rows of a job, still in the user's file, or a stored dataset's name in its place; `field` is
+    theirs in the job's spec, and `scored` are those to score on, which need targets."""
 
     path: Path
     field: str
     scored: bool = False
 
 
-def store(service: Service, spec: AnySpec, files: Sequence[RowsFile], user: str) -> list[str]:
-    """The ids of the datasets with these files' rows, once all is checked that can be known now.
+@contextlib.contextmanager
+def asked(
+    where: Deployment, kind: type[Options], typed: Typed, **more: Any
+) -> Iterator[tuple[Client, Options]]:
+    """The service to ask, and a job's options, with the service's own model where none is named.
+    Raises InvalidInput, naming the option."""
+    with where.client() as client:
+        model = typed["model"] or where.model(client)
+        yield client, options_from(kind, {**typed, "model": model}, **more)
+
+
+def submit(
+    client: Client, options: JobSpec, files: Sequence[RowsFile], spec: MakeSpec
+) -> JobHandle:
+    """The queued job, once its rows are checked and stored. Nothing stays stored for a job that is
+    refused.
 
     Raises InvalidInput for rows, model or options that cannot work, Conflict for a taken name.
     """
-    from ptsys.jobs.limits import read_limits
-
-    limits = read_limits(service.settings.root, spec.model)
-    known = [_stored(service, file.path, user) for file in files]
-    read = [
-        rows.read(file.path, file.field, targets=file.scored)
-        if dataset is None
-        else service.datasets.read(dataset)
-        for file, dataset in zip(files, known, strict=True)
-    ]
-    for file, found in zip(files, read, strict=True):
+    known = {file.field: _rows(client, file) for file in files}
+    for file in files:
         rows.check(
+            client,
             file.path,
-            found,
-            limits if file.scored else limits.reading(spec.max_input_length),
-            file.field,
-            truncate=spec.truncate,
-            unsupervised=not file.scored,
+            known[file.field],
+            options.model,
+            "score" if file.scored else "train",
+            truncate=options.truncate,
+            max_input_length=None if file.scored else options.max_input_length,
         )
-    service.check(spec, user)  # before rows are stored for nothing
-    return [
-        dataset or rows.store(service, file.path, found, user).id
-        for file, found, dataset in zip(files, read, known, strict=True)
-    ]
+    with client.storing() as stored:
+        ids = {file.field: _stored(stored, file.path, known[file.field]) for file in files}
+        return client.jobs.submit(spec(ids))
 
 
-def _stored(service: Service, path: Path, user: str) -> str | None:
-    """The id of the dataset that is named where a file could be; None if it is a file."""
-    if path.suffix == ".jsonl" or path.expanduser().exists():
-        return None
-    try:
-        return service.datasets.get(str(path), user).id
-    except NotFound:
-        return None
+def _rows(client: Client, file: RowsFile) -> Sequence[Example] | Dataset:
+    path = file.path
+    if path.suffix != ".jsonl" and not path.expanduser().exists():
+        try:
+            return client.datasets.get(str(path))
+        except NotFound:
+            pass  # as a file it is told of
+    with naming(path):
+        return rows.read(path, file.field.rpartition(".")[2], targets=file.scored)
 
 
-def follow(where: Deployment, service: Service, job: Job, *, wait: bool, as_json: bool) -> None:
+def _stored(
+    stored: Callable[[str, Sequence[Example] | Dataset], str],
+    path: Path,
+    known: Sequence[Example] | Dataset,
+) -> str:
+    from ptsys.types.example import digest
+    from ptsys.types.records import Dataset
+
+    name = path.name if isinstance(known, Dataset) else rows.dataset_name(path, digest(known))
+    return stored(name, known)
+
+
+def follow(where: Deployment, client: Client, job: JobHandle, *, wait: bool, as_json: bool) -> None:
     """Say that the job is queued; or show it learn until it is done, and its prompts."""
     if wait:
-        _wait(where, service, job, as_json)
+        _wait(where, client, job, as_json)
     else:
-        _say_queued(where, job, as_json)
+        _say_queued(where, client, job.record, as_json)
 
 
-def _say_queued(where: Deployment, job: Job, as_json: bool) -> None:
+def _say_queued(where: Deployment, client: Client, job: Job, as_json: bool) -> None:
     from ptsys.types.specs import prompt_names
 
-    serving = where.serving(job.spec.model)
     if as_json:
         print_json(job)
     else:
         print(job.id)
-    if not serving:
-        note(f"queued; start a worker with {where.start_command(job.spec.model)}")
+    if not client.models.get(job.spec.model).workers:
+        note(f"queued; {_no_worker(where, job.spec.model)}")
     note(f"watch it: {where.line(f'jobs watch {job.id}')}")
     note(f"then:     {where.line(f'predict {prompt_names(job.spec)[-1]} INPUTS.jsonl')}")
 
 
-def _wait(where: Deployment, service: Service, job: Job, as_json: bool) -> None:
+def _no_worker(where: Deployment, model: str) -> str:
+    if where.url is not None:
+        return f"no worker serves model {model} at {where.url} now"
+    return f"start a worker with {where.start_command(model)}"
+
+
+def _wait(where: Deployment, client: Client, job: JobHandle, as_json: bool) -> None:
     from ptsys.cli.watching import Watched, watch
 
-    if not where.serving(job.spec.model):
-        note(
-            f"queued; start a worker with {where.start_command(job.spec.model)}, this command waits"
-        )
+    model = job.record.spec.model
+    if not client.models.get(model).workers:
+        note(f"queued; {_no_worker(where, model)}, this command waits")
     try:
-        [ended] = watch(service, [Watched(job, job.spec.name)])
+        [ended] = watch(client, [Watched(job, job.record.spec.name)])
     except KeyboardInterrupt:
         note(
             f"the job goes on: {where.line(f'jobs watch {job.id}')}, or "
             f"{where.line(f'jobs cancel {job.id}')}"
         )
         raise
-    report(where, service, ended, as_json)
+    report(where, client, ended, as_json)
 
 
-def report(where: Deployment, service: Service, job: Job, as_json: bool) -> None:
+def report(where: Deployment, client: Client, job: Job, as_json: bool) -> None:
     """A finished job's prompts. Raises JobFailed or JobCancelled if it ended otherwise."""
-    prompt = service.prompts.get(check_succeeded(job), job.owner)
-    linked = service.prompts.linked(prompt, job.owner)
+    prompt = client.prompts.get(check_succeeded(job))
+    linked = client.prompts.linked(prompt)
     if as_json:
         print_json({"job": job, "prompt": prompt, **({"tasks": linked} if linked else {})})
         return
@@ -128,7 +158,7 @@ def report(where: Deployment, service: Service, job: Job, as_json: bool) -> None
     )
     if linked:
         print_linked(linked)
-    note(f"next: {where.line(f'predict {(linked or [prompt])[-1].name} INPUTS.jsonl')}")
+    note(f"next: {where.line(f'predict {[prompt, *linked][-1].name} INPUTS.jsonl')}")
 
 
 def print_linked(prompts: Sequence[Prompt]) -> None:

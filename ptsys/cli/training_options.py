@@ -1,84 +1,144 @@
-"""The options that say how prompts are trained, shared by the commands that train some."""
+"""The options that say how prompts are trained: those of the job's own type, as flags.
+
+A command names the type (`@flags_of(TrainingOptions)`), and gets what was typed as `options`. What
+an option is called, what it is by default and what its help says stand at the type's fields.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
+from pydantic import ValidationError
 
-from ptsys.cli.failures import make
+from ptsys.cli.failures import invalid, make
 from ptsys.errors import InvalidInput
+from ptsys.types.flat import FlatOption, flat_name, flat_options, nested
+from ptsys.types.training import Initialization, JobSpec
 
-if TYPE_CHECKING:
-    from ptsys.types.training import Initialization, Optimizer
+T = TypeVar("T", bound=JobSpec)
+Command = TypeVar("Command", bound=Callable[..., None])
+Typed = Mapping[str, Any]
+"""What was typed, by the options' flat names."""
 
-OptimizerKind = Literal["adafactor", "adamw", "sgd"]
-DecayKind = Literal["constant", "linear", "cosine"]
-
-LEARNING_RATES: dict[OptimizerKind, float] = {"adafactor": 0.3, "adamw": 0.3, "sgd": 10.0}
+LEARNING_RATES = {"adafactor": 0.3, "adamw": 0.3, "sgd": 10.0}
 """What `--learning-rate` is when nothing is said."""
 
-Model = Annotated[
-    str | None,
-    typer.Option(help="The frozen model.", envvar="PTSYS_MODEL", show_default="tiny"),
-]
-Steps = Annotated[int, typer.Option(help="Updates of the prompt.")]
-BatchSize = Annotated[int, typer.Option(help="Rows a step.")]
-OptimizerOption = Annotated[OptimizerKind, typer.Option(help="How it is updated.")]
-LearningRate = Annotated[
-    float | None,
-    typer.Option(
-        "--learning-rate",
-        "--lr",
-        help="How fast.",
-        show_default=", ".join(f"{rate:g} for {kind}" for kind, rate in LEARNING_RATES.items()),
+_NO_FLAGS = frozenset({"z_loss", "initial_step", "momentum", "beta1", "beta2", "tags"})
+_CALLED = {
+    "learning_rate": ("--learning-rate", "--lr"),
+    "affine_learning_rate": ("--affine-lr",),
+    "warmup_steps": ("--warmup",),
+    "truncate": ("--truncate",),
+}
+_STARTS = "shared, vocabulary, labels, text:SOME WORDS or prompt:NAME"
+_OTHERWISE: dict[str, tuple[Any, Any]] = {  # type and default
+    "model": (
+        Annotated[
+            str | None,
+            typer.Option(help="The frozen model.", envvar="PTSYS_MODEL", show_default="tiny"),
+        ],
+        None,
     ),
-]
-WeightDecay = Annotated[float, typer.Option(help="Share lost a step.")]
-Warmup = Annotated[int, typer.Option(help="Steps until the full learning rate.")]
-Decay = Annotated[DecayKind, typer.Option(help="The rate's way after warm-up.")]
-Init = Annotated[
-    str,
-    typer.Option(
-        help="Where the prompt starts: shared, vocabulary, labels, text:SOME WORDS or prompt:NAME."
+    "learning_rate": (
+        Annotated[
+            float | None,
+            typer.Option(
+                *_CALLED["learning_rate"],
+                help="How fast it learns.",
+                show_default=", ".join(
+                    f"{rate:g} for {kind}" for kind, rate in LEARNING_RATES.items()
+                ),
+            ),
+        ],
+        None,
     ),
-]
-Seed = Annotated[int, typer.Option(help="Of the order of rows and of random starts.")]
-MaxInputLength = Annotated[
-    int | None,
-    typer.Option(help="The most tokens that are read of an input.", show_default="the model's"),
-]
-EvaluateEvery = Annotated[int, typer.Option(help="Steps between two scores.")]
-CheckpointEvery = Annotated[int, typer.Option(help="Steps between checkpoints.")]
+    "init": (Annotated[str, typer.Option(help=f"Where the prompt starts: {_STARTS}.")], "shared"),
+}
 Wait = Annotated[bool, typer.Option("--wait", help="Show it learn, until it is done.")]
 
 
-def optimizer(
-    kind: OptimizerKind, rate: float | None, weight_decay: float, warmup: int, decay: DecayKind
-) -> Optimizer:
-    """The optimizer that these options describe. Raises InvalidInput, naming the option."""
-    from ptsys.types.training import Optimizer
+def flags_of(
+    kind: type[JobSpec],
+    *,
+    besides: Collection[str] = (),
+    otherwise: Mapping[str, tuple[Any, Any]] | None = None,
+) -> Callable[[Command], Command]:
+    """Give a command the flags of a kind of job in place of its parameter `options`, all but those
+    `besides`; some have another type and default, as `otherwise` says."""
 
-    return make(
-        Optimizer,
-        kind=kind,
-        learning_rate=LEARNING_RATES[kind] if rate is None else rate,
-        weight_decay=weight_decay,
-        warmup_steps=warmup,
-        decay=decay,
-    )
+    def decorate(command: Command) -> Command:
+        changed = _OTHERWISE | dict(otherwise or {})
+        flags = {
+            name: _parameter(option, changed)
+            for name, option in flat_options(kind).items()
+            if name not in _NO_FLAGS | set(besides)
+        }
+
+        @functools.wraps(command)
+        def typed(**given: Any) -> None:
+            options = {name: given.pop(name) for name in flags}
+            command(**given, options=options)
+
+        hints = get_type_hints(command, include_extras=True)
+        shown = [
+            one
+            for name, parameter in inspect.signature(command).parameters.items()
+            for one in (
+                flags.values()
+                if name == "options"
+                else [parameter.replace(annotation=hints[name], kind=_KEYWORD)]
+            )
+        ]
+        typed.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+        typed.__annotations__ = {one.name: one.annotation for one in shown}
+        return typed  # type: ignore[return-value]
+
+    return decorate
 
 
-def initialization(text: str) -> Initialization:
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def options_from(kind: type[T], typed: Typed, **more: Any) -> T:
+    """The options that were typed, with `more` that no flag says. Raises InvalidInput, naming the
+    option."""
+    values = dict(typed)
+    if "learning_rate" in values and values["learning_rate"] is None:
+        values["learning_rate"] = LEARNING_RATES[values["optimizer"]]
+    if "init" in values:
+        values["init"] = start(values["init"])
+    try:
+        return kind(**nested(kind, values), **more)
+    except ValidationError as error:
+        first = tuple(error.errors()[0]["loc"])
+        told = invalid(error)
+        raise InvalidInput(str(told), field=flat_name(first) if first else None) from None
+
+
+def start(text: str) -> Initialization:
     """The start that `--init` names. Raises InvalidInput."""
-    from ptsys.types.training import Initialization
-
     kind, _, rest = text.partition(":")
     if kind in ("shared", "vocabulary", "labels") and not rest:
         return make(Initialization, kind=kind)
     if kind in ("text", "prompt") and rest:
         return make(Initialization, kind=kind, **{kind: rest})
-    raise InvalidInput(
-        f"{text!r} is no start; write shared, vocabulary, labels, text:SOME WORDS or prompt:NAME",
-        field="init",
-    )
+    raise InvalidInput(f"{text!r} is no start; write {_STARTS}", field="init")
+
+
+def _parameter(option: FlatOption, otherwise: Mapping[str, tuple[Any, Any]]) -> inspect.Parameter:
+    """The flag of an option."""
+    if option.name in otherwise:
+        annotation, default = otherwise[option.name]
+    else:
+        field = option.field
+        told: dict[str, Any] = {"help": field.description}
+        if option.unset is not None:
+            told["show_default"] = option.unset
+        flag = typer.Option(*_CALLED.get(option.name, ()), **told)
+        annotation = Annotated[field.annotation, flag]
+        default = inspect.Parameter.empty if field.is_required() else field.default
+    return inspect.Parameter(option.name, _KEYWORD, annotation=annotation, default=default)

@@ -14,10 +14,10 @@ from ptsys.cli.output import messages
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from ptsys.jobs.service import Service
-    from ptsys.types.records import Event, Job
+    from ptsys.client import Client, JobHandle
+    from ptsys.types.records import Job
 
-_POLL = 0.15  # seconds
+_POLL, _IDLE_POLL = 0.15, 0.5  # seconds between two looks at a job that runs, and one that waits
 _SPEED_WINDOW = 10.0  # seconds over which rows a second are counted
 _LINE_EVERY = 5.0  # seconds between two plain lines of progress
 
@@ -26,17 +26,24 @@ _LINE_EVERY = 5.0  # seconds between two plain lines of progress
 class Watched:
     """A job under watch: what is shown of it."""
 
-    job: Job
+    handle: JobHandle
     title: str
     after: int = 0
     loss: float | None = None
     score: float | None = None
     marks: list[tuple[float, int]] = dataclasses.field(default_factory=list)
 
-    def see(self, job: Job, events: Sequence[Event]) -> None:
-        """Take in the job's new state."""
-        self.job = job
-        for event in events:
+    @property
+    def job(self) -> Job:
+        """The job as it was last seen."""
+        return self.handle.record
+
+    def look(self) -> None:
+        """Take in the job's new state; once it has ended, that is for good."""
+        if self.job.state.final and self.after:
+            return
+        job = self.handle.refresh()  # first: no event follows the final one
+        for event in self.handle.history(after=self.after):
             self.after = event.sequence
             if event.kind == "evaluation":
                 self.score = _number(event.data, "accuracy", self.score)
@@ -73,22 +80,21 @@ class Screen(Protocol):
 
 
 def watch(
-    service: Service, watched: Sequence[Watched], between: Callable[[], object] = lambda: None
+    client: Client, watched: Sequence[Watched], between: Callable[[], object] = lambda: None
 ) -> list[Job]:
     """Show the jobs until all have ended, in whatever state, and what is compiled for them;
     `between` is called now and then."""
     models = {one.job.spec.model for one in watched}
-    with _screen(watched) as screen, compile_notes(service.settings, models):
+    with _screen(watched) as screen, compile_notes(client, models):
         while True:
             for one in watched:
-                if not one.job.state.final or not one.after:
-                    job = service.get(one.job.id, one.job.owner)  # first: see Service.watch
-                    one.see(job, service.events(one.job.id, one.job.owner, after=one.after))
+                one.look()
             screen.show(watched)
             if all(one.job.state.final for one in watched):
                 return [one.job for one in watched]
             between()
-            time.sleep(_POLL)
+            runs = any(one.job.state == "running" for one in watched)
+            time.sleep(_POLL if runs else _IDLE_POLL)
 
 
 @contextlib.contextmanager

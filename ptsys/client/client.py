@@ -16,7 +16,9 @@ from ptsys.client import asking
 from ptsys.client.asking import General, Gradients, Members, PromptLike
 from ptsys.client.connection import Connection, decoded
 from ptsys.client.datasets import Datasets
+from ptsys.client.in_order import in_order
 from ptsys.client.jobs import JobHandle, Jobs
+from ptsys.client.keys import Keys
 from ptsys.client.models import Models
 from ptsys.client.prompts import Prompts
 from ptsys.client.references import reference
@@ -32,20 +34,23 @@ from ptsys.errors import (
     QuotaExceeded,
     RowsWarning,
 )
-from ptsys.types.augmentation import AugmentSpec, Strategy
+from ptsys.types.augmentation import AugmentOptions, Strategy
+from ptsys.types.example import Example
 from ptsys.types.input_notes import InputNotes
 from ptsys.types.model import Value
-from ptsys.types.multitask import MultiTaskSpec
+from ptsys.types.multitask import MultiTaskOptions, TaskRows
 from ptsys.types.records import Dataset, Prompt
 from ptsys.types.requests import Decoding, Ensemble, Prediction
-from ptsys.types.training import TrainingSpec
+from ptsys.types.training import TrainingOptions
 
 TIMEOUT = 180.0
 """Seconds to wait for an answer: the shape of a first request may have to be compiled."""
-_MOST_ROWS = 256  # rows a request, where the service would take more
+_MOST_ROWS = 64  # rows a request, where the service would take more; a few are under way at once
 
-Rows = Iterable[Row]
-Data = Dataset | str | os.PathLike[str] | Rows
+Data = Dataset | str | os.PathLike[str] | Iterable[Row]
+Progress = Callable[[int], object]
+"""Called with the number of rows that are done more."""
+
 _V = TypeVar("_V", bound=Value)
 
 
@@ -83,6 +88,7 @@ class Client:
         self.datasets = Datasets(self._connection)
         self.prompts = Prompts(self._connection)
         self.jobs = Jobs(self._connection)
+        self.keys = Keys(self._connection)
         self._rows: int | None = None
 
     def __repr__(self) -> str:
@@ -116,11 +122,12 @@ class Client:
     def gradients(
         self,
         prompt: PromptLike,
-        rows: Rows,
+        rows: Iterable[Row],
         *,
         general: General | None = None,
         model: str | None = None,
         truncate: bool = False,
+        progress: Progress | None = None,
     ) -> Gradients:
         """The loss of a prompt on rows, and its gradient [length, d_model]; of a stored
         task-specific prompt that of its combination with its general one, or with `general`.
@@ -129,15 +136,19 @@ class Client:
         Inputs longer than the model reads are refused, or cut where `truncate` says so, as in
         `predict`, `evaluate` and jobs; one RowsWarning counts them, and those with characters
         that the model does not know. More rows than a request may hold are sent in parts and
-        joined. Raises InvalidInput
-        naming the field, NotFound for a prompt that is not there.
+        joined; `progress` is called with the rows of each. Raises InvalidInput naming the field,
+        NotFound for a prompt that is not there.
         """
-        parts = [
-            asking.gradients(
+
+        def ask(part: Sequence[Example]) -> Gradients:
+            return asking.gradients(
                 self._connection, prompt, model, part, general=general, truncate=truncate
             )
-            for part in batches(examples(rows), self._rows_a_request())
-        ]
+
+        parts = []
+        for part in in_order(ask, batches(examples(rows), self._rows_a_request())):
+            parts.append(part)
+            (progress or _silent)(len(part.row_losses))
         whole = asking.joined(parts)
         _warn(whole.notes)
         return whole
@@ -153,6 +164,7 @@ class Client:
         labels: Sequence[str] | None = None,
         decoding: Decoding | None = None,
         truncate: bool = False,
+        progress: Progress | None = None,
         **options: Any,
     ) -> list[Prediction]:
         """The model's answers under a prompt (None: the bare model), in order.
@@ -162,35 +174,64 @@ class Client:
         of one task, as a list, are asked in one pass, and their answers made one: by `ensemble`
         that which most give, or ("mean") the label with the best mean score.
         `labels` are scored instead of generating. `options` are the fields of `Decoding`, such as
-        `method="beam"` or `max_tokens=8`; or give a whole `Decoding`.
+        `method="beam"` or `max_tokens=8`; or give a whole `Decoding`. `progress` is called with the
+        rows of each request that is answered.
         """
+        answers: list[Prediction] = []
+        parts = self.answers(
+            prompt,
+            inputs,
+            general=general,
+            ensemble=ensemble,
+            model=model,
+            decoding=_decoding(decoding, labels, options),
+            truncate=truncate,
+        )
+        for part in parts:
+            answers += part
+            (progress or _silent)(len(part))
+        return answers
+
+    def answers(
+        self,
+        prompt: PromptLike | Members | None,
+        inputs: Iterable[str],
+        *,
+        general: General | None = None,
+        ensemble: Ensemble = "vote",
+        model: str | None = None,
+        decoding: Decoding | None = None,
+        truncate: bool = False,
+    ) -> Iterator[list[Prediction]]:
+        """As `predict`, but a few answers at a time, as they come: of many inputs the first are
+        there long before the last."""
         if isinstance(inputs, str):
             raise InvalidInput("inputs is one text; give a list of texts", field="inputs")
-        chosen = _decoding(decoding, labels, options)
         members = len(prompt) if asking.is_ensemble(prompt) else 1
         most = max(self._rows_a_request() // members, 1)
-        answers: list[Prediction] = []
-        notes = InputNotes()
-        for part in batches(inputs, most):
-            found, told = asking.predict(
+
+        def ask(part: Sequence[str]) -> tuple[list[Prediction], InputNotes]:
+            return asking.predict(
                 self._connection,
                 prompt,
                 model,
                 part,
-                chosen,
+                decoding or Decoding(),
                 general=general,
                 ensemble=ensemble,
                 truncate=truncate,
             )
-            answers += found
+
+        notes = InputNotes()
+        for found, told in in_order(ask, batches(inputs, most)):
             notes += told
+            yield found
         _warn(notes)
-        return answers
 
     def evaluate(
         self,
         prompt: PromptLike | Members | None,
-        data: str | Dataset | Rows,
+        data: str | Dataset | Iterable[Row],
         *,
         general: General | None = None,
         ensemble: Ensemble = "vote",
@@ -198,6 +239,7 @@ class Client:
         labels: Sequence[str] | None = None,
         decoding: Decoding | None = None,
         truncate: bool = False,
+        progress: Progress | None = None,
         **options: Any,
     ) -> dict[str, float]:
         """`accuracy` (exact match) and `token_f1` of the answers, as jobs record them; from 0 to 1.
@@ -222,6 +264,7 @@ class Client:
             labels=labels,
             decoding=decoding,
             truncate=truncate,
+            progress=progress,
             **options,
         )
         return summarize([x.prediction for x in answers], targets)
@@ -247,13 +290,12 @@ class Client:
         A row without a target is trained on by span corruption. Raises InvalidInput naming the
         field, Conflict if the name is taken.
         """
-        spec = {"name": name, "dataset": "", **settings}
-        _valid(TrainingSpec, spec)  # before anything is stored
-        with self._storing() as stored:
-            spec["dataset"] = stored(f"{name}-train", data)
-            if validation is not None:
-                spec["validation"] = stored(f"{name}-validation", validation)
-            return self.jobs.submit(_valid(TrainingSpec, spec), idempotency_key=idempotency_key)
+        options = _valid(TrainingOptions, {"name": name, **settings})  # before anything is stored
+        with self.storing() as stored:
+            dataset = stored(f"{name}-train", data)
+            scored = None if validation is None else stored(f"{name}-validation", validation)
+            spec = _checked(lambda: options.on(dataset, scored))
+            return self.jobs.submit(spec, idempotency_key=idempotency_key)
 
     def train_multitask(
         self,
@@ -290,17 +332,18 @@ class Client:
         if rates is not None:
             settings = {"mixing": "rates", **settings}
 
-        def spec() -> MultiTaskSpec:
-            described = [{"dataset": "", **part} for part in parts.values()]
-            return _valid(MultiTaskSpec, {"name": name, "tasks": described, **settings})
-
-        spec()  # before anything is stored
-        with self._storing() as stored:
-            for task, data in tasks.items():
-                parts[task]["dataset"] = stored(f"{name}.{task}-train", data)
+        options = _valid(
+            MultiTaskOptions, {"name": name, "tasks": list(parts.values()), **settings}
+        )  # before anything is stored
+        with self.storing() as stored:
+            rows: dict[str, TaskRows] = {
+                task: {"dataset": stored(f"{name}.{task}-train", data)}
+                for task, data in tasks.items()
+            }
             for task, data in (validation or {}).items():
-                parts[task]["validation"] = stored(f"{name}.{task}-validation", data)
-            return self.jobs.submit(spec(), idempotency_key=idempotency_key)
+                rows[task]["validation"] = stored(f"{name}.{task}-validation", data)
+            spec = _checked(lambda: options.on(rows))
+            return self.jobs.submit(spec, idempotency_key=idempotency_key)
 
     def augment(
         self,
@@ -327,24 +370,24 @@ class Client:
         Raises InvalidInput naming the field, Conflict if the name is taken, NotFound for a query
         that is not there.
         """
-        spec = {"name": name, "dataset": "", "strategy": strategy, **settings}
+        given: dict[str, Any] = {"name": name, "strategy": strategy, **settings}
         if query is not None:
             found = self.prompts.get(query)
-            spec = {"length": found.length, "model": found.model, **spec, "query": found.id}
+            given = {"length": found.length, "model": found.model, **given, "query": found.id}
             data = found.dataset if data is None else data
         if data is None:
             raise InvalidInput(
                 "give your rows, or a query whose dataset is known and yours to see", field="data"
             )
-        _valid(AugmentSpec, spec)  # before anything is stored
-        with self._storing() as stored:
-            spec["dataset"] = stored(f"{name}-train", data)
-            if validation is not None:
-                spec["validation"] = stored(f"{name}-validation", validation)
-            return self.jobs.submit(_valid(AugmentSpec, spec), idempotency_key=idempotency_key)
+        options = _valid(AugmentOptions, given)  # before anything is stored
+        with self.storing() as stored:
+            dataset = stored(f"{name}-train", data)
+            scored = None if validation is None else stored(f"{name}-validation", validation)
+            spec = _checked(lambda: options.on(dataset, scored))
+            return self.jobs.submit(spec, idempotency_key=idempotency_key)
 
     @contextlib.contextmanager
-    def _storing(self) -> Iterator[Callable[[str, Data], str]]:
+    def storing(self) -> Iterator[Callable[[str, Data], str]]:
         """What gives the reference of a job's data, and stores what is not stored yet. If the job
         is refused, for a taken name for example, that is deleted again."""
         new: list[Dataset] = []
@@ -375,6 +418,10 @@ class Client:
         return self._rows
 
 
+def _silent(rows: int) -> None:
+    """Nobody wants to know how far it is."""
+
+
 def _warn(notes: InputNotes) -> None:
     """Tell once what was not read of a call's inputs."""
     if notes.warning is not None:
@@ -393,8 +440,12 @@ def _decoding(
 
 
 def _valid(kind: type[_V], fields: Mapping[str, Any]) -> _V:
+    return _checked(lambda: kind.model_validate(dict(fields)))
+
+
+def _checked(make: Callable[[], _V]) -> _V:
     try:
-        return kind.model_validate(dict(fields))
+        return make()
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))

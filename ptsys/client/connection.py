@@ -14,6 +14,7 @@ import httpx
 from pydantic import ValidationError
 
 from ptsys import errors
+from ptsys.client.in_process import InProcess
 from ptsys.client.problems import error_of
 from ptsys.client.retries import LOST, Retries
 from ptsys.types.model import Value
@@ -54,6 +55,7 @@ class Connection:
                 field="key",
             )
         self._retries = retries
+        self._near = isinstance(transport, InProcess)
         self._http = httpx.Client(
             base_url=_checked(address),
             headers={"Authorization": f"Bearer {_printable(secret)}", "User-Agent": "ptsys"},
@@ -70,6 +72,11 @@ class Connection:
     def retries(self) -> Retries:
         """How often, and when, to ask again."""
         return self._retries
+
+    @property
+    def near(self) -> bool:
+        """Whether the service runs in this process: nothing travels, so nothing is compressed."""
+        return self._near
 
     def close(self) -> None:
         """Close all sockets."""

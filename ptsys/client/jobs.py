@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,18 @@ class JobHandle:
         (seconds, to within the 15 in which the service gives a sign of life) is over.
         """
         return follow(self._connection, self.id, after=after, timeout=timeout)
+
+    def history(self, *, after: int = 0) -> Sequence[Event]:
+        """What happened so far: the events numbered above `after`, some hundreds at most."""
+        told = decoded(
+            self._connection.ask(
+                "GET",
+                path("jobs", self.id, "events"),
+                query={"after": after},
+                headers={"Accept": "application/json"},
+            )
+        )
+        return [value(Event, one) for one in told.get("data", ())]
 
     def wait(self, *, timeout: float | None = None, progress: bool | None = None) -> Job:
         """The job once it succeeded. Its progress stands on standard error, as a bar on a terminal

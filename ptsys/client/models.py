@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 from ptsys.client.connection import Connection, decoded, value
 from ptsys.client.references import path
+from ptsys.types.compiling import Compiling
 from ptsys.types.model import Value
 
 
 class ServedModel(Value):
     """A frozen model as a user sees it; lengths count tokens. `fingerprint` tells prompts of one
-    set of weights from those of another; `ready` says that a worker serves it now. Without its
-    `vocabulary` it keeps prompts, but neither trains nor answers."""
+    set of weights from those of another; `ready` says that a worker serves it now, `workers` how
+    many do or are about to, and `compiles` what they compile. Without its `vocabulary` it keeps
+    prompts, but neither trains nor answers."""
 
     name: str
     fingerprint: str
@@ -23,6 +25,11 @@ class ServedModel(Value):
     default: bool = False
     ready: bool = False
     vocabulary: bool = True
+    workers: int = 0
+    compiles: tuple[Compiling, ...] = ()
+    parameters: int | None = None
+    vocab_size: int | None = None
+    source: str | None = None
 
 
 class Models:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ptsys.client import library, searching
 from ptsys.client.connection import Connection, decoded, value
 from ptsys.client.idempotency import new_key
-from ptsys.client.references import path, reference
+from ptsys.client.references import address, reference
 from ptsys.client.rows import Row
 from ptsys.errors import NotFound
 from ptsys.prompts.check import check_prompt
@@ -24,11 +25,15 @@ from ptsys.types.metric import Metric
 from ptsys.types.records import Dataset, Prompt, Visibility
 from ptsys.types.standing import Difficulty, RankedPrompt, RankedSubmitter, RankedThing
 
+if TYPE_CHECKING:
+    from ptsys.client.jobs import JobHandle
+
 SAFETENSORS = "application/x-safetensors"
 
 
 class Prompts:
-    """Stored prompts. A prompt is named by its record, its id or a name of your own."""
+    """Stored prompts. A prompt is named by its record, its id, a name of your own, or
+    "owner/name"."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -73,7 +78,7 @@ class Prompts:
 
     def get(self, prompt: str | Prompt) -> Prompt:
         """Its record as it is now. Raises NotFound."""
-        return value(Prompt, decoded(self._connection.ask("GET", path("prompts", prompt))))
+        return value(Prompt, decoded(self._connection.ask("GET", self._address(prompt))))
 
     def tensor(
         self,
@@ -90,7 +95,7 @@ class Prompts:
             "general": None if general is None else reference(general),
         }
         response = self._connection.ask(
-            "GET", path("prompts", prompt, "tensor"), query=query, headers={"Accept": SAFETENSORS}
+            "GET", self._address(prompt, "tensor"), query=query, headers={"Accept": SAFETENSORS}
         )
         array, _ = decode(response.content)
         return array.astype(np.float32)
@@ -114,6 +119,7 @@ class Prompts:
         steps: int = QUERY_STEPS,
         truncate: bool = False,
         timeout: float | None = None,
+        wait: Callable[[JobHandle], object] | None = None,
         **filters: Any,
     ) -> Sequence[Found]:
         """The prompts that are near, best first, among those that you may see: near a stored
@@ -125,10 +131,10 @@ class Prompts:
                 print(found.score, found.prompt.owner, found.prompt.name)
 
         For rows a prompt is trained first, by a job of `steps` updates, and kept for the next
-        time; `timeout` is how many seconds to wait for it, and `truncate` cuts inputs that are too
-        long where they would be refused. `filters` are the fields of
-        `ptsys.types.library.Filters`: model, owner, tags, licence, visibility, min_accuracy,
-        created_after.
+        time; `timeout` is how many seconds to wait for it, `wait` what to do in place of waiting
+        with a progress bar, and `truncate` cuts inputs that are too long where they would be
+        refused. `filters` are the fields of `ptsys.types.library.Filters`: model, owner, tags,
+        licence, visibility, min_accuracy, created_after.
 
         Raises InvalidInput naming the field, NotFound, JobFailed, Unavailable when the time is
         over.
@@ -140,7 +146,7 @@ class Prompts:
             **({"truncate": True} if truncate else {}),
             **searching.checked(filters),
         }
-        return searching.search(self._connection, body, timeout)
+        return searching.search(self._connection, body, timeout, wait)
 
     @overload
     def ranking(
@@ -168,7 +174,7 @@ class Prompts:
     def difficulty(self, prompt: str | Prompt) -> Difficulty:
         """How difficult its task is, from 0 to 1: by its score, the rows and updates it took, and
         by how prompts nearby do. Raises NotFound."""
-        answer = self._connection.ask("GET", path("prompts", prompt, "difficulty"))
+        answer = self._connection.ask("GET", self._address(prompt, "difficulty"))
         return value(Difficulty, decoded(answer))
 
     def map(
@@ -215,12 +221,23 @@ class Prompts:
             "contact": contact,
         }
         given = {field: change for field, change in changes.items() if change is not None}
-        answer = self._connection.ask("PATCH", path("prompts", prompt), json=given)
+        with _yours(prompt):
+            answer = self._connection.ask("PATCH", self._address(prompt), json=given)
         return value(Prompt, decoded(answer))
 
     def delete(self, prompt: str | Prompt) -> None:
         """Delete it. Raises NotFound."""
-        self._connection.delete(path("prompts", prompt))
+        with _yours(prompt):
+            self._connection.delete(self._address(prompt))
+
+    def linked(self, prompt: str | Prompt) -> Sequence[Prompt]:
+        """The task-specific prompts of a general one that you may see, oldest first."""
+        general = prompt if isinstance(prompt, Prompt) else self.get(prompt)
+        found = self._connection.pages(Prompt, "/v1/prompts", general=general.id)
+        return sorted(found, key=lambda one: (one.created, one.name))
+
+    def _address(self, prompt: str | Prompt, *rest: str) -> str:
+        return address(self._connection, Prompt, prompt, *rest)
 
     def _same(self, name: str, array: NDArray[np.float32]) -> Prompt | None:
         """The user's prompt of that name, if it is this very one."""
@@ -229,6 +246,17 @@ class Prompts:
             return known if np.array_equal(self.tensor(known), array) else None
         except NotFound:
             return None
+
+
+@contextlib.contextmanager
+def _yours(prompt: str | Prompt) -> Iterator[None]:
+    """Name what was asked for as it was named, where it is none of the user's own."""
+    try:
+        yield
+    except NotFound:
+        raise NotFound(
+            f"no prompt of yours is called {reference(prompt)!r}; `ptsys prompts list` shows yours"
+        ) from None
 
 
 def prompt_array(tensor: ArrayLike) -> NDArray[np.float32]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -16,6 +16,9 @@ from ptsys.client.rows import examples as parsed
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.types.library import Filters, Found
 from ptsys.types.records import Dataset, Job, Prompt
+
+if TYPE_CHECKING:
+    from ptsys.client.jobs import JobHandle
 
 _PATH = "/v1/prompts/search"
 
@@ -47,8 +50,14 @@ def checked(filters: Mapping[str, Any]) -> dict[str, Any]:
     return known.model_dump(mode="json", exclude_defaults=True)
 
 
-def search(connection: Connection, body: Mapping[str, Any], timeout: float | None) -> list[Found]:
-    """Ask until the answer is there: while a prompt is trained for the query, wait for its job.
+def search(
+    connection: Connection,
+    body: Mapping[str, Any],
+    timeout: float | None,
+    wait: Callable[[JobHandle], object] | None = None,
+) -> list[Found]:
+    """Ask until the answer is there: while a prompt is trained for the query, wait for its job, as
+    `wait` does.
 
     Raises JobFailed or JobCancelled if it ended so, Unavailable when the time (seconds) is over.
     """
@@ -66,7 +75,11 @@ def search(connection: Connection, body: Mapping[str, Any], timeout: float | Non
             raise Unavailable(
                 "the prompt to search with is not trained yet; its job goes on: search again later"
             )
-        JobHandle(connection, value(Job, told)).wait(timeout=left)
+        job = JobHandle(connection, value(Job, told))
+        if wait is None:
+            job.wait(timeout=left)
+        else:
+            wait(job)
 
 
 def _found(told: Any) -> Found:

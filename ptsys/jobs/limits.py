@@ -33,6 +33,9 @@ class ModelShape:
     max_input_length: int
     max_target_length: int
     has_vocabulary: bool
+    parameters: int
+    vocab_size: int
+    source: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +177,9 @@ def _read(root: Path, model: str) -> tuple[ModelShape, Callable[[], Vocabulary]]
             max_input_length=int(config["max_input_length"]),
             max_target_length=int(config["max_target_length"]),
             has_vocabulary=kind == "byt5" or path is not None,
+            parameters=int(description["parameters"]),
+            vocab_size=size,
+            source=str(description.get("source", "")),
         )
     except (InvalidInput, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(

@@ -9,11 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 
-from ptsys.config import Settings
-from ptsys.errors import Unavailable
-from ptsys.jobs.presence import Presence, workers
+from ptsys.jobs.presence import Presence
 from ptsys.jobs.records import job_value
-from ptsys.jobs.redis_server import locate
 from ptsys.jobs.service import Service
 from ptsys.jobs.wait_estimate import Running, wait_seconds
 from ptsys.store.tables import JobRow
@@ -29,14 +26,6 @@ def places_of(present: Sequence[Presence]) -> dict[str, int]:
         if worker.model is not None and worker.ready:
             found[worker.model] += worker.capacity
     return dict(found)
-
-
-def present_places(settings: Settings) -> dict[str, int]:
-    """The places of the workers that are there now; none if Redis does not answer."""
-    try:
-        return places_of(workers(locate(settings)))
-    except Unavailable:
-        return {}
 
 
 def with_places(service: Service, jobs: Sequence[Job], places: Mapping[str, int]) -> list[Job]:

@@ -89,13 +89,6 @@ class Prompts:
         with self._database.reading() as session:
             return _prompt(session, find_visible(session, PromptRow, reference, user), user)
 
-    def several(self, identifiers: Sequence[str], user: str) -> dict[str, Prompt]:
-        """Those of these prompts that the user may see, by id."""
-        query = select(PromptRow).where(PromptRow.id.in_(identifiers), visible_to(PromptRow, user))
-        with self._database.reading() as session:
-            found = prompt_values(session, list(session.scalars(query)), user)
-        return {prompt.id: prompt for prompt in found}
-
     def general_of(self, prompt: Prompt, user: str, other: str | None = None) -> Prompt:
         """The general prompt that a task-specific one is used with: its own, or the `other` that
         is named.
@@ -169,13 +162,17 @@ class Prompts:
         model: str | None = None,
         owner: str | None = None,
         name: str | None = None,
+        general: str | None = None,
         limit: int = 100,
         before: str | None = None,
     ) -> list[Prompt]:
-        """What the user may see, newest first; `before` is the last id of the page before."""
+        """What the user may see, newest first; `before` is the last id of the page before, and
+        `general` the id of the prompt that they stand on."""
         query = visible_page(PromptRow, user, owner=owner, name=name, limit=limit, before=before)
         if model is not None:
             query = query.where(PromptRow.model == model)
+        if general is not None:
+            query = query.where(PromptRow.general == general)
         with self._database.reading() as session:
             return prompt_values(session, list(session.scalars(query)), user)
 

@@ -5,12 +5,13 @@ Every default of augmentation stands here.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from ptsys.types.metric import Metric
+from ptsys.types.model import Unset
 from ptsys.types.text import Reference
 from ptsys.types.training import MOST, JobSpec
 
@@ -22,8 +23,8 @@ LEAST_HELD_OUT = 4
 _MOST_STAGES = 6  # of a round of `auto`, beside a stage for each neighbour
 
 
-class AugmentSpec(JobSpec):
-    """A queued augmentation: a prompt for a few rows, lifted by what the library knows.
+class AugmentOptions(JobSpec):
+    """All that an augmentation is told but its rows.
 
     A *query* prompt is trained on the user's rows from the shared start (or is one that the user
     names), the library tells its nearest *second prompts*, and what these were trained on, or
@@ -32,18 +33,12 @@ class AugmentSpec(JobSpec):
     those on a mixture.
     """
 
-    kind: Literal["augment"] = "augment"
-    dataset: Reference
-    validation: Reference | None = Field(
-        default=None,
-        description="Rows to score on. `auto` chooses by them; without any it holds out a quarter "
-        f"of the user's rows, {LEAST_HELD_OUT} at least.",
+    query: Annotated[Reference | None, Unset("one is trained on the rows")] = Field(
+        default=None, description="A stored prompt to search with, as it is."
     )
-    query: Reference | None = Field(
-        default=None,
-        description="A stored prompt to search with, as it is; unset, one is trained on the rows.",
+    strategy: Strategy = Field(
+        default="auto", description="How the library helps; auto tries the others."
     )
-    strategy: Strategy = "auto"
     neighbours: int = Field(default=3, ge=1, le=32, description="Second prompts to use.")
     candidates: int = Field(
         default=96,
@@ -54,8 +49,8 @@ class AugmentSpec(JobSpec):
         "candidates than neighbours the search alone decides.",
     )
     rounds: int = Field(default=1, ge=1, le=8, description="The result is the next one's query.")
-    metric: Metric = "cosine"
-    minimum_similarity: float | None = Field(
+    metric: Metric = Field(default="cosine", description="What is alike.")
+    minimum_similarity: Annotated[float | None, Unset("none")] = Field(
         default=None,
         allow_inf_nan=False,
         description="Second prompts less alike than this are left out.",
@@ -104,19 +99,23 @@ class AugmentSpec(JobSpec):
         le=1_000_000,
         description="Updates on the user's own rows alone after a mixture.",
     )
-    own_learning_rate: float | None = Field(
+    own_learning_rate: Annotated[float | None, Unset("a third of the optimizer's")] = Field(
         default=None,
         gt=0,
         le=1000,
-        description="On the user's own rows alone, after others' or from a second prompt; unset, a "
-        "third of the optimizer's, as a few rows at the full rate undo what came before.",
+        description="On the user's own rows alone, after others' or from a second prompt: a few "
+        "rows at the full rate undo what came before.",
     )
-    budget: int | None = Field(
+    budget: Annotated[int | None, Unset("as many as it takes")] = Field(
         default=None,
         ge=1,
         le=MOST,
         description="For `auto`: the most updates in all, the query's among them.",
     )
+
+    def on(self, dataset: str, validation: str | None = None) -> AugmentSpec:
+        """The job on these datasets. Raises ValidationError for what is no reference."""
+        return AugmentSpec(**dict(self), dataset=dataset, validation=validation)
 
     @property
     def planned_steps(self) -> int:
@@ -143,7 +142,7 @@ class AugmentSpec(JobSpec):
         return 0 if self.query is not None else self.query_steps
 
     @model_validator(mode="after")
-    def _fits(self) -> AugmentSpec:
+    def _fits(self) -> Self:
         if self.initialization.kind != "shared":
             raise _refusal(
                 "a query starts from the shared start, to be compared with others; leave it out, "
@@ -163,6 +162,18 @@ class AugmentSpec(JobSpec):
                 "budget",
             )
         return self
+
+
+class AugmentSpec(AugmentOptions):
+    """A queued augmentation: a prompt for a few rows, lifted by what the library knows."""
+
+    kind: Literal["augment"] = "augment"
+    dataset: Reference = Field(description="The user's own rows, a few.")
+    validation: Reference | None = Field(
+        default=None,
+        description="Rows to score on. `auto` chooses by them; without any it holds out a quarter "
+        f"of the user's rows, {LEAST_HELD_OUT} at least.",
+    )
 
 
 def too_few_rows(rows: int) -> str | None:

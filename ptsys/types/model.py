@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
+
+
+@dataclasses.dataclass(frozen=True)
+class Unset:
+    """Beside a field's type: what it means to leave it at None, for people to read."""
+
+    told: str
+
 
 _MOST_KEYS = 200  # more than any value has fields
 
@@ -28,6 +44,19 @@ class Value(BaseModel):
         kinds = {name: _kinds(field.annotation) for name, field in cls.model_fields.items()}
         cls._numbers = frozenset(name for name, found in kinds.items() if _is_number(found))
         cls._truths = frozenset(n for n, found in kinds.items() if found - {type(None)} == {bool})
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        found = handler(core_schema)
+        properties = handler.resolve_ref_schema(found).get("properties", {})
+        for name, field in cls.model_fields.items():
+            for one in field.metadata:
+                if isinstance(one, Unset) and name in properties:
+                    told = f"{field.description or ''} Unset: {one.told}.".lstrip()
+                    properties[name]["description"] = told
+        return found
 
     @model_validator(mode="before")
     @classmethod

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, TypedDict
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from ptsys.types.model import Value
-from ptsys.types.names import Name
+from ptsys.types.model import Unset, Value
+from ptsys.types.names import NAME_HELP, Name
 from ptsys.types.text import Reference
 from ptsys.types.training import MOST, JobSpec
 
@@ -22,12 +23,17 @@ _LONGEST_PROMPT = 1024
 _AFFINE_SHARE = 0.01
 
 
-class TaskSpec(Value):
-    """One task of a job: its rows, and how often they are drawn."""
+class TaskRows(TypedDict, total=False):
+    """What a task learns from, and what it is scored on: stored datasets."""
+
+    dataset: str
+    validation: str | None
+
+
+class TaskOptions(Value):
+    """One task of a job, and how often its rows are drawn."""
 
     name: Name
-    dataset: Reference
-    validation: Reference | None = None
     rate: float | None = Field(
         default=None,
         gt=0,
@@ -36,40 +42,59 @@ class TaskSpec(Value):
     )
 
 
-class MultiTaskSpec(JobSpec):
-    """A queued multi-task job: one general prompt and one prompt a task, tuned together.
+class TaskSpec(TaskOptions):
+    """One task of a job, and its rows."""
+
+    dataset: Reference = Field(description="What it learns from.")
+    validation: Reference | None = Field(
+        default=None, description="Rows to score on as it learns; unset, it is not scored."
+    )
+
+
+class MultiTaskOptions(JobSpec):
+    """All that a multi-task job is told but what its tasks learn from.
 
     The general prompt is stored as `name`, a task's as `name.task`. `length` is the general
     prompt's, `task_length` each task's; unset it is as long as the general one. An affine map may
     have tasks of length 0: then it projects the general prompt alone.
     """
 
-    kind: Literal["multitask"] = "multitask"
-    tasks: tuple[TaskSpec, ...] = Field(fail_fast=True, min_length=1, max_length=MOST_TASKS)
-    combination: Combination = "concat"
-    task_length: int | None = Field(default=None, ge=0, le=_LONGEST_PROMPT)
-    combined_length: int | None = Field(
-        default=None,
-        ge=1,
-        le=_LONGEST_PROMPT,
-        description="Tokens that an affine map makes; unset, as many as it is given.",
+    name: Name = Field(
+        description=f"What the general prompt will be called; a task's is NAME.TASK. {NAME_HELP}"
     )
-    affine_learning_rate: float | None = Field(
+    tasks: tuple[TaskOptions, ...] = Field(fail_fast=True, min_length=1, max_length=MOST_TASKS)
+    combination: Combination = Field(
+        default="concat", description="How the general and a task's prompt become one."
+    )
+    length: int = Field(default=16, ge=1, le=1024, description="Tokens in the general prompt.")
+    task_length: Annotated[int | None, Unset("as the general one's")] = Field(
         default=None,
-        gt=0,
-        le=1000,
-        description="Of the affine map; unset is a hundredth of the optimizer's.",
+        ge=0,
+        le=_LONGEST_PROMPT,
+        description="Tokens in each task's own prompt; 0 with affine: its map is all it has.",
+    )
+    combined_length: Annotated[int | None, Unset("both's")] = Field(
+        default=None, ge=1, le=_LONGEST_PROMPT, description="Affine: tokens that the map makes."
+    )
+    affine_learning_rate: Annotated[float | None, Unset("a hundredth of the optimizer's")] = Field(
+        default=None, gt=0, le=1000, description="Affine: how fast the map learns."
     )
     mixing: Literal["size", "equal", "rates"] = Field(
         default="size",
-        description="Rows are drawn by the datasets' sizes, equally, or by the tasks' rates.",
+        description="Rows are drawn by the datasets' sizes, from all tasks equally, or by the "
+        "tasks' rates.",
     )
-    size_limit: int | None = Field(
+    size_limit: Annotated[int | None, Unset("none")] = Field(
         default=None,
         ge=1,
         le=MOST,
         description="For mixing by size: a larger dataset counts as one of so many rows.",
     )
+
+    def on(self, rows: Mapping[str, TaskRows]) -> MultiTaskSpec:
+        """The job, each task on these rows. Raises ValidationError for what is no reference."""
+        tasks = [TaskSpec(**dict(task), **rows[task.name]) for task in self.tasks]
+        return MultiTaskSpec(**dict(self) | {"tasks": tuple(tasks)})
 
     @property
     def specific_length(self) -> int:
@@ -102,7 +127,7 @@ class MultiTaskSpec(JobSpec):
         return [self.name, *(self.prompt_name(task.name) for task in self.tasks)]
 
     @model_validator(mode="after")
-    def _fits(self) -> MultiTaskSpec:
+    def _fits(self) -> Self:
         self._check_names()
         self._check_lengths()
         self._check_mixing()
@@ -147,6 +172,13 @@ class MultiTaskSpec(JobSpec):
                 raise _refusal(told, "tasks", place, "rate")
         if self.size_limit is not None and self.mixing != "size":
             raise _refusal(f"only mixing by size has this; {_LEAVE}", "size_limit")
+
+
+class MultiTaskSpec(MultiTaskOptions):
+    """A queued multi-task job: one general prompt and one prompt a task, tuned together."""
+
+    kind: Literal["multitask"] = "multitask"
+    tasks: tuple[TaskSpec, ...] = Field(fail_fast=True, min_length=1, max_length=MOST_TASKS)
 
 
 _LEAVE = "leave it out"

@@ -10,6 +10,10 @@ from pydantic import AfterValidator, Field
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 
+NAME_HELP = "Letters, digits, '.', '_' and '-'."
+"""The same in words."""
+
+
 def named(text: str) -> str:
     """The name itself. Raises ValueError, in words, unless it can stand in a path, a URL and a
     command line."""
@@ -26,7 +30,7 @@ def named(text: str) -> str:
 Name = Annotated[
     str,
     AfterValidator(named),
-    Field(description="Letters, digits, '.', '_' and '-'.", json_schema_extra={"pattern": NAME}),
+    Field(description=NAME_HELP, json_schema_extra={"pattern": NAME}),
 ]
 
 USER = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}$"

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ptsys.types.model import Value
-from ptsys.types.names import Name
+from ptsys.types.model import Unset, Value
+from ptsys.types.names import NAME_HELP, Name
 from ptsys.types.text import MOST_LABELS, Reference, Text
 
 Tag = Annotated[Text, Field(min_length=1, max_length=100)]
@@ -28,14 +28,22 @@ MOST = 2**31 - 1
 class Optimizer(Value):
     """A per-prompt optimizer; see `ptsys.passes.optimizers` for the exact updates."""
 
-    kind: Literal["adafactor", "adamw", "sgd"] = "adafactor"
-    learning_rate: float = Field(default=0.3, gt=0, le=1000)
-    weight_decay: float = Field(default=0.0, ge=0, lt=1)
-    warmup_steps: int = Field(default=0, ge=0, le=MOST_STEPS)
+    kind: Literal["adafactor", "adamw", "sgd"] = Field(
+        default="adafactor", description="How a prompt is updated."
+    )
+    learning_rate: float = Field(default=0.3, gt=0, le=1000, description="How fast it learns.")
+    weight_decay: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of itself that it loses a step."
+    )
+    warmup_steps: int = Field(
+        default=0, ge=0, le=MOST_STEPS, description="Steps until the full learning rate."
+    )
     decay: Literal["constant", "linear", "cosine"] = Field(
         default="constant", description="The learning rate's way from warm-up to the last step."
     )
-    z_loss: float = Field(default=0.0, ge=0, le=1)
+    z_loss: float = Field(
+        default=0.0, ge=0, le=1, description="Weight of the loss that keeps logits small, as T5X's."
+    )
     initial_step: int = Field(
         default=0,
         ge=0,
@@ -68,25 +76,28 @@ class JobSpec(Value):
     """What every kind of job is told. Lengths count tokens; steps count optimizer updates;
     `batch_size` counts rows a step."""
 
-    name: Name
-    model: Name = "tiny"
-    steps: int = Field(default=300, ge=1, le=MOST_STEPS)
-    length: int = Field(default=16, ge=1, le=1024)
-    batch_size: int = Field(default=16, ge=1, le=512)
+    name: Name = Field(description=f"What the prompt will be called. {NAME_HELP}")
+    model: Name = Field(default="tiny", description="The frozen model.")
+    steps: int = Field(default=300, ge=1, le=MOST_STEPS, description="Updates of the prompt.")
+    length: int = Field(default=16, ge=1, le=1024, description="Tokens in the prompt.")
+    batch_size: int = Field(default=16, ge=1, le=512, description="Rows a step.")
     optimizer: Optimizer = Optimizer()
-    initialization: Initialization = Initialization()
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    max_input_length: int | None = Field(
-        default=None,
-        ge=1,
-        le=MOST,
-        description="The most tokens that are read of an input; unset is the model's limit.",
+    initialization: Initialization = Field(
+        default=Initialization(), description="Where the prompt starts."
+    )
+    seed: int = Field(
+        default=0, ge=0, lt=2**31, description="Of the order of rows and of random starts."
+    )
+    max_input_length: Annotated[int | None, Unset("the model's limit")] = Field(
+        default=None, ge=1, le=MOST, description="The most tokens that are read of an input."
     )
     truncate: bool = Field(
         default=False, description="Cut inputs that are too long, instead of refusing them."
     )
-    evaluate_every: int = Field(default=100, ge=1, le=MOST)
-    checkpoint_every: int = Field(default=50, ge=1, le=MOST)
+    evaluate_every: int = Field(default=100, ge=1, le=MOST, description="Steps between two scores.")
+    checkpoint_every: int = Field(
+        default=50, ge=1, le=MOST, description="Steps between two checkpoints."
+    )
     tags: tuple[Tag, ...] = Field(
         default=(), fail_fast=True, max_length=100, description="Of what it makes."
     )
@@ -97,14 +108,25 @@ class JobSpec(Value):
         return self.steps
 
 
-class TrainingSpec(JobSpec):
-    """A queued training job: one prompt tuned on one dataset through one frozen model."""
+class TrainingOptions(JobSpec):
+    """All that a training job is told but what it learns from."""
 
-    kind: Literal["train"] = "train"
     prompt_kind: Text = Field(
         default=TOKENS,
         max_length=MOST_KIND,
         description="What the prompt is made of and how it enters the model.",
     )
-    dataset: Reference
-    validation: Reference | None = None
+
+    def on(self, dataset: str, validation: str | None = None) -> TrainingSpec:
+        """The job on these datasets. Raises ValidationError for what is no reference."""
+        return TrainingSpec(**dict(self), dataset=dataset, validation=validation)
+
+
+class TrainingSpec(TrainingOptions):
+    """A queued training job: one prompt tuned on one dataset through one frozen model."""
+
+    kind: Literal["train"] = "train"
+    dataset: Reference = Field(description="What it learns from.")
+    validation: Reference | None = Field(
+        default=None, description="Rows to score on as it learns; unset, it is not scored."
+    )

@@ -32,7 +32,7 @@ def prompts(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bob(prompts: Path, run: Run) -> Run:
-    return lambda *arguments: call("--data", prompts, "--user", "bob", "prompts", *arguments)
+    return lambda *arguments: run("--user", "bob", "prompts", *arguments)
 
 
 def test_a_ranking_by_prompt_and_by_submitter(bob: Run) -> None:
@@ -95,7 +95,7 @@ def test_wrong_words_end_in_one_line(bob: Run, data: Path, words: list[str], fie
 
 @pytest.mark.device
 def test_answers_become_a_dataset_to_train_on(
-    bob: Run, stack: Stack, prompts: Path, tmp_path: Path
+    bob: Run, run: Run, stack: Stack, tmp_path: Path
 ) -> None:
     rows = write_rows(tmp_path / "texts.jsonl", examples(6))
     options = ("--dataset", "made", "--labels", "red,blue")
@@ -106,7 +106,6 @@ def test_answers_become_a_dataset_to_train_on(
     again = bob("generate", "ann/open", rows, *options)
     assert again.code == 2
     assert "already" in again.err
-    user = ("--data", prompts, "--user", "bob")
-    trained = call(*user, "train", "made", "--name", "later", "--steps", 2, "--json")
+    trained = run("--user", "bob", "train", "made", "--name", "later", "--steps", 2, "--json")
     assert trained.code == 0, trained.err
     assert json.loads(trained.out)["spec"]["dataset"] == told["dataset"]["id"]

@@ -11,6 +11,7 @@ from waiting import until
 
 from ptsys.cli import output
 from ptsys.cli.compile_notes import compile_notes
+from ptsys.cli.local_service import LocalService
 from ptsys.config import Settings
 from ptsys.jobs.presence import Presence, announce
 from ptsys.jobs.redis_server import EmbeddedRedis
@@ -86,7 +87,11 @@ def test_what_a_worker_compiles_is_told_once_with_what_it_took_before(
     announce(redis.address, worker("w2", "large", Compiling(what="another model's", seconds=9)))
     said = io.StringIO()
     output.messages.cache_clear()
-    with redirect_stderr(said), compile_notes(Settings(data_dir=tmp_path), ["tiny"]):
+    with (
+        LocalService(Settings(data_dir=tmp_path), timeout=10) as local,
+        redirect_stderr(said),
+        compile_notes(local.client("ann"), ["tiny"]),
+    ):
         until(lambda: said.getvalue().count("\n") >= 2, 20)
         scores = Compiling(what="scores for 4 rows", seconds=3)
         announce(redis.address, worker("w3", "tiny", scores))

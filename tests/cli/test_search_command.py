@@ -37,12 +37,12 @@ def prompts(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bob(prompts: Path, run: Run) -> Run:
-    return lambda *arguments: call("--data", prompts, "--user", "bob", *arguments)
+    return lambda *arguments: run("--user", "bob", *arguments)
 
 
 @pytest.fixture
 def ann(prompts: Path, run: Run) -> Run:
-    return lambda *arguments: call("--data", prompts, "--user", "ann", *arguments)
+    return lambda *arguments: run("--user", "ann", *arguments)
 
 
 def test_what_is_made_public_is_found_by_others(ann: Run, bob: Run) -> None:

@@ -39,6 +39,7 @@ _EXAMPLE = (
     '{"input": "a fine film", "target": "positive"}\n{"input": "dull", "target": "negative"}\n'
 )
 _LINES = {"schema": {"type": "string", "description": "JSON lines."}, "example": _EXAMPLE}
+ROWS_BODY = {JSONL: _LINES}
 
 
 @router.post(
@@ -61,8 +62,7 @@ async def add_dataset(
 
     A row without a target trains by span corruption: pieces of its input are what is asked for.
     """
-    if media_type(request) not in _KINDS:
-        raise Refused(415, f"send the rows as {JSONL}, and say so in Content-Type")
+    check_kind(request)
     await refuse_declared(request, context, caller.user)
     data = await request.body()
 
@@ -70,7 +70,7 @@ async def add_dataset(
         return context.service.datasets.add(
             name,
             caller.user,
-            read_examples(_short_lines(data), require_target=False),
+            rows_in(data),
             description=description,
             visibility=visibility,
             shared_with=shared_with,
@@ -138,6 +138,17 @@ def delete_dataset(dataset: Reference, caller: Caller, context: Shared) -> None:
     end, and say why."""
     context.service.datasets.delete(dataset, caller.user)
     context.service.settle()
+
+
+def check_kind(request: Request) -> None:
+    """Raise Refused for a body that is no rows."""
+    if media_type(request) not in _KINDS:
+        raise Refused(415, f"send the rows as {JSONL}, and say so in Content-Type")
+
+
+def rows_in(data: bytes) -> list[Example]:
+    """The rows in a body. Raises InvalidInput with the number of the first wrong line."""
+    return read_examples(_short_lines(data), require_target=False)
 
 
 def _short_lines(data: bytes) -> Iterator[bytes]:

@@ -79,7 +79,7 @@ async def get_events(
 async def _page(context: Context, job: str, user: str | None, after: int, limit: int) -> Any:
     def found() -> list[Event]:
         events = context.service.events(job, user, after=after, limit=limit)
-        return [event_view(event) for event in events]
+        return [_shown(context, event) for event in events]
 
     events = await _call(found)
     following = str(events[-1].sequence) if len(events) == limit else None
@@ -113,7 +113,7 @@ async def _stream(
     while True:
         for event in events:
             after = event.sequence
-            data = event_view(event).model_dump_json()
+            data = _shown(context, event).model_dump_json()
             yield f"id: {after}\nevent: {event.kind}\ndata: {data}\n\n"
         if state.final and len(events) < _PAGE:
             yield f'event: end\ndata: {{"state": "{state.value}"}}\n\n'
@@ -137,7 +137,11 @@ async def _stream(
 def _look(context: Context, job: str, user: str | None, after: int) -> tuple[JobState, list[Event]]:
     state = context.service.get(job, user).state  # first: no event follows the final one
     found = context.service.events(job, user, after=after, limit=_PAGE)
-    return state, [event_view(event) for event in found]
+    return state, [_shown(context, event) for event in found]
+
+
+def _shown(context: Context, event: Event) -> Event:
+    return event_view(event, whole=context.owner is not None)
 
 
 async def _call(function: Any, *arguments: Any) -> Any:

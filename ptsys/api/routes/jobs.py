@@ -71,7 +71,7 @@ def create_job(
             caller.user,
             idempotency_key=key,
             most_unfinished=context.settings.max_user_jobs,
-            api_key=caller.id,
+            api_key=caller.id or None,
             quota=context.quota,
             promised=stored_size(spec, context.limits(spec.model).d_model),
         )
@@ -130,7 +130,7 @@ def _views(context: Context, jobs: Sequence[Job]) -> list[JobView]:
     """The jobs as users see them; those that wait with their place in the queue."""
     if any(job.state is JobState.QUEUED for job in jobs):
         jobs = context.queues.told(jobs, context.places())
-    return [job_view(job) for job in jobs]
+    return [job_view(job, whole=context.owner is not None) for job in jobs]
 
 
 def _check(context: Context, spec: AnySpec, user: str) -> None:

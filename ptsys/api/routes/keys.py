@@ -101,12 +101,16 @@ def usage(
 
 @router.get("/v1/keys", responses=documented(403))
 def list_keys(
-    caller: Admin, context: Shared, limit: Limit = 100, before: Before = None
+    caller: Admin,
+    context: Shared,
+    user: Annotated[Text | None, Query(max_length=200, description="Only this user's.")] = None,
+    limit: Limit = 100,
+    before: Before = None,
 ) -> Page[ApiKey]:
     """All keys, revoked ones too, newest first. For admins."""
 
     def found(count: int, last: str | None) -> list[ApiKey]:
-        return context.service.keys.list(limit=count, before=last)
+        return context.service.keys.list(user=user, limit=count, before=last)
 
     return page(found, lambda key: key.id, limit, before)
 
@@ -129,6 +133,6 @@ def revoke_key(
 ) -> None:
     """Revoke a key: it opens nothing from now on, on other hosts a second later. Unfinished jobs
     that it asked for end too. The last admin's key stays. For admins."""
-    context.service.keys.revoke(key, keep_jobs=keep_jobs, keep_an_admin=True)
+    context.service.keys.revoke(key, keep_jobs=keep_jobs, keep_an_admin=context.owner is None)
     context.service.settle()
     context.keys.clear()

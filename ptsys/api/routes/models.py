@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -15,6 +16,7 @@ from ptsys.api.problems import documented
 from ptsys.errors import InvalidInput, NotFound
 from ptsys.jobs import model_changes
 from ptsys.jobs.limits import model_names
+from ptsys.jobs.presence import Presence
 from ptsys.store.models import BUILTIN
 from ptsys.types.text import Text
 
@@ -24,11 +26,11 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 @router.get("", responses=documented())
 def list_models(caller: Caller, context: Shared) -> Page[ModelView]:
     """All models, by name."""
-    ready = context.ready_models()
+    present = context.seen()
     found = []
     for name in model_names(context.settings.root):
         with contextlib.suppress(InvalidInput):  # damaged: its own path says so
-            found.append(_view(context, name, ready))
+            found.append(_view(context, name, present))
     return Page(data=found)
 
 
@@ -38,7 +40,7 @@ def get_model(
 ) -> ModelView:
     """What prompts for this model look like, and whether it is served now."""
     try:
-        return _view(context, model, context.ready_models())
+        return _view(context, model, context.seen())
     except InvalidInput:
         if model in model_names(context.settings.root):
             raise
@@ -69,8 +71,9 @@ def _unknown(model: str) -> NotFound:
     return NotFound(f"there is no model {model!r}; GET /v1/models lists them")
 
 
-def _view(context: Context, name: str, ready: list[str]) -> ModelView:
+def _view(context: Context, name: str, present: Sequence[Presence]) -> ModelView:
     limits = context.shape(name)
+    workers = [worker for worker in present if worker.model == name]
     return ModelView(
         name=name,
         fingerprint=limits.fingerprint,
@@ -79,6 +82,11 @@ def _view(context: Context, name: str, ready: list[str]) -> ModelView:
         max_target_length=limits.max_target_length,
         builtin=name == BUILTIN,
         default=name == context.settings.model,
-        ready=name in ready,
+        ready=any(worker.ready for worker in workers),
+        workers=len(workers),
+        compiles=[one for worker in workers for one in worker.compiles],
+        parameters=limits.parameters,
+        vocab_size=limits.vocab_size,
+        source=limits.source if context.owner is not None else None,
         vocabulary=limits.has_vocabulary,
     )

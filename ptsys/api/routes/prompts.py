@@ -142,6 +142,9 @@ def list_prompts(
     model: Annotated[Text | None, Query(max_length=100, description="Only this model's.")] = None,
     owner: OwnerQuery = None,
     name: Called = None,
+    general: Annotated[
+        Text | None, Query(max_length=100, description="Only those that stand on it: an id.")
+    ] = None,
     limit: Limit = 100,
     before: Before = None,
 ) -> Page[Prompt]:
@@ -149,7 +152,13 @@ def list_prompts(
 
     def found(count: int, last: str | None) -> list[Prompt]:
         return context.service.prompts.list(
-            caller.user, model=model, owner=owner, name=name, limit=count, before=last
+            caller.user,
+            model=model,
+            owner=owner,
+            name=name,
+            general=general,
+            limit=count,
+            before=last,
         )
 
     return page(found, lambda prompt: prompt.id, limit, before)

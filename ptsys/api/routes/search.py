@@ -88,7 +88,8 @@ async def search_prompts(
         query = await _waited(context, query)
     if isinstance(query, Job):
         headers = {"Location": f"/v1/jobs/{query.id}", "Retry-After": str(_RETRY_SECONDS)}
-        return Response(job_view(query).model_dump_json(), 202, headers, media_type=JSON)
+        shown = job_view(query, whole=context.owner is not None)
+        return Response(shown.model_dump_json(), 202, headers, media_type=JSON)
     return await context.in_thread(_results, context, body, query, caller.user)
 
 
@@ -110,7 +111,7 @@ def _query(context: Context, body: SearchBody, caller: ApiKey) -> Prompt | Job:
         steps=body.steps,
         truncate=body.truncate,
         most_unfinished=settings.max_user_jobs,
-        api_key=caller.id,
+        api_key=caller.id or None,
         quota=context.quota,
     )
 

@@ -1,0 +1,103 @@
+"""Commands work on a local folder, and with PTSYS_URL on a service; which of the two, and whose."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import MODEL, Run, call, examples, write_rows
+
+
+def test_keys_are_made_listed_and_revoked(run: Run) -> None:
+    made = run("keys", "create", "ann", "--note", "laptop", "--json").json
+    listed = run("keys", "list", "--user", "ann", "--json").json
+    assert [one["id"] for one in listed] == [made["id"]]
+    assert made["secret"] not in str(listed)
+    revoked = run("keys", "revoke", made["id"], "--json").json
+    assert revoked["revoked"] is not None
+    assert run("keys", "revoke", "key-none").code == 2
+
+
+def test_models_are_told_with_their_sizes(run: Run, place: str) -> None:
+    found = {one["name"]: one for one in run("models", "list", "--json").json}
+    assert set(found) == {"tiny", MODEL}
+    fields = {"name", "fingerprint", "source", "parameters", "d_model", "vocab_size", "builtin"}
+    assert set(found[MODEL]) == fields
+    assert found[MODEL]["d_model"] == 32
+    assert (found[MODEL]["source"] is None) == (place == "url")  # its folders are its own affair
+    assert MODEL in run("models", "list").out
+    assert run("models", "delete", "nope").code == 2
+
+
+def test_a_job_that_waits_is_shown_and_cancelled(run: Run, data: Path) -> None:
+    made = run("train", data, "--name", "waits", "--json")
+    assert made.code == 0, made.err
+    job = made.json
+    assert job["spec"]["model"] == MODEL  # the folder's, or the service's own
+    assert [one["id"] for one in run("jobs", "list", "--json").json] == [job["id"]]
+    assert "1 of 1" in run("jobs", "show", job["id"]).out
+    cancelled = run("jobs", "cancel", job["id"], "--json").json
+    assert cancelled["state"] == "cancelled"
+    events = run("jobs", "watch", job["id"], "--json").out.splitlines()
+    assert "cancelled" in events[-1]
+    assert run("jobs", "watch", job["id"]).code == 1  # there is no prompt
+
+
+def test_what_is_refused_leaves_no_rows_behind(run: Run, data: Path, root: Path) -> None:
+    before = sorted((root / "datasets").glob("*.jsonl"))
+    other = write_rows(data.with_name("unstored.jsonl"), examples(5))
+    ended = run("train", other, "--name", "n", "--init", "prompt:nope")
+    assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
+    assert "nope" in ended.err
+    assert sorted((root / "datasets").glob("*.jsonl")) == before
+
+
+def test_a_prompt_goes_in_is_told_and_goes_out(run: Run, tmp_path: Path) -> None:
+    array = np.random.default_rng(0).normal(size=(3, 32)).astype(np.float32)
+    np.save(tmp_path / "in.npy", array)
+    made = run("prompts", "import", tmp_path / "in.npy", "--name", "brought", "--json")
+    assert made.code == 0, made.err
+    assert (made.json["model"], made.json["length"]) == (MODEL, 3)
+    assert run("prompts", "edit", "brought", "--tag", "x", "--json").json["tags"] == ["x"]
+    assert "brought" in run("prompts", "list").out
+    assert run("prompts", "show", "local/brought", "--json").json["id"] == made.json["id"]
+    assert run("prompts", "export", "brought", tmp_path / "out.npy").code == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), array)
+    assert run("prompts", "delete", "brought", "--json").json["name"] == "brought"
+    assert run("prompts", "show", "brought").code == 2
+
+
+def test_without_a_worker_a_question_is_refused_at_once(run: Run, data: Path, place: str) -> None:
+    ended = run("predict", "-", data)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1), ended.err
+    assert "no worker serves" in ended.err
+    assert ("ptsys up" in ended.err) == (place == "folder")
+
+
+@pytest.mark.parametrize(
+    ("before", "variables", "word"),
+    [
+        (("--data", "x", "--url", "http://127.0.0.1:1"), {}, "not on both"),
+        (("--user", "ann"), {"PTSYS_URL": "http://127.0.0.1:1", "PTSYS_API_KEY": "k"}, "user"),
+        ((), {"PTSYS_URL": "http://127.0.0.1:1"}, "PTSYS_API_KEY"),
+        ((), {"PTSYS_URL": "nonsense", "PTSYS_API_KEY": "k"}, "nonsense"),
+    ],
+)
+def test_who_asks_whom_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, before: tuple[str, ...], variables: dict[str, str], word: str
+) -> None:
+    for name in ("PTSYS_URL", "PTSYS_API_KEY", "PTSYS_DATA_DIR", "PTSYS_USER"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    ended = call(*before, "jobs", "list")
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert word in ended.err
+
+
+def test_a_folder_that_is_typed_counts_more_than_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PTSYS_URL", "http://127.0.0.1:1")  # nobody is there
+    monkeypatch.setenv("PTSYS_API_KEY", "k")
+    ended = call("--data", tmp_path, "jobs", "list", "--json")
+    assert (ended.code, ended.json) == (0, [])

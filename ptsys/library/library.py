@@ -12,7 +12,7 @@ from etils import epath
 from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput
-from ptsys.library.shelf import Shelf, Viewer
+from ptsys.library.model_index import ModelIndex, Viewer
 from ptsys.store.database import Database
 from ptsys.store.prompt_search import ANY, PromptSearch
 from ptsys.store.prompt_vectors import PromptVectors
@@ -37,7 +37,7 @@ class Library:
         self._root = root
         self._search = PromptSearch(database)
         self._vectors = PromptVectors(database)
-        self._shelves: dict[tuple[str, VectorKind], Shelf] = {}
+        self._indexes: dict[tuple[str, VectorKind], ModelIndex] = {}
         self._saved: dict[tuple[str, VectorKind], float] = {}
         self._lock = threading.Lock()
 
@@ -61,13 +61,13 @@ class Library:
         Raises InvalidInput for a query that does not compare with others, Unavailable if nobody
         knows yet where the model's prompts start.
         """
-        shelf = self._shelf(_fingerprint(query, fingerprint), kind)
-        shelf.refresh()
+        index = self._index(_fingerprint(query, fingerprint), kind)
+        index.refresh()
         if isinstance(query, Prompt):
-            vector, exclude = shelf.vector(query), {*exclude, query.id}
+            vector, exclude = index.vector(query), {*exclude, query.id}
         else:
-            vector = shelf.vector_of(query)
-        found = _Finding(self._search, shelf, user, filters, text)
+            vector = index.vector_of(query)
+        found = _Finding(self._search, index, user, filters, text)
         return self._results(found.nearest(vector, metric, count, sorted(exclude)), user)
 
     def find(self, text: str, user: str, *, filters: Filters = ANY, count: int = 10) -> list[Found]:
@@ -83,7 +83,7 @@ class Library:
         ids, total = self._search.sample(fingerprint, user, most)
         prompts = self._search.several(ids, user, ANY)
         comparing = [one for one in ids if one in prompts and comparable(prompts[one])]
-        vectors = self._shelf(fingerprint, kind).vectors(comparing)
+        vectors = self._index(fingerprint, kind).vectors(comparing)
         found = [(prompts[one], vectors[one]) for one in comparing if one in vectors]
         return found, total if len(ids) < total else len(found)
 
@@ -94,20 +94,20 @@ class Library:
     def refresh(self, fingerprint: str, kind: VectorKind = DEFAULT_KIND) -> None:
         """Bring the index up to date with the database, and save it if enough has changed: what
         a worker does now and then. Raises Unavailable."""
-        shelf = self._shelf(fingerprint, kind)
-        shelf.refresh(audit=True)
+        index = self._index(fingerprint, kind)
+        index.refresh(audit=True)
         since = time.monotonic() - self._saved.get((fingerprint, kind), -_SAVE_SECONDS)
-        if shelf.unsaved > _SAVE_SHARE * len(shelf) or (shelf.unsaved and since >= _SAVE_SECONDS):
-            shelf.save()
+        if index.unsaved > _SAVE_SHARE * len(index) or (index.unsaved and since >= _SAVE_SECONDS):
+            index.save()
             self._saved[fingerprint, kind] = time.monotonic()
 
-    def _shelf(self, fingerprint: str, kind: VectorKind) -> Shelf:
+    def _index(self, fingerprint: str, kind: VectorKind) -> ModelIndex:
         with self._lock:
-            shelf = self._shelves.get((fingerprint, kind))
-            if shelf is None:
-                shelf = Shelf(fingerprint, kind, self._vectors, self._prompts, self._root)
-                self._shelves[fingerprint, kind] = shelf
-            return shelf
+            index = self._indexes.get((fingerprint, kind))
+            if index is None:
+                index = ModelIndex(fingerprint, kind, self._vectors, self._prompts, self._root)
+                self._indexes[fingerprint, kind] = index
+            return index
 
     def _results(self, found: list[tuple[Prompt, float]], user: str) -> list[Found]:
         datasets = self._search.datasets((prompt for prompt, _ in found), user)
@@ -123,14 +123,14 @@ class Library:
 
 
 class _Finding:
-    """One search of a shelf. What the shelf finds is asked of the database again before it
+    """One search of an index. What the index finds is asked of the database again before it
     leaves; for what falls out there, the search goes on."""
 
     def __init__(
-        self, search: PromptSearch, shelf: Shelf, user: str, filters: Filters, text: str
+        self, search: PromptSearch, index: ModelIndex, user: str, filters: Filters, text: str
     ) -> None:
         self._search = search
-        self._shelf = shelf
+        self._index = index
         self._user = user
         self._filters = filters
         self._text = text
@@ -143,7 +143,7 @@ class _Finding:
         found: list[tuple[Prompt, float]] = []
         asked, wanted = 0, count
         while True:
-            hits = self._shelf.search(vector, wanted, metric, viewer, without=without, only=only)
+            hits = self._index.search(vector, wanted, metric, viewer, without=without, only=only)
             fresh = {hit.id: hit.score for hit in hits[asked:]}
             found += self._visible(fresh)
             if len(found) >= count or len(hits) < wanted:
@@ -155,14 +155,14 @@ class _Finding:
         if self._filters == ANY and not self._text.strip():
             return None
         return self._search.ids(
-            self._shelf.fingerprint, self._user, self._filters, self._text, _FEW
+            self._index.fingerprint, self._user, self._filters, self._text, _FEW
         )
 
     def _visible(self, scores: dict[str, float]) -> Iterator[tuple[Prompt, float]]:
         seen = self._search.several(scores, self._user, self._filters, self._text)
         lost = [one for one in scores if one not in seen]
         if lost:
-            self._shelf.drop(sorted(self._search.gone(lost)))
+            self._index.drop(sorted(self._search.gone(lost)))
         for one, score in scores.items():
             if one in seen:
                 yield seen[one], score

@@ -19,7 +19,7 @@ WIDTH = 8
 START = np.random.default_rng(7).normal(size=(64, WIDTH)).astype(np.float32)
 
 
-class Shelves:
+class LibraryStores:
     """A deployment's stores, and prompts of any user in them."""
 
     def __init__(self, url: str, root: Path) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from library_stores import FINGERPRINT, START, WIDTH, Shelves
+from library_stores import FINGERPRINT, START, WIDTH, LibraryStores
 from sqlalchemy import func, select
 
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.library.library import Library
-from ptsys.library.shelf import Shelf
+from ptsys.library.model_index import ModelIndex
 from ptsys.library.starts import library_folder
 from ptsys.prompts.multitask import TaskPart
 from ptsys.prompts.storage import save_part
@@ -38,11 +38,11 @@ def near(
 
 
 def test_results_come_nearest_first_and_without_the_query(
-    shelves: Shelves, library: Library
+    stores: LibraryStores, library: Library
 ) -> None:
-    query = shelves.add("query-like", AXES[0])
+    query = stores.add("query-like", AXES[0])
     for number, turn in enumerate((0.1, 0.5, 2.0)):
-        shelves.add(f"p{number}", AXES[0] + turn * AXES[1])
+        stores.add(f"p{number}", AXES[0] + turn * AXES[1])
     found = library.search(query, "ann")
     assert names(found) == ["p0", "p1", "p2"]
     scores = [one.score for one in found]
@@ -54,25 +54,25 @@ def test_results_come_nearest_first_and_without_the_query(
 @pytest.mark.parametrize("metric", ["cosine", "l2", "dot"])
 @pytest.mark.parametrize("kind", ["mean", "token", "projection"])
 def test_every_metric_and_kind_finds_the_twin_first(
-    shelves: Shelves, library: Library, metric: str, kind: str
+    stores: LibraryStores, library: Library, metric: str, kind: str
 ) -> None:
     for axis in range(4):
-        shelves.add(f"axis-{axis}", AXES[axis], length=4)
+        stores.add(f"axis-{axis}", AXES[axis], length=4)
     found = near(library, "ann", AXES[2], metric=metric, kind=kind)
     assert names(found)[0] == "axis-2"
     assert len(found) == 4
 
 
-def test_prompts_of_other_lengths_compare(shelves: Shelves, library: Library) -> None:
-    shelves.add("long", AXES[0], length=20)
-    shelves.add("short", AXES[1], length=2)
+def test_prompts_of_other_lengths_compare(stores: LibraryStores, library: Library) -> None:
+    stores.add("long", AXES[0], length=20)
+    stores.add("short", AXES[1], length=2)
     assert names(near(library, "ann", AXES[0], kind="token"))[0] == "long"
     assert names(near(library, "ann", AXES[1], kind="token"))[0] == "short"
 
 
-def test_a_private_prompt_is_its_owners_alone(shelves: Shelves, library: Library) -> None:
-    secret = shelves.add("secret", AXES[0], owner="ann", tags=["colour"], description="words")
-    child = shelves.add(
+def test_a_private_prompt_is_its_owners_alone(stores: LibraryStores, library: Library) -> None:
+    secret = stores.add("secret", AXES[0], owner="ann", tags=["colour"], description="words")
+    child = stores.add(
         "child",
         AXES[0],
         owner="bob",
@@ -92,178 +92,180 @@ def test_a_private_prompt_is_its_owners_alone(shelves: Shelves, library: Library
 
 
 def test_a_shared_prompt_is_found_by_those_it_is_shared_with(
-    shelves: Shelves, library: Library
+    stores: LibraryStores, library: Library
 ) -> None:
-    shelves.add("ours", AXES[0], visibility="shared", shared_with=("bob",), description="ours")
+    stores.add("ours", AXES[0], visibility="shared", shared_with=("bob",), description="ours")
     assert names(near(library, "bob")) == names(library.find("ours", "bob")) == ["ours"]
     assert near(library, "bob")[0].prompt.shared_with == ()
     assert near(library, "eve") == library.find("ours", "eve") == []
-    shelves.prompts.update("ours", "ann", shared_with=["eve"])
+    stores.prompts.update("ours", "ann", shared_with=["eve"])
     assert near(library, "bob") == []
     assert names(near(library, "eve")) == ["ours"]
 
 
-def test_what_is_made_private_is_gone_at_once(shelves: Shelves, library: Library) -> None:
-    shelves.add("open", AXES[0], visibility="public")
+def test_what_is_made_private_is_gone_at_once(stores: LibraryStores, library: Library) -> None:
+    stores.add("open", AXES[0], visibility="public")
     assert names(near(library, "bob")) == names(library.find("open", "bob")) == ["open"]
-    shelves.prompts.update("open", "ann", visibility="private")
+    stores.prompts.update("open", "ann", visibility="private")
     assert near(library, "bob") == library.find("open", "bob") == []
     assert names(near(library, "ann")) == ["open"]
 
 
 def test_the_database_has_the_last_word(
-    shelves: Shelves, library: Library, monkeypatch: pytest.MonkeyPatch
+    stores: LibraryStores, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even an index that learns nothing more lets nothing out, and finds others in its place."""
     for number in range(6):
-        shelves.add(f"p{number}", AXES[0] + number * AXES[1], visibility="public")
+        stores.add(f"p{number}", AXES[0] + number * AXES[1], visibility="public")
     assert len(near(library, "bob")) == 6
-    monkeypatch.setattr(Shelf, "refresh", lambda _: None)
+    monkeypatch.setattr(ModelIndex, "refresh", lambda _: None)
     for number in range(3):
-        shelves.prompts.update(f"p{number}", "ann", visibility="private")
-    shelves.prompts.delete("p3", "ann")
+        stores.prompts.update(f"p{number}", "ann", visibility="private")
+    stores.prompts.delete("p3", "ann")
     assert names(near(library, "bob", count=2)) == ["p4", "p5"]
     assert names(near(library, "ann", count=6)) == ["p0", "p1", "p2", "p4", "p5"]
 
 
 def test_the_index_itself_offers_nobody_what_is_not_theirs(
-    shelves: Shelves, library: Library, monkeypatch: pytest.MonkeyPatch
+    stores: LibraryStores, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By construction: without the database's last word too."""
     asked: list[list[str]] = []
-    real = Shelf.search
+    real = ModelIndex.search
 
-    def listening(shelf: Shelf, *given: object, **named: object) -> object:
-        hits = real(shelf, *given, **named)  # type: ignore[arg-type]
+    def listening(index: ModelIndex, *given: object, **named: object) -> object:
+        hits = real(index, *given, **named)  # type: ignore[arg-type]
         asked.append([hit.id for hit in hits])
         return hits
 
-    monkeypatch.setattr(Shelf, "search", listening)
-    own = shelves.add("own", AXES[0], owner="bob")
-    shown = shelves.add("shown", AXES[1], visibility="shared", shared_with=("bob",))
-    shelves.add("hidden", AXES[0])
-    shelves.add("others", AXES[0], visibility="shared", shared_with=("eve",))
+    monkeypatch.setattr(ModelIndex, "search", listening)
+    own = stores.add("own", AXES[0], owner="bob")
+    shown = stores.add("shown", AXES[1], visibility="shared", shared_with=("bob",))
+    stores.add("hidden", AXES[0])
+    stores.add("others", AXES[0], visibility="shared", shared_with=("eve",))
     near(library, "bob")
     assert sorted(asked[-1]) == sorted([own.id, shown.id])
-    shelves.prompts.update("shown", "ann", visibility="private")
+    stores.prompts.update("shown", "ann", visibility="private")
     near(library, "bob")
     assert asked[-1] == [own.id]
 
 
-def test_what_is_deleted_is_gone(shelves: Shelves, library: Library) -> None:
-    shelves.add("old", AXES[0], visibility="public")
-    shelves.add("other", AXES[1], visibility="public")
+def test_what_is_deleted_is_gone(stores: LibraryStores, library: Library) -> None:
+    stores.add("old", AXES[0], visibility="public")
+    stores.add("other", AXES[1], visibility="public")
     assert len(near(library, "bob")) == 2
-    shelves.prompts.delete("old", "ann")
+    stores.prompts.delete("old", "ann")
     assert names(near(library, "bob")) == ["other"]
     assert library.find("old", "bob") == []
-    shelves.add("new", AXES[2], owner="eve")  # may take the freed slot, not its viewers
+    stores.add("new", AXES[2], owner="eve")  # may take the freed slot, not its viewers
     assert names(near(library, "bob")) == ["other"]
 
 
-def test_who_sees_few_finds_all_of_them(shelves: Shelves, library: Library) -> None:
+def test_who_sees_few_finds_all_of_them(stores: LibraryStores, library: Library) -> None:
     for number in range(60):
-        shelves.add(f"hidden-{number}", AXES[0] + 0.001 * number, owner="eve")
+        stores.add(f"hidden-{number}", AXES[0] + 0.001 * number, owner="eve")
     for number in range(5):
-        shelves.add(f"mine-{number}", -AXES[0] + number * AXES[2], owner="bob")
+        stores.add(f"mine-{number}", -AXES[0] + number * AXES[2], owner="bob")
     assert sorted(names(near(library, "bob", count=5))) == [f"mine-{n}" for n in range(5)]
 
 
-def test_processes_see_each_others_prompts(shelves: Shelves) -> None:
-    first, second = shelves.library(), shelves.library()
+def test_processes_see_each_others_prompts(stores: LibraryStores) -> None:
+    first, second = stores.library(), stores.library()
     assert near(first, "ann") == near(second, "ann") == []
-    shelves.add("one", AXES[0])
+    stores.add("one", AXES[0])
     assert names(near(first, "ann")) == names(near(second, "ann")) == ["one"]
-    shelves.add("two", AXES[1])
+    stores.add("two", AXES[1])
     assert names(near(second, "ann")) == ["one", "two"]
     assert names(near(first, "ann")) == ["one", "two"]
 
 
 def test_a_change_that_becomes_visible_late_is_not_missed(
-    shelves: Shelves, library: Library
+    stores: LibraryStores, library: Library
 ) -> None:
     """As one of a transaction that took some seconds, or of a clock that is behind."""
-    shelves.add("now", AXES[0])
+    stores.add("now", AXES[0])
     assert len(near(library, "ann")) == 1
-    late = shelves.add("late", AXES[1])
-    with shelves.database.session() as session:
+    late = stores.add("late", AXES[1])
+    with stores.database.session() as session:
         session.get_one(PromptRow, late.id).changed = utc_now() - datetime.timedelta(seconds=60)
     assert sorted(names(near(library, "ann"))) == ["late", "now"]
 
 
 def test_an_audit_mends_what_was_missed(
-    shelves: Shelves, library: Library, monkeypatch: pytest.MonkeyPatch
+    stores: LibraryStores, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the row of a transaction that took an hour, and one that was deleted by hand."""
-    gone = shelves.add("gone", AXES[0])
+    gone = stores.add("gone", AXES[0])
     library.refresh(FINGERPRINT)
-    late = shelves.add("late", AXES[1])
-    with shelves.database.session() as session:
+    late = stores.add("late", AXES[1])
+    with stores.database.session() as session:
         session.get_one(PromptRow, late.id).changed = utc_now() - datetime.timedelta(hours=1)
     assert names(near(library, "ann")) == ["gone"]
-    monkeypatch.setattr("ptsys.library.shelf._AUDIT_SECONDS", 0.0)
-    shelves.prompts.delete(gone.id, "ann")
+    monkeypatch.setattr("ptsys.library.model_index._AUDIT_SECONDS", 0.0)
+    stores.prompts.delete(gone.id, "ann")
     library.refresh(FINGERPRINT)
     dropped: list[str] = []
-    monkeypatch.setattr(Shelf, "drop", lambda _, ids: dropped.extend(ids))
+    monkeypatch.setattr(ModelIndex, "drop", lambda _, ids: dropped.extend(ids))
     assert names(near(library, "ann")) == ["late"]
     assert dropped == []  # the audit had taken it out
 
 
-def test_an_index_is_saved_and_a_damaged_one_made_anew(shelves: Shelves) -> None:
+def test_an_index_is_saved_and_a_damaged_one_made_anew(stores: LibraryStores) -> None:
     for axis in range(4):
-        shelves.add(f"axis-{axis}", AXES[axis])
-    shelves.library().refresh(FINGERPRINT)
-    folder = library_folder(shelves.root, FINGERPRINT) / DEFAULT_KIND
+        stores.add(f"axis-{axis}", AXES[axis])
+    stores.library().refresh(FINGERPRINT)
+    folder = library_folder(stores.root, FINGERPRINT) / DEFAULT_KIND
     files = [path for path in Path(str(folder)).rglob("*") if path.is_file()]
     assert files
-    shelves.prompts.delete("axis-3", "ann")
-    shelves.prompts.update("axis-1", "ann", visibility="public")
-    after = shelves.library()  # begins with what was saved, and learns what changed since
+    stores.prompts.delete("axis-3", "ann")
+    stores.prompts.update("axis-1", "ann", visibility="public")
+    after = stores.library()  # begins with what was saved, and learns what changed since
     assert sorted(names(near(after, "ann"))) == ["axis-0", "axis-1", "axis-2"]
     assert names(near(after, "bob")) == ["axis-1"]
     for path in files:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    rebuilt = shelves.library()
+    rebuilt = stores.library()
     assert sorted(names(near(rebuilt, "ann"))) == ["axis-0", "axis-1", "axis-2"]
-    shelves.add("axis-5", AXES[5])
+    stores.add("axis-5", AXES[5])
     rebuilt.refresh(FINGERPRINT)  # writes over the damaged one
-    assert len(near(shelves.library(), "ann")) == 4
+    assert len(near(stores.library(), "ann")) == 4
     shutil.rmtree(str(folder))
-    assert len(near(shelves.library(), "ann")) == 4
+    assert len(near(stores.library(), "ann")) == 4
 
 
-def test_vectors_are_stored_and_go_with_their_prompt(shelves: Shelves, library: Library) -> None:
-    prompt = shelves.add("p", AXES[0])
+def test_vectors_are_stored_and_go_with_their_prompt(
+    stores: LibraryStores, library: Library
+) -> None:
+    prompt = stores.add("p", AXES[0])
     near(library, "ann")
     count = select(func.count()).select_from(PromptVectorRow)
-    with shelves.database.reading() as session:
+    with stores.database.reading() as session:
         assert session.scalar(count) == 1
-    shutil.rmtree(str(shelves.prompts.tensor_path(prompt.id)))
-    assert names(near(shelves.library(), "ann")) == ["p"]  # the tensor is not needed again
-    shelves.prompts.delete("p", "ann")
-    with shelves.database.reading() as session:
+    shutil.rmtree(str(stores.prompts.tensor_path(prompt.id)))
+    assert names(near(stores.library(), "ann")) == ["p"]  # the tensor is not needed again
+    stores.prompts.delete("p", "ann")
+    with stores.database.reading() as session:
         assert session.scalar(count) == 0
 
 
 def test_a_prompt_that_cannot_be_read_is_left_out_and_told_once(
-    shelves: Shelves, library: Library, caplog: pytest.LogCaptureFixture
+    stores: LibraryStores, library: Library, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lost = shelves.add("lost", AXES[0])
-    shelves.add("fine", AXES[1])
-    shutil.rmtree(str(shelves.prompts.tensor_path(lost.id)))
+    lost = stores.add("lost", AXES[0])
+    stores.add("fine", AXES[1])
+    shutil.rmtree(str(stores.prompts.tensor_path(lost.id)))
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             assert names(near(library, "ann")) == ["fine"]
-            shelves.prompts.update("lost", "ann", visibility="public")
+            stores.prompts.update("lost", "ann", visibility="public")
     assert caplog.text.count(f"prompt {lost.id} is left out") == 1
 
 
-def test_only_what_began_alike_compares(shelves: Shelves, library: Library) -> None:
-    shelves.add("shared", AXES[0])
-    shelves.add("descendant", AXES[0], initialization={"kind": "prompt", "prompt": "x"})
-    shelves.add("uploaded", AXES[0], initialization={})
-    other = shelves.add("elsewhere", AXES[0], initialization={"kind": "vocabulary"})
+def test_only_what_began_alike_compares(stores: LibraryStores, library: Library) -> None:
+    stores.add("shared", AXES[0])
+    stores.add("descendant", AXES[0], initialization={"kind": "prompt", "prompt": "x"})
+    stores.add("uploaded", AXES[0], initialization={})
+    other = stores.add("elsewhere", AXES[0], initialization={"kind": "vocabulary"})
     found = {one.prompt.name: one.comparable for one in near(library, "ann")}
     assert found == {"shared": True, "descendant": True, "uploaded": False}
     with pytest.raises(InvalidInput) as raised:
@@ -272,36 +274,36 @@ def test_only_what_began_alike_compares(shelves: Shelves, library: Library) -> N
 
 
 def test_prompts_made_to_search_with_are_nobodys_results(
-    shelves: Shelves, library: Library
+    stores: LibraryStores, library: Library
 ) -> None:
-    query = shelves.add("query-1", AXES[0], tags=["query"], visibility="public")
-    shelves.add("p", AXES[1])
+    query = stores.add("query-1", AXES[0], tags=["query"], visibility="public")
+    stores.add("p", AXES[1])
     assert names(library.search(query, "ann")) == names(near(library, "ann")) == ["p"]
     assert library.find("query", "ann") == []
-    shelves.prompts.update("p", "ann", tags=["query"])
+    stores.prompts.update("p", "ann", tags=["query"])
     assert near(library, "ann") == []
-    shelves.prompts.update("p", "ann", tags=[])
+    stores.prompts.update("p", "ann", tags=[])
     assert names(near(library, "ann")) == ["p"]
 
 
 def test_a_task_specific_prompt_is_found_by_what_the_model_reads(
-    shelves: Shelves, library: Library
+    stores: LibraryStores, library: Library
 ) -> None:
     """Both began where the shared start did, one behind the other."""
     settings = {"combination": "concat", "task_length": 3}
-    general = shelves.add("g", AXES[0], length=5, hyperparameters=settings)
+    general = stores.add("g", AXES[0], length=5, hyperparameters=settings)
     whole = np.concatenate([START[-8:-3] + AXES[0], START[-3:] + AXES[1]])
-    path = shelves.prompts.tensor_path(general.id)
+    path = stores.prompts.tensor_path(general.id)
     shutil.rmtree(str(path))
     save_part(path, TaskPart(whole[:5]))
     task = general.model_copy(
         update={
-            **{"id": shelves.prompts.new_id(), "name": "g.t", "length": 3, "task": "t"},
+            **{"id": stores.prompts.new_id(), "name": "g.t", "length": 3, "task": "t"},
             **{"general": general.id, "combination": "concat"},
         }
     )
-    save_part(shelves.prompts.tensor_path(task.id), TaskPart(whole[5:]))
-    shelves.prompts.add(task)
+    save_part(stores.prompts.tensor_path(task.id), TaskPart(whole[5:]))
+    stores.prompts.add(task)
     scores = {
         one.prompt.name: one.score
         for one in library.search(whole, "ann", fingerprint=FINGERPRINT, kind="mean")
@@ -311,8 +313,8 @@ def test_a_task_specific_prompt_is_found_by_what_the_model_reads(
     assert scores["g"] == pytest.approx(1, abs=1e-5)
 
 
-def test_filters_hold_for_similarity_and_text(shelves: Shelves, library: Library) -> None:
-    shelves.add(
+def test_filters_hold_for_similarity_and_text(stores: LibraryStores, library: Library) -> None:
+    stores.add(
         "good",
         AXES[0],
         visibility="public",
@@ -321,8 +323,8 @@ def test_filters_hold_for_similarity_and_text(shelves: Shelves, library: Library
         scores={"accuracy": 0.9},
         description="one",
     )
-    shelves.add("bad", AXES[0], scores={"accuracy": 0.2}, tags=["nl"], description="one")
-    shelves.add("odd", AXES[0], scores={"accuracy": float("nan")}, description="one")
+    stores.add("bad", AXES[0], scores={"accuracy": 0.2}, tags=["nl"], description="one")
+    stores.add("odd", AXES[0], scores={"accuracy": float("nan")}, description="one")
     later = utc_now() + datetime.timedelta(days=1)
     for filters, expected in (
         (Filters(tags=("nli",)), ["good"]),
@@ -345,29 +347,31 @@ def test_filters_hold_for_similarity_and_text(shelves: Shelves, library: Library
 
 
 def test_filters_that_let_many_pass_hold_too(
-    shelves: Shelves, library: Library, monkeypatch: pytest.MonkeyPatch
+    stores: LibraryStores, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then the nearest are found first, and filtered after."""
     monkeypatch.setattr("ptsys.library.library._FEW", 2)
     for number in range(30):
         tags = ["even"] if number % 2 == 0 else []
-        shelves.add(f"p{number:02}", AXES[0] + 0.1 * number * AXES[1], tags=tags)
+        stores.add(f"p{number:02}", AXES[0] + 0.1 * number * AXES[1], tags=tags)
     found = near(library, "ann", filters=Filters(tags=("even",)), count=7)
     assert names(found) == [f"p{number:02}" for number in range(0, 14, 2)]
 
 
-def test_text_finds_words_by_their_number_and_place(shelves: Shelves, library: Library) -> None:
-    dataset = shelves.datasets.add(
+def test_text_finds_words_by_their_number_and_place(
+    stores: LibraryStores, library: Library
+) -> None:
+    dataset = stores.datasets.add(
         "movies", "ann", [Example("a", "b")], description="Film reviews", visibility="public"
     )
-    hidden = shelves.datasets.add("film-secrets", "ann", [Example("c", "d")])
+    hidden = stores.datasets.add("film-secrets", "ann", [Example("c", "d")])
     public = {"visibility": "public"}
-    shelves.add("film", **public)
-    shelves.add("a", tags=["film"], **public)
-    shelves.add("b", description="About FILM", **public)
-    shelves.add("c", dataset=dataset.id, **public)
-    shelves.add("d", dataset=hidden.id, **public)
-    shelves.add("e", description="film", task="reviews", **public)
+    stores.add("film", **public)
+    stores.add("a", tags=["film"], **public)
+    stores.add("b", description="About FILM", **public)
+    stores.add("c", dataset=dataset.id, **public)
+    stores.add("d", dataset=hidden.id, **public)
+    stores.add("e", description="film", task="reviews", **public)
     found = library.find("Film reviews", "bob")
     assert names(found) == ["e", "c", "film", "a", "b"]
     assert [one.dataset and one.dataset.name for one in found if one.prompt.name == "c"] == [
@@ -379,13 +383,13 @@ def test_text_finds_words_by_their_number_and_place(shelves: Shelves, library: L
     assert names(library.find("secrets", "ann")) == ["d"]
     for nothing in ("", "  ", "100%", "f_lm", "absent"):
         assert library.find(nothing, "bob") == []
-    shelves.add("g", description="ÜBER Größe", **public)
+    stores.add("g", description="ÜBER Größe", **public)
     assert names(library.find("über", "bob")) == ["g"]
 
 
-def test_a_dataset_is_told_to_those_who_may_see_it(shelves: Shelves, library: Library) -> None:
-    dataset = shelves.datasets.add("rows", "ann", [Example("a", "b")])
-    shelves.add("p", AXES[0], visibility="public", dataset=dataset.id)
+def test_a_dataset_is_told_to_those_who_may_see_it(stores: LibraryStores, library: Library) -> None:
+    dataset = stores.datasets.add("rows", "ann", [Example("a", "b")])
+    stores.add("p", AXES[0], visibility="public", dataset=dataset.id)
     assert near(library, "ann")[0].dataset == dataset
     [seen] = near(library, "bob")
     assert seen.dataset is None

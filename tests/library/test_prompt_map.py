@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from library_stores import FINGERPRINT, WIDTH, Shelves
+from library_stores import FINGERPRINT, WIDTH, LibraryStores
 
 import ptsys.library.map
 from ptsys.library.library import Library
@@ -72,15 +72,15 @@ def test_groups_stay_together(size: int) -> None:
     assert (own[apart.argmin(axis=1)] == own).all()
 
 
-def test_others_see_nothing_of_what_is_private(shelves: Shelves, library: Library) -> None:
-    dataset = shelves.datasets.add("rows", "ann", [Example("a", "b")])
-    shelves.add("public", visibility="public", dataset=dataset.id, scores={"accuracy": 0.5})
+def test_others_see_nothing_of_what_is_private(stores: LibraryStores, library: Library) -> None:
+    dataset = stores.datasets.add("rows", "ann", [Example("a", "b")])
+    stores.add("public", visibility="public", dataset=dataset.id, scores={"accuracy": 0.5})
     before = prompt_map(library, "m", FINGERPRINT, "eve")
     for number in range(11):
-        shelves.add(f"secret-{number}")
-    shelves.add("for-bob", visibility="shared", shared_with=("bob",))
-    shelves.add("asked", tags=["query"], visibility="public")
-    shelves.add("elsewhere", visibility="public", initialization={"kind": "labels"})
+        stores.add(f"secret-{number}")
+    stores.add("for-bob", visibility="shared", shared_with=("bob",))
+    stores.add("asked", tags=["query"], visibility="public")
+    stores.add("elsewhere", visibility="public", initialization={"kind": "labels"})
     assert prompt_map(library, "m", FINGERPRINT, "eve") == before
     [shown] = before.points
     assert (shown.name, shown.dataset, shown.accuracy) == ("public", None, 0.5)
@@ -93,20 +93,20 @@ def test_others_see_nothing_of_what_is_private(shelves: Shelves, library: Librar
         assert b"secret" not in made
 
 
-def test_a_prompt_that_went_private_leaves_the_map(shelves: Shelves, library: Library) -> None:
-    shelves.add("one", visibility="public")
+def test_a_prompt_that_went_private_leaves_the_map(stores: LibraryStores, library: Library) -> None:
+    stores.add("one", visibility="public")
     assert names(prompt_map(library, "m", FINGERPRINT, "eve")) == ["one"]
-    shelves.prompts.update("one", "ann", visibility="private")
+    stores.prompts.update("one", "ann", visibility="private")
     made = prompt_map(library, "m", FINGERPRINT, "eve")
     assert (made.points, made.total, made.method) == ((), 0, "none")
 
 
 def test_of_too_many_a_sample_is_shown_and_said(
-    shelves: Shelves, library: Library, monkeypatch: pytest.MonkeyPatch
+    stores: LibraryStores, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(9):
-        shelves.add(f"p{number}", visibility="public")
-        shelves.add(f"hidden{number}", owner="bob")
+        stores.add(f"p{number}", visibility="public")
+        stores.add(f"hidden{number}", owner="bob")
     monkeypatch.setattr(ptsys.library.map, "MOST_POINTS", 4)
     made = prompt_map(library, "m", FINGERPRINT, "eve")
     assert (len(made.points), made.total) == (4, 9)  # bob's do not count
@@ -114,11 +114,11 @@ def test_of_too_many_a_sample_is_shown_and_said(
     assert all(one.name.startswith("p") for one in made.points)
 
 
-def test_a_prompt_lies_beside_its_likes(shelves: Shelves, library: Library) -> None:
+def test_a_prompt_lies_beside_its_likes(stores: LibraryStores, library: Library) -> None:
     for axis in range(3):
         for number in range(2):
             turn = np.eye(WIDTH)[axis] + 0.05 * number * np.eye(WIDTH)[axis + 3]
-            shelves.add(f"{axis}-{number}", turn)
+            stores.add(f"{axis}-{number}", turn)
     places = {
         p.name: np.array([p.x, p.y]) for p in prompt_map(library, "m", FINGERPRINT, "ann").points
     }

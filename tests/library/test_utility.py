@@ -4,7 +4,7 @@ import itertools
 import math
 
 import pytest
-from library_stores import Shelves
+from library_stores import LibraryStores
 from sqlalchemy import event
 
 from ptsys.library.utility import PASSED_ON, POINTS, Rankings, worths
@@ -91,71 +91,75 @@ def test_a_long_chain_is_counted_without_recursion() -> None:
 
 
 def child(
-    shelves: Shelves, name: str, *parents: Prompt, role: ParentRole = "second", **fields: object
+    stores: LibraryStores,
+    name: str,
+    *parents: Prompt,
+    role: ParentRole = "second",
+    **fields: object,
 ) -> Prompt:
     ties = tuple(Parent(prompt=one.id, role=role) for one in parents)
     scores = {"accuracy": 0.9, "plain_accuracy": 0.5}
-    return shelves.add(name, owner="bob", parents=ties, scores=scores, **fields)
+    return stores.add(name, owner="bob", parents=ties, scores=scores, **fields)
 
 
-def ranked(shelves: Shelves, user: str, **filters: object) -> dict[str, RankedPrompt]:
-    found = Rankings(shelves.database).prompts(user, filters=Filters(**filters), count=100)
+def ranked(stores: LibraryStores, user: str, **filters: object) -> dict[str, RankedPrompt]:
+    found = Rankings(stores.database).prompts(user, filters=Filters(**filters), count=100)
     return {one.prompt.name: one for one in found}
 
 
-def test_the_most_useful_comes_first(shelves: Shelves) -> None:
-    much_used = shelves.add("much-used", visibility="public")
-    built_on = shelves.add("built-on", visibility="public")
-    shelves.add("idle", visibility="public")
-    shelves.prompts.count_uses({much_used.id: 15})
-    child(shelves, "child", built_on, visibility="public")
-    found = ranked(shelves, "eve")
+def test_the_most_useful_comes_first(stores: LibraryStores) -> None:
+    much_used = stores.add("much-used", visibility="public")
+    built_on = stores.add("built-on", visibility="public")
+    stores.add("idle", visibility="public")
+    stores.prompts.count_uses({much_used.id: 15})
+    child(stores, "child", built_on, visibility="public")
+    found = ranked(stores, "eve")
     assert list(found) == ["built-on", "much-used", "child", "idle"]
     assert found["built-on"].utility == pytest.approx(1 + 40 / POINTS)
     assert found["much-used"].utility == 4
     assert [one.prompt.uses for one in found.values()] == [one.uses for one in found.values()]
-    [best] = Rankings(shelves.database).prompts("eve", filters=ALL, count=1)
+    [best] = Rankings(stores.database).prompts("eve", filters=ALL, count=1)
     assert best.prompt.name == "built-on"
-    first, second = Rankings(shelves.database).submitters("eve", filters=ALL, count=10)
+    first, second = Rankings(stores.database).submitters("eve", filters=ALL, count=10)
     assert (first.submitter, first.prompts, first.uses, first.made) == ("ann", 3, 16, 1)
     assert first.utility == pytest.approx(math.log2(17) + 40 / POINTS)
     assert (second.submitter, second.utility) == ("bob", 0)
 
 
-def test_what_is_hidden_changes_nothing_that_is_told(shelves: Shelves) -> None:
+def test_what_is_hidden_changes_nothing_that_is_told(stores: LibraryStores) -> None:
     """The whole answer to eve is the same with and without bob's private prompts."""
-    parent = shelves.add("parent", visibility="public")
-    other = shelves.add("other", visibility="public")
-    child(shelves, "shown", parent, visibility="public")
-    rankings = Rankings(shelves.database)
+    parent = stores.add("parent", visibility="public")
+    other = stores.add("other", visibility="public")
+    child(stores, "shown", parent, visibility="public")
+    rankings = Rankings(stores.database)
 
     def told(user: str) -> tuple[object, ...]:
         return (
             rankings.prompts(user, filters=ALL, count=100),
             rankings.submitters(user, filters=ALL, count=100),
-            shelves.prompts.get(parent.id, user),
-            shelves.prompts.list(user),
+            stores.prompts.get(parent.id, user),
+            stores.prompts.list(user),
         )
 
     before, of_bob = told("eve"), told("bob")
-    hidden = child(shelves, "hidden", parent, other)
-    shelves.prompts.count_uses({hidden.id: 100})
-    below = child(shelves, "below", hidden, parent, visibility="public")
+    hidden = child(stores, "hidden", parent, other)
+    stores.prompts.count_uses({hidden.id: 100})
+    below = child(stores, "below", hidden, parent, visibility="public")
     after_public = told("eve")
     assert told("bob") != of_bob
     assert hidden.id not in repr(after_public)
-    shelves.prompts.delete("below", "bob")
+    stores.prompts.delete("below", "bob")
     assert told("eve") == before
-    secret = shelves.add("secret", owner="cas", scores={"accuracy": 0.1})
-    child(shelves, "below", secret, role="query", visibility="public", id=below.id)
-    assert ranked(shelves, "eve")["below"].prompt.parents == ()
+    secret = stores.add("secret", owner="cas", scores={"accuracy": 0.1})
+    child(stores, "below", secret, role="query", visibility="public", id=below.id)
+    assert ranked(stores, "eve")["below"].prompt.parents == ()
 
 
-def test_a_query_that_is_hidden_is_no_measure(shelves: Shelves) -> None:
+def test_a_query_that_is_hidden_is_no_measure(stores: LibraryStores) -> None:
     """Else a gain would tell the score of a prompt that is somebody's alone."""
-    secret = shelves.add("secret", owner="bob", scores={"accuracy": 0.123})
-    shown = shelves.add("shown", visibility="public")
-    shelves.add(
+    secret = stores.add("secret", owner="bob", scores={"accuracy": 0.123})
+    shown = stores.add("shown", visibility="public")
+    stores.add(
         "made",
         owner="bob",
         visibility="public",
@@ -165,42 +169,42 @@ def test_a_query_that_is_hidden_is_no_measure(shelves: Shelves) -> None:
             Parent(prompt=shown.id, role="second", weight=1.0),
         ),
     )
-    assert ranked(shelves, "eve")["shown"].gained == 0
-    assert ranked(shelves, "bob")["shown"].gained == pytest.approx(77.7)
+    assert ranked(stores, "eve")["shown"].gained == 0
+    assert ranked(stores, "bob")["shown"].gained == pytest.approx(77.7)
 
 
-def test_queries_and_other_models_are_not_ranked(shelves: Shelves) -> None:
-    shelves.add("query-1", tags=["query"])
-    shelves.add("elsewhere", model="other")
-    shelves.add("here")
-    assert list(ranked(shelves, "ann", model="m")) == ["here"]
-    [only] = Rankings(shelves.database).submitters("ann", filters=Filters(model="m"), count=9)
+def test_queries_and_other_models_are_not_ranked(stores: LibraryStores) -> None:
+    stores.add("query-1", tags=["query"])
+    stores.add("elsewhere", model="other")
+    stores.add("here")
+    assert list(ranked(stores, "ann", model="m")) == ["here"]
+    [only] = Rankings(stores.database).submitters("ann", filters=Filters(model="m"), count=9)
     assert only.prompts == 1
 
 
-def test_uses_count_a_child_once_whatever_its_roles(shelves: Shelves) -> None:
-    parent = shelves.add("parent")
+def test_uses_count_a_child_once_whatever_its_roles(stores: LibraryStores) -> None:
+    parent = stores.add("parent")
     roles = [Parent(prompt=parent.id, role=role) for role in ("query", "start", "second")]
-    shelves.add("child", parents=tuple(roles))
-    assert shelves.prompts.get("parent", "ann").uses == 1
-    assert shelves.prompts.read(parent.id).uses == 1
-    shelves.prompts.delete("child", "ann")
-    assert shelves.prompts.get("parent", "ann").uses == 0
+    stores.add("child", parents=tuple(roles))
+    assert stores.prompts.get("parent", "ann").uses == 1
+    assert stores.prompts.read(parent.id).uses == 1
+    stores.prompts.delete("child", "ann")
+    assert stores.prompts.get("parent", "ann").uses == 0
 
 
-def test_a_ranking_takes_few_queries_however_many_prompts(shelves: Shelves) -> None:
+def test_a_ranking_takes_few_queries_however_many_prompts(stores: LibraryStores) -> None:
     counts = []
     for size in (3, 30):
         for number in range(size):
-            shelves.add(f"p{size}-{number}")
+            stores.add(f"p{size}-{number}")
         asked: list[str] = []
-        engine = shelves.database.engine
+        engine = stores.database.engine
 
         def note(*arguments: object, asked: list[str] = asked) -> None:
             asked.append(str(arguments[2]))
 
         event.listen(engine, "before_cursor_execute", note)
-        Rankings(shelves.database).prompts("ann", filters=ALL, count=50)
+        Rankings(stores.database).prompts("ann", filters=ALL, count=50)
         event.remove(engine, "before_cursor_execute", note)
         counts.append(len(asked))
     assert counts[0] == counts[1]

@@ -47,7 +47,7 @@ class Viewer(NamedTuple):
     shared: Sequence[str]
 
 
-class Shelf:
+class ModelIndex:
     """Vectors with their owners and visibilities, aligned by slot. Safe to share between
     threads."""
 

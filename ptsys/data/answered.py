@@ -36,28 +36,28 @@ def answered(
 
     Raises InvalidInput if none is left.
     """
-    found = [(confidence(answer, vocabulary), answer.prediction) for answer in answers]
+    scored = [(confidence(answer, vocabulary), answer.prediction) for answer in answers]
     least = -math.inf if min_score is None else min_score
     rows = [
         Example(text, target)
-        for text, (score, target) in zip(inputs, found, strict=True)
+        for text, (score, target) in zip(inputs, scored, strict=True)
         if target.strip() and "\0" not in target and score >= least
     ]
     if not rows:
-        best = max((score for score, target in found if target.strip()), default=math.nan)
-        told = "all are empty" if math.isnan(best) else f"the most certain has {best:.3g}"
+        best = max((score for score, target in scored if target.strip()), default=math.nan)
+        reason = "all are empty" if math.isnan(best) else f"the most certain has {best:.3g}"
         raise InvalidInput(
-            f"none of {len(found)} answers is left ({told}, in nats a token); ask for less, or use "
-            "another prompt",
+            f"none of {len(scored)} answers is left ({reason}, in nats a token); ask for less, or "
+            "use another prompt",
             field="min_score",
         )
-    return Answered(rows, len(found) - len(rows))
+    return Answered(rows, len(scored) - len(rows))
 
 
 def description(asked: int, left_out: int, min_score: float | None) -> str:
     """What a dataset of such rows says of itself; its prompt is told apart, to whom may know it."""
-    told = f"Answers of a prompt to {asked} inputs."
+    text = f"Answers of a prompt to {asked} inputs."
     if not left_out:
-        return told
+        return text
     least = "empty ones" if min_score is None else f"those below {min_score:g} nats a token"
-    return f"{told} {left_out} were left out: {least}."
+    return f"{text} {left_out} were left out: {least}."

@@ -181,10 +181,10 @@ class EmbeddedRedis:
 def running_address(root: Path) -> RedisAddress | None:
     """The embedded server that answers on this data directory now, if any. One that was started
     for the folder this one was copied, moved or restored from is not its own."""
-    told = _told(root)
-    if told is None:
+    record = _written(root)
+    if record is None:
         return None
-    address = RedisAddress.socket(Path(told["socket"]))
+    address = RedisAddress.socket(Path(record["socket"]))
     try:
         with address.client(timeout=3.0) as client:
             client.ping()
@@ -252,37 +252,40 @@ def _launch(command: list[str]) -> subprocess.Popen[bytes]:
 def _slow_one(root: Path) -> RedisAddress | None:
     """The server of this folder whose process lives and did not answer: a second one beside it
     would part the workers. None if there is none; raises Unavailable if it stays silent."""
-    told = _told(root)
-    if told is None or _process(told["pid"]) != {"pid": told["pid"], "began": told["began"]}:
+    record = _written(root)
+    if record is None or _process(record["pid"]) != {
+        "pid": record["pid"],
+        "began": record["began"],
+    }:
         return None
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         running = running_address(root)
         if running is not None:
             return running
-        if _process(told["pid"]).get("began") != told["began"]:
+        if _process(record["pid"]).get("began") != record["began"]:
             return None  # it has ended meanwhile
         time.sleep(0.2)
     raise Unavailable(
-        f"the Redis of {root}, process {told['pid']}, runs and does not answer; end that process"
+        f"the Redis of {root}, process {record['pid']}, runs and does not answer; end that process"
     )
 
 
-def _told(root: Path) -> dict[str, Any] | None:
+def _written(root: Path) -> dict[str, Any] | None:
     """What the server that was started for this very folder wrote down."""
     try:
-        told = json.loads(_record(root).read_text())
-        if not {"socket", "pid", "began"} <= told.keys() or not isinstance(told["socket"], str):
+        record = json.loads(_record(root).read_text())
+        if not {"socket", "pid", "began"} <= record.keys() or not isinstance(record["socket"], str):
             return None
-        return told if _identity(root).items() <= told.items() else None
+        return record if _identity(root).items() <= record.items() else None
     except (OSError, ValueError, AttributeError):
         return None
 
 
 def _identity(root: Path) -> dict[str, Any]:
     """What a copy of the folder, and the folder elsewhere, has otherwise."""
-    found = root.stat()
-    return {"folder": os.path.realpath(root), "device": found.st_dev, "inode": found.st_ino}
+    folder = root.stat()
+    return {"folder": os.path.realpath(root), "device": folder.st_dev, "inode": folder.st_ino}
 
 
 def _process(pid: int) -> dict[str, Any]:

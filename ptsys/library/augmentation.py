@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AliasChoices, Field
 
 from ptsys.data.order import permutation
 from ptsys.errors import InvalidInput
@@ -98,7 +99,10 @@ class Plan(Value):
     """A round: the second prompts that were found, nearest first, and the chains to be trained
     together. Of several the best on the validation rows wins."""
 
-    seconds: tuple[Second, ...] = ()
+    second_prompts: tuple[Second, ...] = Field(
+        default=(), validation_alias=AliasChoices("second_prompts", "seconds")
+    )
+    """`seconds` in what earlier versions wrote."""
     chains: tuple[Chain, ...]
 
     @property
@@ -138,7 +142,7 @@ def round_plan(spec: AugmentSpec, found: Sequence[Neighbour], left: int | None =
         if seconds:
             chains.append(Chain(name=SECOND, origin="seconds", start=_alone(seconds, "best")))
         chains.append(Chain(name=QUERY, origin="query"))
-    plan = Plan(seconds=seconds, chains=tuple(chains))
+    plan = Plan(second_prompts=seconds, chains=tuple(chains))
     if left is None or plan.steps <= left:
         return plan
     return plan.model_copy(update={"chains": _within(plan, left)})

@@ -31,8 +31,10 @@ def search(
     results = []
     for start in range(0, len(queries), QUERIES_AT_ONCE):
         some = queries[start : start + QUERIES_AT_ONCE]
-        which, found = _candidates(rows, some, count, metric, None if whole else slots, visible)
-        results += ranked(rows, some, which, found, metric, count)
+        which, candidates = _candidates(
+            rows, some, count, metric, None if whole else slots, visible
+        )
+        results += ranked(rows, some, which, candidates, metric, count)
     return results
 
 
@@ -70,12 +72,12 @@ def _candidates(
         asked, groups = np.nonzero(best >= floor[:, None])
         inside = scored.reshape(len(queries), -1, group)[asked, groups]
         pairs, places = np.nonzero(inside >= floor[asked][:, None])
-        found = start + groups[pairs] * group + places
-        parts.append((asked[pairs], found, inside[pairs, places]))
-    which, found, score = (np.concatenate(column) for column in zip(*parts, strict=True))
+        candidates = start + groups[pairs] * group + places
+        parts.append((asked[pairs], candidates, inside[pairs, places]))
+    which, candidates, score = (np.concatenate(column) for column in zip(*parts, strict=True))
     good = score >= floor[which]
-    which, found = which[good], found[good]
-    return which, found if slots is None else slots[found]
+    which, candidates = which[good], candidates[good]
+    return which, candidates if slots is None else slots[candidates]
 
 
 def _block(

@@ -67,8 +67,8 @@ class Library:
             vector, exclude = index.vector(query), {*exclude, query.id}
         else:
             vector = index.vector_of(query)
-        found = _Finding(self._search, index, user, filters, text)
-        return self._results(found.nearest(vector, metric, count, sorted(exclude)), user)
+        finding = _Finding(self._search, index, user, filters, text)
+        return self._results(finding.nearest(vector, metric, count, sorted(exclude)), user)
 
     def find(self, text: str, user: str, *, filters: Filters = ANY, count: int = 10) -> list[Found]:
         """The prompts that some words fit best; see `PromptSearch.by_text`."""
@@ -84,8 +84,8 @@ class Library:
         prompts = self._search.several(ids, user, ANY)
         comparing = [one for one in ids if one in prompts and comparable(prompts[one])]
         vectors = self._index(fingerprint, kind).vectors(comparing)
-        found = [(prompts[one], vectors[one]) for one in comparing if one in vectors]
-        return found, total if len(ids) < total else len(found)
+        pairs = [(prompts[one], vectors[one]) for one in comparing if one in vectors]
+        return pairs, total if len(ids) < total else len(pairs)
 
     def datasets(self, prompts: Iterable[Prompt], user: str) -> dict[str, Dataset]:
         """The datasets of these prompts that the user may see, by id."""
@@ -109,8 +109,8 @@ class Library:
                 self._indexes[fingerprint, kind] = index
             return index
 
-    def _results(self, found: list[tuple[Prompt, float]], user: str) -> list[Found]:
-        datasets = self._search.datasets((prompt for prompt, _ in found), user)
+    def _results(self, pairs: list[tuple[Prompt, float]], user: str) -> list[Found]:
+        datasets = self._search.datasets((prompt for prompt, _ in pairs), user)
         return [
             Found(
                 prompt=prompt,
@@ -118,7 +118,7 @@ class Library:
                 dataset=datasets.get(prompt.dataset or ""),
                 comparable=bool(prompt.initialization),
             )
-            for prompt, score in found
+            for prompt, score in pairs
         ]
 
 
@@ -140,14 +140,14 @@ class _Finding:
     ) -> list[tuple[Prompt, float]]:
         viewer = Viewer(self._user, self._search.shared_with(self._user))
         only = self._few()
-        found: list[tuple[Prompt, float]] = []
+        pairs: list[tuple[Prompt, float]] = []
         asked, wanted = 0, count
         while True:
             hits = self._index.search(vector, wanted, metric, viewer, without=without, only=only)
             fresh = {hit.id: hit.score for hit in hits[asked:]}
-            found += self._visible(fresh)
-            if len(found) >= count or len(hits) < wanted:
-                return found[:count]
+            pairs += self._visible(fresh)
+            if len(pairs) >= count or len(hits) < wanted:
+                return pairs[:count]
             asked, wanted = len(hits), wanted * _MORE
 
     def _few(self) -> list[str] | None:

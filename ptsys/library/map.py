@@ -31,16 +31,16 @@ def prompt_map(
     Takes a minute for thousands of prompts. Raises Unavailable if nobody knows yet where the
     model's prompts start.
     """
-    found, total = library.vectors(fingerprint, user, kind=kind, most=MOST_POINTS)
-    prompts = [prompt for prompt, _ in found]
-    vectors = np.stack([vector for _, vector in found]) if found else np.zeros((0, 1), np.float32)
+    pairs, total = library.vectors(fingerprint, user, kind=kind, most=MOST_POINTS)
+    prompts = [prompt for prompt, _ in pairs]
+    vectors = np.stack([vector for _, vector in pairs]) if pairs else np.zeros((0, 1), np.float32)
     places = layout(vectors)
     datasets = library.datasets(prompts, user)
     return PromptMap(
         model=model,
         model_fingerprint=fingerprint,
         kind=kind,
-        method="none" if not found else "pca" if _by_components(vectors) else "t-sne",
+        method="none" if not pairs else "pca" if _by_components(vectors) else "t-sne",
         total=total,
         points=tuple(
             _point(prompt, place, datasets.get(prompt.dataset or ""))
@@ -82,10 +82,10 @@ def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     """The unit vectors: what the cosine compares. One that is zero stays so."""
     exact = vectors.astype(np.float64)
     lengths = np.linalg.norm(exact, axis=1, keepdims=True)
-    found: NDArray[np.float64] = np.divide(
+    units: NDArray[np.float64] = np.divide(
         exact, lengths, out=np.zeros_like(exact), where=lengths > 0
     )
-    return found
+    return units
 
 
 def _components(directions: NDArray[np.float64]) -> NDArray[np.float64]:

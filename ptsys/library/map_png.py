@@ -35,11 +35,11 @@ def png(drawn: PromptMap, color_by: ColorBy = "tag") -> bytes:
     canvas: Any = FigureCanvasAgg(figure)
     axes = figure.add_axes((0.02, 0.02, 0.73, 0.9))
     _frame(axes)
-    found = groups(drawn.points, color_by)
-    for group in found:
+    parts = groups(drawn.points, color_by)
+    for group in parts:
         _dots(axes, group)
-    if found:
-        _legend(axes, found)
+    if parts:
+        _legend(axes, parts)
     figure.text(0.02, 0.965, "Prompt library", fontsize=15, color=_INK, weight="bold", va="center")
     figure.text(0.02, 0.935, headline(drawn, color_by), fontsize=9, color=_FAINT, va="center")
     _names(axes, canvas.get_renderer(), drawn.points)
@@ -70,13 +70,13 @@ def _dots(axes: Axes, group: Group) -> None:
     )
 
 
-def _legend(axes: Axes, found: Sequence[Group]) -> None:
+def _legend(axes: Axes, parts: Sequence[Group]) -> None:
     from matplotlib.lines import Line2D
 
     marks = [
-        Line2D([], [], marker="o", linestyle="", color=group.color, markersize=7) for group in found
+        Line2D([], [], marker="o", linestyle="", color=group.color, markersize=7) for group in parts
     ]
-    names = [f"{_short(group.label)}  ({len(group.points)})" for group in found]
+    names = [f"{_short(group.label)}  ({len(group.points)})" for group in parts]
     legend = axes.legend(
         marks, names, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=9
     )

@@ -51,20 +51,20 @@ def scores(
     Each is summed by itself, so it has the same bits whatever else is searched with it, and equal
     vectors have equal scores.
     """
-    found = np.empty(len(slots), np.float32)
+    values = np.empty(len(slots), np.float32)
     step = max(_AT_ONCE // rows.dimension, 1)
     for start in range(0, len(slots), step):
         part = slice(start, start + step)
         asked, vectors = queries[which[part]], rows.vectors[slots[part]]
         if metric == "l2":
             asked -= vectors
-            found[part] = -np.einsum("nd,nd->n", asked, asked)
+            values[part] = -np.einsum("nd,nd->n", asked, asked)
         else:
-            found[part] = np.einsum("nd,nd->n", asked, vectors)
+            values[part] = np.einsum("nd,nd->n", asked, vectors)
     if metric == "cosine":
-        found *= rows.inverse[slots]
-        np.clip(found, -1, 1, out=found)
-    return found
+        values *= rows.inverse[slots]
+        np.clip(values, -1, 1, out=values)
+    return values
 
 
 def ranked(
@@ -79,15 +79,15 @@ def ranked(
 
     `which[i]` says whose candidate `slots[i]` is; the queries are directed.
     """
-    found = scores(rows, queries, which, slots, metric)
-    order = np.lexsort((-found, which))
-    which, slots, found = which[order], slots[order], found[order]
+    values = scores(rows, queries, which, slots, metric)
+    order = np.lexsort((-values, which))
+    which, slots, values = which[order], slots[order], values[order]
     bounds = np.searchsorted(which, np.arange(len(queries) + 1))
     place = np.arange(len(which)) - bounds[which]
-    tied = (found[1:] == found[:-1]) & (which[1:] == which[:-1]) & (place[:-1] < count)
+    tied = (values[1:] == values[:-1]) & (which[1:] == which[:-1]) & (place[:-1] < count)
     unclear = set(which[1:][tied].tolist())
     names = [rows.ids[slot] or "" for slot in slots.tolist()]
-    hits = list(map(_hit, zip(names, found.tolist(), strict=True)))
+    hits = list(map(_hit, zip(names, values.tolist(), strict=True)))
     results = []
     for query, (start, end) in enumerate(itertools.pairwise(bounds.tolist())):
         some = hits[start:end]

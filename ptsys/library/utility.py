@@ -66,15 +66,15 @@ def worths(members: Mapping[str, Member], ties: Iterable[Tie]) -> dict[str, Wort
     children: dict[str, dict[str, float]] = {one: {} for one in members}
     for (parent, child), share in shares.items():
         children[parent][child] = share
-    found: dict[str, Worth] = {}
+    worth: dict[str, Worth] = {}
     for one in graphlib.TopologicalSorter(children).static_order():  # children before parents
         gained = sum(
-            share * (_gain(members, child, queries.get(child)) + PASSED_ON * found[child].gained)
+            share * (_gain(members, child, queries.get(child)) + PASSED_ON * worth[child].gained)
             for child, share in children[one].items()
         )
         made = len(children[one])
-        found[one] = Worth(members[one].requests + made, made, float(gained))
-    return found
+        worth[one] = Worth(members[one].requests + made, made, float(gained))
+    return worth
 
 
 def _shares(ties: Iterable[Tie]) -> dict[tuple[str, str], float]:
@@ -84,12 +84,12 @@ def _shares(ties: Iterable[Tie]) -> dict[tuple[str, str], float]:
         own = weights.setdefault(tie.child, {})
         known = [weight for weight in (own.get(tie.parent), tie.weight) if weight is not None]
         own[tie.parent] = max(known, default=None)  # it may be second prompt and start in one
-    found: dict[tuple[str, str], float] = {}
+    shares: dict[tuple[str, str], float] = {}
     for child, own in weights.items():
         whole = {parent: 1 / len(own) if w is None else max(w, 0.0) for parent, w in own.items()}
         total = max(sum(whole.values()), 1.0)
-        found |= {(parent, child): weight / total for parent, weight in whole.items()}
-    return found
+        shares |= {(parent, child): weight / total for parent, weight in whole.items()}
+    return shares
 
 
 def _gain(members: Mapping[str, Member], child: str, query: str | None) -> float:
@@ -111,11 +111,13 @@ class Rankings:
         """The most useful prompts that the user may see, best first; of equal ones the newest."""
         ties = self._lineage.ties(user, filters)
         members = self._tied(ties, user) | self._lineage.most_asked(user, filters, count)
-        found = worths(members, ties)
-        best = sorted(found, key=lambda one: (found[one].utility, one), reverse=True)[:count]
+        worth = worths(members, ties)
+        best = sorted(worth, key=lambda one: (worth[one].utility, one), reverse=True)[:count]
         records = self._search.several(best, user, filters)
         return [
-            RankedPrompt(prompt=records[one], **_told(found[one])) for one in best if one in records
+            RankedPrompt(prompt=records[one], **_fields(worth[one]))
+            for one in best
+            if one in records
         ]
 
     def submitters(self, user: str, *, filters: Filters, count: int) -> list[RankedSubmitter]:
@@ -130,7 +132,9 @@ class Rankings:
                 total[owner] += Worth(worth.made, worth.made, worth.gained)
         best = sorted(total, key=lambda owner: (-total[owner].utility, owner))[:count]
         return [
-            RankedSubmitter(submitter=owner, prompts=sharers[owner].prompts, **_told(total[owner]))
+            RankedSubmitter(
+                submitter=owner, prompts=sharers[owner].prompts, **_fields(total[owner])
+            )
             for owner in best
         ]
 
@@ -139,7 +143,7 @@ class Rankings:
         return self._lineage.members(sorted(ids), user)
 
 
-def _told(worth: Worth) -> dict[str, Any]:
+def _fields(worth: Worth) -> dict[str, Any]:
     return {
         "utility": worth.utility,
         "uses": worth.uses,

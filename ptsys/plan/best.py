@@ -37,7 +37,7 @@ class Candidate:
 class Choice:
     """The chosen case, why, and those that were faster on paper and did not fit."""
 
-    found: Compiled
+    compiled: Compiled
     why: str
     refused: tuple[str, ...]
 
@@ -54,11 +54,11 @@ def best(case: Case, compile_: Compile) -> Choice:
         remat = candidate.case.execution.remat
         if candidate.memory * wrong[remat] > hbm:
             continue
-        found = compile_(candidate.case)
-        if found.memory.fits:
-            return Choice(found, _why(candidate, ranked[number + 1 :]), tuple(refused))
-        wrong[remat] = max(wrong[remat], found.memory.used / candidate.memory)
-        refused.append(f"{name(candidate.case)}: {found.memory.used / GIB:.1f} GiB a chip")
+        compiled = compile_(candidate.case)
+        if compiled.memory.fits:
+            return Choice(compiled, _why(candidate, ranked[number + 1 :]), tuple(refused))
+        wrong[remat] = max(wrong[remat], compiled.memory.used / candidate.memory)
+        refused.append(f"{name(candidate.case)}: {compiled.memory.used / GIB:.1f} GiB a chip")
     raise InvalidInput(
         f"nothing fits on {case.topology}; take fewer rows, shorter inputs or more chips",
         field="topology",

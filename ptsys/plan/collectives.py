@@ -46,9 +46,9 @@ class Collective:
 def collectives(program: Program, devices: int, trips: Sequence[int] = ()) -> list[Collective]:
     """All collectives of one run, by kind and size of their groups; `trips` is how often loops go
     round whose length XLA does not know: the outermost, those in it, and so on."""
-    found: dict[tuple[str, int], list[int]] = collections.defaultdict(lambda: [0, 0])
-    _walk(program, program.entry, 1, tuple(trips), devices, found)
-    return [Collective(*key, *value) for key, value in sorted(found.items())]
+    totals: dict[tuple[str, int], list[int]] = collections.defaultdict(lambda: [0, 0])
+    _walk(program, program.entry, 1, tuple(trips), devices, totals)
+    return [Collective(*key, *value) for key, value in sorted(totals.items())]
 
 
 def _walk(
@@ -57,14 +57,14 @@ def _walk(
     times: int,
     trips: tuple[int, ...],
     devices: int,
-    found: dict[tuple[str, int], list[int]],
+    totals: dict[tuple[str, int], list[int]],
 ) -> None:
     for instruction in program.computations.get(name, ()):
         kind = _kind(instruction.opcode)
         if kind is not None:
             group = group_size(instruction.rest, devices)
             if group > 1:
-                entry = found[kind, group]
+                entry = totals[kind, group]
                 entry[0] += times
                 entry[1] += times * result_bytes(instruction)
             continue
@@ -76,7 +76,7 @@ def _walk(
             elif trips:
                 inner, unknown = inner * trips[0], trips[1:]
         for called in instruction.called:
-            _walk(program, called, inner, unknown, devices, found)
+            _walk(program, called, inner, unknown, devices, totals)
 
 
 def _kind(opcode: str) -> str | None:

@@ -59,8 +59,8 @@ class Buffer:
     @property
     def space(self) -> int:
         """The memory it lies in: 0 is HBM, 1 the chip's own."""
-        found = _SPACE.search(self.layout)
-        return int(found.group(1)) if found else 0
+        match = _SPACE.search(self.layout)
+        return int(match.group(1)) if match else 0
 
     def __str__(self) -> str:
         return f"{self.kind}[{','.join(map(str, self.shape))}]"
@@ -93,8 +93,8 @@ class Instruction:
     @property
     def source(self) -> str:
         """The path of JAX's operation it stems from, without the jitted function's name."""
-        found = re.search(r'op_name="([^"]*)"', self.rest)
-        return found.group(1).partition("/")[2] if found else ""
+        match = re.search(r'op_name="([^"]*)"', self.rest)
+        return match.group(1).partition("/")[2] if match else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,10 +125,10 @@ def parse(text: str) -> Program:
 
 
 def _instruction(line: str) -> Instruction | None:
-    found = _INSTRUCTION.match(line)
-    if not found:
+    match = _INSTRUCTION.match(line)
+    if not match:
         return None
-    root, name, rest = found.groups()
+    root, name, rest = match.groups()
     end = _closing(rest, 0) if rest.startswith("(") else rest.index(" ")
     result, rest = rest[:end].strip(), rest[end:].strip()
     opcode, _, tail = rest.partition("(")

@@ -36,7 +36,7 @@ class Planner:
     def best(self, case: Case) -> Plan:
         """The fastest mesh, rematerialization and rows at a time for the case's rows."""
         choice = best.best(case, self._compile)
-        return Plan(self._model, choice.found, choice.why, choice.refused)
+        return Plan(self._model, choice.compiled, choice.why, choice.refused)
 
     def most_rows(self, case: Case, *, users_follow: bool) -> Plan:
         """The most rows a step that fit."""
@@ -54,8 +54,8 @@ class Planner:
             return dataclasses.replace(grown, execution=execution)
 
         check(at(LEAST_ROWS))
-        found = largest_power(at, self._compile, first=4 * LEAST_ROWS, most=_MOST_AT_A_TIME)
-        return self._largest(found, "microbatch")
+        best = largest_power(at, self._compile, first=4 * LEAST_ROWS, most=_MOST_AT_A_TIME)
+        return self._largest(best, "microbatch")
 
     def _largest(self, most: Most, field: str) -> Plan:
         if most.fits is None:
@@ -69,14 +69,14 @@ class Planner:
 
     def _compile(self, case: Case) -> Compiled:
         self._say(f"compiling {case.rows} rows, {best.name(case)}")
-        found = self._cache.through(lambda case: compile_case(case, self._timeout), case)
-        memory = found.memory
+        compiled = self._cache.through(lambda case: compile_case(case, self._timeout), case)
+        memory = compiled.memory
         self._say(
             f"  {'fits' if memory.fits else 'does not fit'}: {memory.used / (1 << 30):.2f} GiB a "
-            f"chip ({found.seconds:.0f} s)"
+            f"chip ({compiled.seconds:.0f} s)"
         )
-        return found
+        return compiled
 
 
-def _needed(found: Compiled | None) -> str:
-    return "" if found is None else f" ({found.memory.used / (1 << 30):.1f} GiB a chip)"
+def _needed(compiled: Compiled | None) -> str:
+    return "" if compiled is None else f" ({compiled.memory.used / (1 << 30):.1f} GiB a chip)"

@@ -25,7 +25,7 @@ class Plan:
     does not fit, where a size was searched for."""
 
     model: str
-    found: Compiled
+    compiled: Compiled
     why: str = ""
     refused: tuple[str, ...] = ()
     next_too_large: int | None = None
@@ -33,12 +33,12 @@ class Plan:
     @property
     def roof(self) -> Roofline:
         """With the bytes of the compiled collectives."""
-        return roofline(self.found.case, sum(x.sent_bytes for x in self.found.collectives))
+        return roofline(self.compiled.case, sum(x.sent_bytes for x in self.compiled.collectives))
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
     """Everything, sizes in bytes and times in seconds."""
-    case, memory, roof = plan.found.case, plan.found.memory, plan.roof
+    case, memory, roof = plan.compiled.case, plan.compiled.memory, plan.roof
     chip = case.place.chip
     peak = chip.flops * case.place.chips
     return {
@@ -59,12 +59,12 @@ def as_json(plan: Plan) -> dict[str, Any]:
             "used": memory.used,
             "headroom": memory.headroom,
         },
-        "held_at_peak": [dataclasses.asdict(x) for x in plan.found.held],
-        "held_share": plan.found.share,
+        "held_at_peak": [dataclasses.asdict(x) for x in plan.compiled.held],
+        "held_share": plan.compiled.share,
         "flops_a_row": {"all": roof.flops_a_row, "useful": roof.useful_flops_a_row}
         | {"parts": flops(case)},
         "collectives": [
-            dataclasses.asdict(x) | {"sent_bytes": x.sent_bytes} for x in plan.found.collectives
+            dataclasses.asdict(x) | {"sent_bytes": x.sent_bytes} for x in plan.compiled.collectives
         ],
         "roofline": {
             "compute": roof.compute,
@@ -79,13 +79,13 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "why": plan.why,
         "refused": list(plan.refused),
         "next_too_large": plan.next_too_large,
-        "compile_seconds": plan.found.seconds,
+        "compile_seconds": plan.compiled.seconds,
     }
 
 
 def show(plan: Plan, console: Console) -> None:
     """The same, for people."""
-    case, memory = plan.found.case, plan.found.memory
+    case, memory = plan.compiled.case, plan.compiled.memory
     console.print(_headline(plan), markup=False, soft_wrap=True)
     console.print(_memory_table(plan))
     if not memory.fits:
@@ -97,7 +97,7 @@ def show(plan: Plan, console: Console) -> None:
             soft_wrap=True,
         )
         return
-    if plan.found.held and plan.found.share > 0.5:
+    if plan.compiled.held and plan.compiled.share > 0.5:
         console.print(_held_table(plan))
     console.print(_collective_table(plan))
     console.print(_time_table(plan))
@@ -117,7 +117,7 @@ def _refusal(text: str) -> str:
 
 
 def _headline(plan: Plan) -> str:
-    case = plan.found.case
+    case = plan.compiled.case
     at_a_time = f", {case.chunk} at a time on each data shard" if case.learns else ""
     remat = f", remat {case.execution.remat}" if case.learns else ""
     return (
@@ -137,7 +137,7 @@ def _table(*columns: str, rows: Iterable[tuple[str, ...]]) -> Table:
 
 
 def _memory_table(plan: Plan) -> Table:
-    memory = plan.found.memory
+    memory = plan.compiled.memory
     sizes = [(name, getattr(memory, name)) for name in _SHARES]
     rows = [(name, f"{size / GIB:.3f}") for name, size in sizes if size]
     rows += [("used", f"{memory.used / GIB:.3f}"), ("headroom", f"{memory.headroom / GIB:.3f}")]
@@ -146,7 +146,7 @@ def _memory_table(plan: Plan) -> Table:
 
 def _held_table(plan: Plan) -> Table:
     rows = (
-        (f"{x.count} x {x.shape}", f"{x.bytes / MIB:.1f}", x.source) for x in plan.found.held[:6]
+        (f"{x.count} x {x.shape}", f"{x.bytes / MIB:.1f}", x.source) for x in plan.compiled.held[:6]
     )
     return _table("activations at the fullest moment", "MiB", "from", rows=rows)
 
@@ -154,13 +154,13 @@ def _held_table(plan: Plan) -> Table:
 def _collective_table(plan: Plan) -> Table:
     rows = (
         (f"{x.count} {x.kind} of {x.group}", f"{x.bytes / MIB:.1f}", f"{x.sent_bytes / MIB:.1f}")
-        for x in plan.found.collectives
+        for x in plan.compiled.collectives
     )
     return _table("collectives a step", "MiB a chip", "MiB sent a chip", rows=rows)
 
 
 def _time_table(plan: Plan) -> Table:
-    roof, case = plan.roof, plan.found.case
+    roof, case = plan.roof, plan.compiled.case
     rows = [
         (name, f"{1e3 * getattr(roof, name):.2f}", f"{1e3 * getattr(roof, name) / case.rows:.3f}")
         for name in ("compute", "memory", "network", "least", "expected")

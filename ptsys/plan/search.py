@@ -35,12 +35,12 @@ def largest(at: AtSize, compile_: Compile, *, first: int, most: int) -> Most:
     worst: Compiled | None = None
     size = min(max(first, 1), most)
     while True:
-        found = compile_(at(size))
-        if found.memory.fits:
-            fitting.append((size, found))
+        compiled = compile_(at(size))
+        if compiled.memory.fits:
+            fitting.append((size, compiled))
             low = size
         else:
-            worst, high = found, size
+            worst, high = compiled, size
         near = min(high, _limit(fitting) or high)
         if near - low <= max(1, low // _CLOSE):
             return Most(fitting[-1][1] if fitting else None, worst)
@@ -75,11 +75,11 @@ def largest_power(at: AtSize, compile_: Compile, *, first: int, most: int) -> Mo
     worst: Compiled | None = None
     size = first
     while 1 <= size <= most:
-        found = compile_(at(size))
-        if found.memory.fits:
-            fits, size = found, 2 * size
+        compiled = compile_(at(size))
+        if compiled.memory.fits:
+            fits, size = compiled, 2 * size
         else:
-            worst, size = found, size // 2
+            worst, size = compiled, size // 2
         if fits and worst:
             break
     return Most(fits, worst)

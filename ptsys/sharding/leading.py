@@ -103,18 +103,19 @@ class Followers:
             if self._changed.wait_for(lambda: not self._missing, self.group.join_seconds):
                 self._whole = True
                 return
-            told = ", ".join(
+            missing = ", ".join(
                 f"{number} ({self._refused[number]})" if number in self._refused else f"{number}"
                 for number in self._missing
             )
         raise Unavailable(
             f"of {self.group.processes} processes these did not join within "
-            f"{self.group.join_seconds:g} s: {told}; start them with the same PTSYS_COORDINATOR, "
-            f"and see that port {self.group.port} of {self.group.host} can be reached"
+            f"{self.group.join_seconds:g} s: {missing}; start them with the same "
+            f"PTSYS_COORDINATOR, and see that port {self.group.port} of {self.group.host} "
+            "can be reached"
         )
 
-    def wait_ready(self, told: Mapping[str, Any]) -> None:
-        """Wait until all have loaded what the leader has, which `told` describes. Raises
+    def wait_ready(self, mine: Mapping[str, Any]) -> None:
+        """Wait until all have loaded what the leader has, which `mine` describes. Raises
         InvalidInput that names a process and a difference, Unavailable if one is lost or late."""
         with self._changed:
             done = self._changed.wait_for(
@@ -129,7 +130,7 @@ class Followers:
                 f"{', '.join(late)} did not load the model within {self.group.join_seconds:g} s"
             )
         for follower in self._followers.values():
-            for name, ours in told.items():
+            for name, ours in mine.items():
                 theirs = (follower.ready or {}).get(name)
                 if theirs != ours:
                     raise InvalidInput(
@@ -287,11 +288,11 @@ class Followers:
         reason, fault = "is gone: its connection was closed", False
         try:
             while True:
-                told = frames.receive(follower.link).head
-                if "failed" in told:
-                    reason, fault = f"failed: {told['failed']}", True
+                message = frames.receive(follower.link).head
+                if "failed" in message:
+                    reason, fault = f"failed: {message['failed']}", True
                     break
-                self._hear(follower, told)
+                self._hear(follower, message)
         except TimeoutError:
             reason = f"has been silent for {self.group.silence_seconds:g} s"
         except EOFError:
@@ -300,17 +301,17 @@ class Followers:
             reason = f"is gone: {error}"
         self._gone(follower, reason, fault)
 
-    def _hear(self, follower: _Follower, told: Mapping[str, Any]) -> None:
-        if "leaving" in told:
+    def _hear(self, follower: _Follower, message: Mapping[str, Any]) -> None:
+        if "leaving" in message:
             self.on_leaving(str(follower))
             return
         with self._changed:
-            if "done" in told:
-                follower.done = int(told["done"])
-            elif "ready" in told:
-                follower.ready = dict(told["ready"])
-            elif "compiled" in told:
-                follower.compiled[int(told["compiled"])] = told.get("error")
+            if "done" in message:
+                follower.done = int(message["done"])
+            elif "ready" in message:
+                follower.ready = dict(message["ready"])
+            elif "compiled" in message:
+                follower.compiled[int(message["compiled"])] = message.get("error")
             self._changed.notify_all()
 
     def _gone(self, follower: _Follower, reason: str, fault: bool) -> None:
@@ -369,8 +370,8 @@ class Followers:
         """Those who died count; those whose program failed may have failed because of them."""
         with self._changed:
             signs = [sign for sign in self._signs if not sign[2]] or list(self._signs)
-        told = "; ".join(f"{follower or 'process 0'} {reason}" for follower, reason, _ in signs)
-        return Loss(told, fault=all(fault for _, _, fault in signs))
+        reasons = "; ".join(f"{follower or 'process 0'} {reason}" for follower, reason, _ in signs)
+        return Loss(reasons, fault=all(fault for _, _, fault in signs))
 
 
 def _listen(group: Group) -> socket.socket:

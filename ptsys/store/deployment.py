@@ -103,10 +103,10 @@ def read_mark(root: Path) -> Mark | None:
     read."""
     path = root / FILE
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        since = told.get("adopted")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        since = content.get("adopted")
         adopted = None if since is None else datetime.datetime.fromisoformat(since)
-        return Mark(str(told["deployment"]), str(told["home"]), adopted)
+        return Mark(str(content["deployment"]), str(content["home"]), adopted)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -127,14 +127,14 @@ def _bound(database: Database, root: Path, clock: Clock) -> Mark:
         raise _different(database, root, recorded, mark)
     if mark.home != _home(root):
         if _is_copy(database, root, mark):
-            found = _mark_both(database, root, clock)
+            copy = _mark_both(database, root, clock)
             logger.warning(
                 "%s is a copy of %s: it is a deployment of its own now, %s",
                 root,
                 mark.home,
-                found.deployment,
+                copy.deployment,
             )
-            return found
+            return copy
         return _write_mark(root, dataclasses.replace(mark, home=_home(root)))
     return mark
 
@@ -186,16 +186,16 @@ def _mark_both(
     database: Database, root: Path, clock: Clock, adopted: datetime.datetime | None = None
 ) -> Mark:
     """A new id for both: the database first, as a folder alone would look robbed of its own."""
-    found = Mark(new_id("dep"), _home(root), adopted)
+    mark = Mark(new_id("dep"), _home(root), adopted)
     with database.session() as session:
         session.execute(delete(DeploymentRow))
-        session.add(DeploymentRow(id=found.deployment, created=clock()))
-    return _write_mark(root, found)
+        session.add(DeploymentRow(id=mark.deployment, created=clock()))
+    return _write_mark(root, mark)
 
 
 def _write_mark(root: Path, mark: Mark) -> Mark:
-    told = {key: value for key, value in dataclasses.asdict(mark).items() if value is not None}
-    text = json.dumps(told, default=datetime.datetime.isoformat, indent=1)
+    content = {key: value for key, value in dataclasses.asdict(mark).items() if value is not None}
+    text = json.dumps(content, default=datetime.datetime.isoformat, indent=1)
     try:
         write_whole(root / FILE, f"{text}\n".encode())
     except OSError as error:
@@ -214,20 +214,20 @@ def _any(database: Database) -> bool:
 
 def _known(database: Database, most: int = _PROBED) -> set[str]:
     """Ids of the newest datasets and prompts."""
-    found: set[str] = set()
+    ids: set[str] = set()
     with database.reading() as session:
         for column in (DatasetRow.id, PromptRow.id):
-            found |= set(session.scalars(select(column).order_by(column.desc()).limit(most)))
-    return found
+            ids |= set(session.scalars(select(column).order_by(column.desc()).limit(most)))
+    return ids
 
 
 def _kept(root: Path) -> set[str]:
     """Ids of all datasets and prompts whose files lie here."""
     datasets, prompts = root / "datasets", root / "prompts"
-    found = {path.stem for path in datasets.glob("ds-*.jsonl")} if datasets.is_dir() else set()
+    ids = {path.stem for path in datasets.glob("ds-*.jsonl")} if datasets.is_dir() else set()
     if prompts.is_dir():
-        found |= {path.name for path in prompts.glob("pr-*") if "." not in path.name}
-    return found
+        ids |= {path.name for path in prompts.glob("pr-*") if "." not in path.name}
+    return ids
 
 
 def _home(root: Path) -> str:
@@ -241,9 +241,9 @@ def _same(one: Path, other: Path) -> bool:
 def _close_to_others(root: Path) -> None:
     """The folder is its owner's alone, also one that an earlier version made."""
     with contextlib.suppress(OSError):
-        found = root.stat()
-        ours = found.st_uid == os.geteuid() and root != root.parent
-        if ours and found.st_mode & 0o077 and not found.st_mode & stat.S_ISVTX:
+        folder = root.stat()
+        ours = folder.st_uid == os.geteuid() and root != root.parent
+        if ours and folder.st_mode & 0o077 and not folder.st_mode & stat.S_ISVTX:
             root.chmod(0o700)
 
 

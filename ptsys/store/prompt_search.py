@@ -83,15 +83,15 @@ class PromptSearch:
         self, ids: Iterable[str], user: str, filters: Filters, text: str = ""
     ) -> dict[str, Prompt]:
         """Those of these prompts that the user may find, by id."""
-        found: dict[str, Prompt] = {}
+        prompts: dict[str, Prompt] = {}
         condition = self.allowed(user, filters) & self._all_words(text, user)
         with self._database.reading() as session:
             for part in _portions(list(ids)):
                 rows = session.scalars(
                     select(PromptRow).where(PromptRow.id.in_(part), condition)
                 ).all()
-                found |= {prompt.id: prompt for prompt in prompt_values(session, rows, user)}
-        return found
+                prompts |= {prompt.id: prompt for prompt in prompt_values(session, rows, user)}
+        return prompts
 
     def ids(
         self, fingerprint: str, user: str, filters: Filters, text: str, most: int
@@ -104,8 +104,8 @@ class PromptSearch:
             self._all_words(text, user),
         )
         with self._database.reading() as session:
-            found = list(session.scalars(query.limit(most + 1)))
-        return None if len(found) > most else found
+            ids = list(session.scalars(query.limit(most + 1)))
+        return None if len(ids) > most else ids
 
     def sample(self, fingerprint: str, user: str, most: int) -> tuple[list[str], int]:
         """The ids of all prompts of that model which the user may find, or of `most` of them, each
@@ -139,15 +139,15 @@ class PromptSearch:
     def datasets(self, prompts: Iterable[Prompt], user: str) -> dict[str, Dataset]:
         """The datasets of these prompts that the user may see, by id."""
         named = sorted({prompt.dataset for prompt in prompts if prompt.dataset is not None})
-        found: dict[str, Dataset] = {}
+        datasets: dict[str, Dataset] = {}
         with self._database.reading() as session:
             for part in _portions(named):
                 query = select(DatasetRow).where(
                     DatasetRow.id.in_(part), visible_to(DatasetRow, user)
                 )
                 for row in session.scalars(query):
-                    found[row.id] = dataset_value(session, row, user)
-        return found
+                    datasets[row.id] = dataset_value(session, row, user)
+        return datasets
 
     # ---- conditions -----------------------------------------------------------------------
 

@@ -208,8 +208,8 @@ class Prompts:
                 row.changed = utc_now()
                 session.flush()
                 end_unseen_uses(session, row)
-            told = {"description": description, "licence": licence, "contact": contact}
-            for field, text in told.items():
+            texts = {"description": description, "licence": licence, "contact": contact}
+            for field, text in texts.items():
                 if text is not None:
                     setattr(row, field, text or None)
             if tags is not None:
@@ -327,19 +327,19 @@ def prompt_values(session: Session, rows: Sequence[PromptRow], viewer: str | Non
     parents = _parents(session, [row.id for row in rows], viewer)
     made = _made_from(session, [row.id for row in rows], viewer)
     shares = _shares(session, [row.id for row in rows if viewer in (None, row.owner)])
-    found = []
+    prompts = []
     for row in rows:
         values = {key: getattr(row, key) for key in _COLUMNS}
         values["dataset"] = row.dataset if row.dataset in seen else None
         values["uses"] = row.uses + made.get(row.id, 0)
-        found.append(
+        prompts.append(
             Prompt(
                 **values,
                 parents=tuple(parents.get(row.id, ())),
                 shared_with=tuple(shares.get(row.id, ())),
             )
         )
-    return found
+    return prompts
 
 
 _COLUMNS = [
@@ -365,7 +365,7 @@ def _parents(
     if viewer is not None:
         seen = select(PromptRow.id).where(visible_to(PromptRow, viewer))
         query = query.where(PromptParentRow.parent.in_(seen))
-    found: dict[str, list[Parent]] = {}
+    parents: dict[str, list[Parent]] = {}
     for row in session.scalars(query.order_by(PromptParentRow.prompt, PromptParentRow.place)):
         parent = Parent(
             prompt=row.parent,
@@ -373,8 +373,8 @@ def _parents(
             similarity=row.similarity,
             weight=row.weight,
         )
-        found.setdefault(row.prompt, []).append(parent)
-    return found
+        parents.setdefault(row.prompt, []).append(parent)
+    return parents
 
 
 def _made_from(session: Session, prompts: Sequence[str], viewer: str | None) -> dict[str, int]:
@@ -393,7 +393,7 @@ def _made_from(session: Session, prompts: Sequence[str], viewer: str | None) -> 
 
 def _shares(session: Session, prompts: Sequence[str]) -> dict[str, list[str]]:
     query = select(ShareRow).where(ShareRow.resource.in_(prompts)).order_by(ShareRow.user)
-    found: dict[str, list[str]] = {}
+    users: dict[str, list[str]] = {}
     for row in session.scalars(query):
-        found.setdefault(row.resource, []).append(row.user)
-    return found
+        users.setdefault(row.resource, []).append(row.user)
+    return users

@@ -50,7 +50,7 @@ def _parents(state: State, best: Way) -> list[Parent]:
     ]
     parents += [
         Parent(prompt=one.prompt, role="second", similarity=one.similarity, weight=one.weight)
-        for one in state.plan.seconds
+        for one in state.plan.second_prompts
         if one.prompt in starts or (one.dataset is not None and one.dataset in best.used)
     ]
     new = {(parent.role, parent.prompt) for parent in parents}

@@ -222,12 +222,12 @@ class Augmentation:
         self._listener.progress(self.state.step + ahead, self._metrics)
 
     def _tell_plan(self, plan: Plan) -> None:
-        count, message = len(plan.seconds), "no second prompt is to be seen: plain training"
+        count, message = len(plan.second_prompts), "no second prompt is to be seen: plain training"
         if count:
-            bare = sum(second.dataset is None for second in plan.seconds)
+            bare = sum(second.dataset is None for second in plan.second_prompts)
             message = f"{count} second prompts found" if count > 1 else "1 second prompt found"
             message += f", {bare} of them without a dataset to be seen" if bare else ""
-        seconds = [second.model_dump(mode="json") for second in plan.seconds]
+        seconds = [second.model_dump(mode="json") for second in plan.second_prompts]
         self._listener.note(message, round=self.state.round, seconds=seconds, steps=self._planned)
 
     def _tell_stage(self, way: Way, data: Sequence[StageRows]) -> None:

@@ -45,7 +45,7 @@ from ptsys.data.metrics import exact_match, majority
 from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.model import serve
-from ptsys.engine.residents import Failed, Finished, Snapshot, Training, TrainingTask
+from ptsys.engine.trainings import Failed, Finished, Snapshot, Training, TrainingTask
 from ptsys.generated.registry import FAMILIES, WEIGHTS
 from ptsys.library.augmentation import SECOND, hold_out
 from ptsys.library.neighbours import Neighbour

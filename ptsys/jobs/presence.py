@@ -42,12 +42,12 @@ class Presence(Value):
 def announce(address: RedisAddress, presence: Presence) -> None:
     """Be listed for the next PRESENCE_SECONDS. Raises Unavailable if Redis does not answer."""
     try:
-        with address.client(timeout=3.0) as client:
-            client.set(
-                address.keys.worker(presence.worker),
-                presence.model_dump_json(),
-                px=round(PRESENCE_SECONDS * 1000),
-            )
+        with address.client(timeout=3.0) as client, client.pipeline() as pipe:
+            left = round(PRESENCE_SECONDS * 1000)
+            pipe.set(address.keys.worker(presence.worker), presence.model_dump_json(), px=left)
+            pipe.sadd(address.keys.workers, presence.worker)
+            pipe.pexpire(address.keys.workers, left)
+            pipe.execute()
     except redis.RedisError as error:
         raise address.unavailable(error) from error
 
@@ -66,8 +66,11 @@ def workers(address: RedisAddress) -> list[Presence]:
     answer."""
     try:
         with address.client(timeout=3.0) as client:
-            keys = list(client.scan_iter(match=address.keys.worker("*"), count=1000))
-            found = client.mget(keys) if keys else []
+            names = _names(client, address)
+            found = client.mget([address.keys.worker(name) for name in names]) if names else []
+            gone = [name for name, value in zip(names, found, strict=True) if value is None]
+            if gone:  # who is there after all says so again within seconds
+                client.srem(address.keys.workers, *gone)
     except redis.RedisError as error:
         raise address.unavailable(error) from error
     present = [_read(value) for value in found if value is not None]
@@ -80,7 +83,8 @@ def clock_offsets(address: RedisAddress) -> dict[str, float]:
     try:
         with address.client(timeout=3.0) as client:
             found: dict[str, float] = {}
-            for key in client.scan_iter(match=address.keys.worker("*"), count=1000):
+            for name in _names(client, address):
+                key = address.keys.worker(name)
                 with client.pipeline() as pipe:
                     value, left, (seconds, micros) = pipe.get(key).pttl(key).time().execute()
                 present = None if value is None else _read(value)
@@ -92,6 +96,12 @@ def clock_offsets(address: RedisAddress) -> dict[str, float]:
     except redis.RedisError as error:
         raise address.unavailable(error) from error
     return found
+
+
+def _names(client: redis.Redis, address: RedisAddress) -> list[str]:
+    """The ids of those that told of themselves lately. Kept in a set: to look through all keys
+    would take the longer, the more users there are."""
+    return sorted(name.decode() for name in client.smembers(address.keys.workers))
 
 
 def _read(value: bytes) -> Presence | None:

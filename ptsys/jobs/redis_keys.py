@@ -36,6 +36,11 @@ class RedisKeys:
         """What a worker tells of itself; `*` matches all."""
         return f"{self.space}:workers:{identifier}"
 
+    @property
+    def workers(self) -> str:
+        """The set of those that told of themselves, some of which may be gone."""
+        return f"{self.space}:workers"
+
     def rows(self, user: str) -> str:
         """How many rows a user may still send."""
         return f"{self.space}:rows:{user}"

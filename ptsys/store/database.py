@@ -257,7 +257,7 @@ def _lower(text: Any) -> Any:
 def _server_engine(url: URL) -> Engine:
     arguments = {"connect_timeout": 10} if url.get_backend_name() == "postgresql" else {}
     try:
-        return sqlalchemy.create_engine(
+        engine = sqlalchemy.create_engine(
             url,
             connect_args=arguments,
             json_serializer=portable_json,
@@ -270,6 +270,17 @@ def _server_engine(url: URL) -> Engine:
             f"the database's driver {error.name} is not installed; for PostgreSQL: "
             "pip install 'ptsys[postgres]'"
         ) from error
+    if url.get_backend_name() == "postgresql":
+        event.listen(engine, "connect", _compile_nothing)
+    return engine
+
+
+def _compile_nothing(connection: Any, _record: object) -> None:
+    """Our searches look dear to PostgreSQL's planner: it would compile each of them to machine
+    code, which takes longer than they do."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('jit', 'off', false) FROM pg_settings WHERE name = 'jit'")
+    connection.commit()
 
 
 def _enable_write_ahead_log(engine: Engine, url: URL) -> None:

@@ -212,3 +212,11 @@ def test_uses_of_before_no_longer_count_what_was_made_from_a_prompt(url: str) ->
         found = {row.id: row.uses for row in session.scalars(select(PromptRow))}
     database.close()
     assert found == {"pr-a": 3, "pr-b": 1, "pr-c": 3, "pr-d": 0}
+
+
+def test_postgres_compiles_no_query_of_ours(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    for _ in range(2):  # a connection that came back from the pool, too
+        with database.session() as session:
+            assert session.scalar(text("SHOW jit")) == "off"
+    database.close()

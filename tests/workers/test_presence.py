@@ -4,7 +4,14 @@ from pathlib import Path
 import pytest
 
 from ptsys.errors import Unavailable
-from ptsys.jobs.presence import PRESENCE_SECONDS, Presence, announce, withdraw, workers
+from ptsys.jobs.presence import (
+    PRESENCE_SECONDS,
+    Presence,
+    announce,
+    clock_offsets,
+    withdraw,
+    workers,
+)
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.redis_server import EmbeddedRedis
 
@@ -27,7 +34,22 @@ def test_workers_are_listed_by_age_until_they_leave_or_fall_silent(tmp_path: Pat
             left = client.pttl("ptsys:workers:b") / 1000
             assert 0 < left <= PRESENCE_SECONDS
             client.set("ptsys:workers:c", b'{"of": "another version"}')
-        assert [one.worker for one in workers(address)] == ["b"]
+            client.sadd("ptsys:workers", "c", "killed")
+            assert [one.worker for one in workers(address)] == ["b"]
+            assert client.smembers("ptsys:workers") == {b"b", b"c"}
+            assert client.ttl("ptsys:workers") > 0
+
+
+def test_the_keys_of_many_users_are_not_looked_through(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        announce(server.address, presence("a"))
+        with server.address.client() as client:
+            client.config_resetstat()
+            assert [one.worker for one in workers(server.address)] == ["a"]
+            assert clock_offsets(server.address) == {}  # it told no clock
+            asked = client.info("commandstats")
+        assert "cmdstat_mget" in asked
+        assert not asked.keys() & {"cmdstat_scan", "cmdstat_keys"}
 
 
 def test_without_redis_it_is_unavailable(tmp_path: Path) -> None:

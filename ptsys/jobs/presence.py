@@ -101,7 +101,8 @@ def clock_offsets(address: RedisAddress) -> dict[str, float]:
 def _names(client: redis.Redis, address: RedisAddress) -> list[str]:
     """The ids of those that told of themselves lately. Kept in a set: to look through all keys
     would take the longer, the more users there are."""
-    return sorted(name.decode() for name in client.smembers(address.keys.workers))
+    names = client.smembers(address.keys.workers)
+    return sorted(name.decode() if isinstance(name, bytes) else name for name in names)
 
 
 def _read(value: bytes) -> Presence | None:

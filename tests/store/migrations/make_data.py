@@ -1,11 +1,12 @@
 """Makes a data folder with jobs of every kind that stand half-way, to be opened by later commits.
 
     git worktree add FOLDER COMMIT
-    PYTHONPATH=FOLDER:FOLDER/tests/workers python tests/store/migrations/make_data.py COMMIT.tar.xz
+    PYTHONPATH=FOLDER:FOLDER/tests python tests/store/migrations/make_data.py COMMIT.tar.xz
 
 It is run with the commit whose data is to be kept, and uses only what that one has. `single` was
 left by a worker that died, `tasks` and `augmented` by one that gave them back; `…-whole` are the
-same jobs done without a break. All is as small as it can be.
+same jobs done without a break. All is as small as it can be. `november_2026` is of the last commit
+before trainings had a room; there a claimed job was a `workers.holds.Hold`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tiny_model
-from workers.holds import Halt, Hold
 
 from ptsys.config import Settings
 from ptsys.engine.engine import Engine
@@ -32,6 +32,7 @@ from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Job
 from ptsys.types.specs import AnySpec
 from ptsys.types.training import TrainingSpec
+from workers.claimed_jobs import ClaimedJob, Halt
 from workers.job import run_job
 
 STEPS, EVERY = 60, 10
@@ -78,15 +79,15 @@ class Deployment:
         """To its end, or until it is halted."""
         claim = self.service.leases.claim(job.id, "worker-before")
         assert claim is not None
-        hold = Hold(claim)
-        arguments = (hold, self.service, self.engine, self.bench, lambda: 0.01)
+        claimed = ClaimedJob(claim)
+        arguments = (claimed, self.service, self.engine, self.bench, lambda: 0.01)
         thread = threading.Thread(target=run_job, args=arguments)
         thread.start()
         while thread.is_alive():
-            if until is not None and hold.halt is None and until(job):
-                hold.stop(halt)
+            if until is not None and claimed.halt is None and until(job):
+                claimed.stop(halt)
             time.sleep(0.001)
-        print(job.spec.name, self.service.get(job.id, "ann").state, hold.outcome)
+        print(job.spec.name, self.service.get(job.id, "ann").state, claimed.outcome)
 
     def saved(self, job: Job) -> int:
         """The step of the last checkpoint."""

@@ -70,8 +70,7 @@ def test_the_names_of_a_models_files_stand_in_one_place() -> None:
         for path in (*(REPOSITORY / "ptsys").rglob("*.py"), *(REPOSITORY / "workers").rglob("*.py"))
         if any(name in path.read_text() for name in NAMES)
     }
-    others = {path for path in found if path.endswith("/pretrain.py")}  # its own folder's
-    assert found - others == {"ptsys/store/model_folders.py"}
+    assert found == {"ptsys/store/model_folders.py"}
 
 
 def test_they_are_read_without_an_accelerator_stack() -> None:

@@ -26,7 +26,7 @@ def submit_run(
 
     with LocalService(where.settings, timeout=TIMEOUT) as local:
         found = submit(local.service, where.user, requests)
-        model = requests[0].spec.model
+        model = requests[0].options.model
         if any(one.job is not None for one in found) and not where.serving(model):
             note(f"start a worker with {where.start_command(model)}")
         ended = _wait(where, local.client(where.user), found) if wait else {}

@@ -17,8 +17,8 @@ from ptsys.runs.prompt_run import Trained, trained_prompts
 from ptsys.runs.run_folder import write_json
 from ptsys.runs.run_plan import plan_lines
 from ptsys.runs.tasks.jsonl_task import find_tasks
-from ptsys.runs.tuning import check_tuning, checked_spec, deployed
-from ptsys.types.training import TrainingSpec
+from ptsys.runs.tuning import check_tuning, deployed, job_options
+from ptsys.types.training import TrainingOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,28 +89,11 @@ class BuildLibrary:
             "output": str(output),
         }
 
-    def spec(self, name: str, dataset: str, seed: int) -> TrainingSpec:
+    def options(self, name: str, seed: int) -> TrainingOptions:
         """What is asked for one prompt. Raises InvalidInput naming the field that is wrong."""
-        return checked_spec(
-            TrainingSpec,
-            self.title,
-            {"kind": "optimizer"},
-            name=name,
-            dataset=dataset,
-            model=self.model or "tiny",
-            steps=self.steps,
-            length=self.length,
-            batch_size=self.batch_size,
-            optimizer={
-                "kind": self.optimizer,
-                "learning_rate": self.learning_rate,
-                "decay": self.decay,
-                "warmup_steps": self.warmup_steps,
-            },
-            seed=seed,
-            truncate=self.truncate,
-            evaluate_every=max(1, self.steps),  # at the end alone
-            checkpoint_every=self.checkpoint_every,
+        at_the_end = max(1, self.steps)
+        return job_options(
+            TrainingOptions, self, name=name, seed=seed, tags=(), evaluate_every=at_the_end
         )
 
 

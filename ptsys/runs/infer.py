@@ -20,7 +20,7 @@ from ptsys.runs.row_bar import row_bar
 from ptsys.runs.run_folder import alone_in, write_json
 from ptsys.runs.run_plan import noted, tell
 from ptsys.runs.stores import engine_of, opened_stores
-from ptsys.runs.tuning import checked_spec, deployed
+from ptsys.runs.tuning import checked, deployed
 from ptsys.types.example import Example
 from ptsys.types.input_notes import InputNotes
 from ptsys.types.requests import Decoding
@@ -110,7 +110,7 @@ class Infer:
             )
         names = ("method", "max_tokens", "temperature", "top_p", "beams", "length_penalty")
         values = {name: getattr(self, name) for name in (*names, "seed", "labels")}
-        decoding = checked_spec(Decoding, self.title, {}, **values)
+        decoding = checked(Decoding, self.title, **values)
         files = self._files(output)
         notes = InputNotes()
         for path, rows in files.items():

@@ -27,11 +27,9 @@ from ptsys.runs.submission import JobRequest, QueuedRows
 from ptsys.runs.tasks.task import Task
 from ptsys.runs.tasks.task_list import Sources, task_list
 from ptsys.runs.tasks.task_mixture import Mixing, TaskMixture, mixing_rates
-from ptsys.runs.tuning import check_parts, check_visibility, checked_spec, deployed
+from ptsys.runs.tuning import check_parts, check_visibility, deployed, job_options
 from ptsys.types.input_notes import InputNotes
-from ptsys.types.multitask import MultiTaskSpec
-
-_NAMES = {"initialization": "init", "kind": "optimizer", "mixing": "mixing"}
+from ptsys.types.multitask import MultiTaskOptions, MultiTaskSpec, TaskRows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,11 +89,11 @@ class MultiTask:
         works in the same output.
         """
         began = time.monotonic()
-        config, settings, output, tasks, spec, notes = self._checked(settings or Settings())
+        config, settings, output, tasks, options, notes = self._checked(settings or Settings())
         tell(notes)
         bench = model_bench(config.model, config.serving, settings)
         with alone_in(output), opened_stores(settings) as stores, RunMetrics(output) as metrics:
-            spec = _stored(config, stores, tasks, spec)
+            spec = _stored(config, stores, tasks, options)
             prompts = MultiTaskPrompts(config, bench, stores, tasks, spec)
             recorded = prompts.there()
             if recorded is None:
@@ -114,14 +112,14 @@ class MultiTask:
     def plan(self, settings: Settings) -> dict[str, Any]:
         """What it would do: its tasks with their rows and shares, its steps, and where results
         would lie."""
-        config, settings, output, tasks, spec, notes = self._checked(settings)
+        config, settings, output, tasks, options, notes = self._checked(settings)
         lines = plan_lines(tasks)
         rates = _rates(config, tasks)[1]
         for line, rate in zip(lines["tasks"], rates, strict=True):
             line["share"] = round(rate / sum(rates), 4)
         return {
             **lines,
-            "prompts": len(spec.prompt_names),
+            "prompts": len(options.prompt_names),
             "model": config.model,
             "steps": self.steps,
             "rows_a_step": self.batch_size,
@@ -131,67 +129,37 @@ class MultiTask:
 
     def jobs(self, settings: Settings) -> list[JobRequest]:
         """The same as one queued job."""
-        _, _, _, tasks, spec, _ = self._checked(settings)
-        rows: dict[str, QueuedRows] = {}
-        queued = []
-        for task, of in zip(tasks, spec.tasks, strict=True):
+        _, _, _, tasks, options, _ = self._checked(settings)
+        rows: dict[tuple[str, str], QueuedRows] = {}
+        for task in tasks:
             stem = f"{self.prefix}{task.title}"
-            rows[task.title] = QueuedRows(stem, task.rows("train"), task.description)
-            changes = {"dataset": task.title}
+            train = QueuedRows(stem, task.rows("train"), task.description)
+            rows[task.title, "dataset"] = train
             if scored := self.scored_rows(task):
-                changes["validation"] = f"{task.title}/validation"
-                rows[changes["validation"]] = QueuedRows(f"{stem}.validation", scored)
-            queued.append(of.model_copy(update=changes))
-        return [JobRequest(spec.model_copy(update={"tasks": tuple(queued)}), rows)]
+                rows[task.title, "validation"] = QueuedRows(f"{stem}.validation", scored)
+        return [JobRequest(options, rows)]
 
     def scored_rows(self, task: Task) -> list[Any]:
         """The rows that a task is scored on as it learns."""
         return task.rows("validation") if "validation" in self.evaluate_on else []
 
-    def spec(self, tasks: Sequence[Task]) -> MultiTaskSpec:
-        """What is asked for, on datasets that are not named yet. Raises InvalidInput naming the
-        field that is wrong."""
+    def options(self, tasks: Sequence[Task]) -> MultiTaskOptions:
+        """What is asked for. Raises InvalidInput naming the field that is wrong."""
         mixing, rates = _rates(self, tasks)
         own = rates if mixing == "rates" else [None] * len(tasks)
-        return checked_spec(
-            MultiTaskSpec,
-            self.title,
-            _NAMES,
+        named = [{"name": task.title, "rate": rate} for task, rate in zip(tasks, own, strict=True)]
+        return job_options(
+            MultiTaskOptions,
+            self,
             name=f"{self.prefix}{self.name}",
-            tasks=[
-                {"name": task.title, "dataset": "x", "rate": rate}
-                for task, rate in zip(tasks, own, strict=True)
-            ],
-            model=self.model or "tiny",
-            steps=self.steps,
-            length=self.length,
-            task_length=self.task_length,
-            combined_length=self.combined_length,
-            combination=self.combination,
-            affine_learning_rate=self.affine_learning_rate,
+            tasks=named,
             mixing=mixing,
             size_limit=self.size_limit if mixing == "size" else None,
-            batch_size=self.batch_size,
-            optimizer={
-                "kind": self.optimizer,
-                "learning_rate": self.learning_rate,
-                "weight_decay": self.weight_decay,
-                "decay": self.decay,
-                "warmup_steps": self.warmup_steps,
-                "initial_step": self.initial_step,
-            },
-            initialization={"kind": self.init},
-            seed=self.seed,
-            max_input_length=self.max_input_length,
-            truncate=self.truncate,
-            evaluate_every=self.evaluate_every,
-            checkpoint_every=self.checkpoint_every,
-            tags=self.tags,
         )
 
     def _checked(
         self, settings: Settings
-    ) -> tuple[MultiTask, Settings, Path, list[Task], MultiTaskSpec, InputNotes]:
+    ) -> tuple[MultiTask, Settings, Path, list[Task], MultiTaskOptions, InputNotes]:
         check_visibility(self.title, self.visibility)
         check_parts(self.title, self.evaluate_on)
         config, settings, output = deployed(self, settings, f"multitask/{self.prefix}{self.name}")
@@ -202,11 +170,11 @@ class MultiTask:
             mixture = tasks[0]
             tasks = list(mixture.tasks)
             config = dataclasses.replace(config, mixing="rates", rates=mixture.task_rates())
-        spec = config.spec(tasks)
+        options = config.options(tasks)
         notes = check_rows(
             tasks, limits, truncate=self.truncate, max_input_length=self.max_input_length
         )
-        return config, settings, output, tasks, spec, notes
+        return config, settings, output, tasks, options, notes
 
 
 def _rates(config: MultiTask, tasks: Sequence[Task]) -> tuple[str, list[float]]:
@@ -224,18 +192,17 @@ def _rates(config: MultiTask, tasks: Sequence[Task]) -> tuple[str, list[float]]:
 
 
 def _stored(
-    config: MultiTask, stores: Stores, tasks: Sequence[Task], spec: MultiTaskSpec
+    config: MultiTask, stores: Stores, tasks: Sequence[Task], options: MultiTaskOptions
 ) -> MultiTaskSpec:
-    """The spec on datasets of the tasks' rows, which are stored unless they are there."""
-    named = []
-    for task, of in zip(tasks, spec.tasks, strict=True):
+    """The job on datasets of the tasks' rows, which are stored unless they are there."""
+    stored: dict[str, TaskRows] = {}
+    for task in tasks:
         stem = f"{config.prefix}{task.title}"
-        rows = {stem: task.rows("train"), f"{stem}.validation": config.scored_rows(task)}
-        ids = [
-            registered(stores.datasets, config, name, task, of_part).id
-            for name, of_part in rows.items()
-            if of_part
-        ]
-        validation = ids[1] if len(ids) > 1 else None
-        named.append(of.model_copy(update={"dataset": ids[0], "validation": validation}))
-    return spec.model_copy(update={"tasks": tuple(named)})
+        train = registered(stores.datasets, config, stem, task, task.rows("train"))
+        stored[task.title] = {"dataset": train.id}
+        if scored := config.scored_rows(task):
+            name = f"{stem}.validation"
+            stored[task.title]["validation"] = registered(
+                stores.datasets, config, name, task, scored
+            ).id
+    return options.on(stored)

@@ -119,7 +119,7 @@ class Planner:
         train: Sequence[Example],
     ) -> None:
         plan.dataset = dataset
-        plan.spec = self._config.spec(plan.name, dataset.id, seed)
+        plan.spec = self._config.options(plan.name, seed).on(dataset.id)
         plan.majority = majority_score(plan.task, train)
         try:
             known = self._prompts.get(f"{self._owner}/{plan.name}", self._owner)

@@ -24,11 +24,10 @@ from ptsys.runs.submission import JobRequest, QueuedRows
 from ptsys.runs.tasks.task import Task
 from ptsys.runs.tasks.task_list import Sources, task_list
 from ptsys.runs.tasks.task_mixture import TaskMixture
-from ptsys.runs.tuning import check_tuning, checked_spec, deployed
+from ptsys.runs.tuning import check_tuning, deployed, job_options
 from ptsys.types.input_notes import InputNotes
-from ptsys.types.training import TrainingSpec
+from ptsys.types.training import TrainingOptions
 
-_NAMES = {"kind": "optimizer", "initialization": "init"}
 _INITS = ("shared", "vocabulary", "labels")
 
 
@@ -119,39 +118,13 @@ class PromptTune:
                 )
         return [job for task in tasks for job in config._jobs(task)]
 
-    def spec(self, name: str, dataset: str, seed: int) -> TrainingSpec:
+    def options(self, name: str, seed: int) -> TrainingOptions:
         """What is asked for one prompt. Raises InvalidInput naming the field that is wrong."""
         if self.init not in _INITS:
             raise InvalidInput(
                 f"{self.init!r}: choose {', '.join(_INITS)}", field=f"{self.title}.init"
             )
-        return checked_spec(
-            TrainingSpec,
-            self.title,
-            _NAMES,
-            name=name,
-            dataset=dataset,
-            model=self.model or "tiny",
-            steps=self.steps,
-            length=self.length,
-            batch_size=self.batch_size,
-            optimizer={
-                "kind": self.optimizer,
-                "learning_rate": self.learning_rate,
-                "weight_decay": self.weight_decay,
-                "decay": self.decay,
-                "warmup_steps": self.warmup_steps,
-                "z_loss": self.z_loss,
-                "initial_step": self.initial_step,
-            },
-            initialization={"kind": self.init},
-            seed=seed,
-            max_input_length=self.max_input_length,
-            truncate=self.truncate,
-            evaluate_every=self.evaluate_every,
-            checkpoint_every=self.checkpoint_every,
-            tags=self.tags,
-        )
+        return job_options(TrainingOptions, self, name=name, seed=seed)
 
     def _checked(
         self, settings: Settings
@@ -177,16 +150,14 @@ class PromptTune:
         stem = f"{self.prefix}{task.title}"
         names = [stem] if len(self.seeds) == 1 else [f"{stem}.seed{seed}" for seed in self.seeds]
         train = task.rows("train")[: self.max_rows]
-        rows = {"train": QueuedRows(stem, train, task.description)}
+        rows = {("", "dataset"): QueuedRows(stem, train, task.description)}
         scored = task.rows("validation") if "validation" in self.evaluate_on else []
         if scored:
-            rows["validation"] = QueuedRows(f"{stem}.validation", scored, task.description)
-        specs = [
-            self.spec(name, "train", seed) for name, seed in zip(names, self.seeds, strict=True)
+            rows["", "validation"] = QueuedRows(f"{stem}.validation", scored, task.description)
+        return [
+            JobRequest(self.options(name, seed), rows)
+            for name, seed in zip(names, self.seeds, strict=True)
         ]
-        if scored:
-            specs = [spec.model_copy(update={"validation": "validation"}) for spec in specs]
-        return [JobRequest(spec, rows) for spec in specs]
 
 
 def _export(trained: Trained, folder: Path, form: Literal["npy", "safetensors", "peft"]) -> None:

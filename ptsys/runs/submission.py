@@ -11,10 +11,10 @@ from ptsys.config import Settings
 from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.jobs.service import Service
 from ptsys.types.example import Example, digest
-from ptsys.types.multitask import MultiTaskSpec
+from ptsys.types.multitask import MultiTaskOptions, MultiTaskSpec
 from ptsys.types.records import Dataset, Job, Prompt
 from ptsys.types.specs import hyperparameters
-from ptsys.types.training import TrainingSpec
+from ptsys.types.training import TrainingOptions, TrainingSpec
 
 _DIGITS = 12  # of the rows' digest in a dataset's name
 
@@ -30,10 +30,25 @@ class QueuedRows:
 
 @dataclasses.dataclass(frozen=True)
 class JobRequest:
-    """A job to be: in place of datasets its spec has the keys of `rows`."""
+    """A job to be: its options, and the rows of its `dataset` and `validation`, if it has some; by
+    the task, which has no name where there is one alone."""
 
-    spec: TrainingSpec | MultiTaskSpec
-    rows: Mapping[str, QueuedRows]
+    options: TrainingOptions | MultiTaskOptions
+    rows: Mapping[tuple[str, str], QueuedRows]
+
+    def on(self, ids: Mapping[tuple[str, str], str]) -> TrainingSpec | MultiTaskSpec:
+        """The job, on the datasets of these ids."""
+        if isinstance(self.options, TrainingOptions):
+            return self.options.on(ids["", "dataset"], ids.get(("", "validation")))
+        return self.options.on(
+            {
+                task.name: {
+                    "dataset": ids[task.name, "dataset"],
+                    "validation": ids.get((task.name, "validation")),
+                }
+                for task in self.options.tasks
+            }
+        )
 
 
 @runtime_checkable
@@ -91,7 +106,7 @@ def _with_datasets(
     service: Service, user: str, request: JobRequest
 ) -> TrainingSpec | MultiTaskSpec:
     ids = {key: _dataset(service, user, rows).id for key, rows in request.rows.items()}
-    return _named(request.spec, ids)
+    return request.on(ids)
 
 
 def _with_known_datasets(
@@ -101,21 +116,8 @@ def _with_known_datasets(
     ids = {}
     for key, rows in request.rows.items():
         known = _known(service, user, rows)
-        ids[key] = key if known is None else known.id
-    return _named(request.spec, ids)
-
-
-def _named(
-    spec: TrainingSpec | MultiTaskSpec, ids: Mapping[str, str]
-) -> TrainingSpec | MultiTaskSpec:
-    def changed(of: Any) -> dict[str, Any]:
-        validation = None if of.validation is None else ids[of.validation]
-        return {"dataset": ids[of.dataset], "validation": validation}
-
-    if isinstance(spec, MultiTaskSpec):
-        tasks = tuple(task.model_copy(update=changed(task)) for task in spec.tasks)
-        return spec.model_copy(update={"tasks": tasks})
-    return spec.model_copy(update=changed(spec))
+        ids[key] = "none" if known is None else known.id
+    return request.on(ids)
 
 
 def _known(service: Service, user: str, rows: QueuedRows) -> Dataset | None:

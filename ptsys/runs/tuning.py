@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -12,15 +11,22 @@ from pydantic import ValidationError
 from ptsys.config import Settings
 from ptsys.engine.serving import Serving
 from ptsys.errors import InvalidInput
+from ptsys.store.models import BUILTIN
+from ptsys.types.flat import flat_name, flat_options, nested
 from ptsys.types.model import Value
-from ptsys.types.training import TrainingSpec
+from ptsys.types.training import JobSpec, TrainingOptions
 
 V = TypeVar("V", bound=Value)
+T = TypeVar("T", bound=JobSpec)
 R = TypeVar("R", bound="Deployed")
 
 
 class Deployed(Protocol):
     """The part of a run's dataclass that says on which deployment it works."""
+
+    @property
+    def title(self) -> str:
+        """The run's name in gin."""
 
     @property
     def data(self) -> str | None:
@@ -41,10 +47,6 @@ class Deployed(Protocol):
 
 class Keeping(Deployed, Protocol):
     """A run's dataclass, as far as the parts that store rows read it."""
-
-    @property
-    def title(self) -> str:
-        """The run's name in gin."""
 
     @property
     def prefix(self) -> str:
@@ -94,7 +96,7 @@ class Tuning(Keeping, Protocol):
     def at_once(self) -> int:
         """Prompts in the engine at a time."""
 
-    def spec(self, name: str, dataset: str, seed: int) -> TrainingSpec:
+    def options(self, name: str, seed: int) -> TrainingOptions:
         """What is asked for one prompt. Raises InvalidInput naming the field that is wrong."""
 
 
@@ -109,18 +111,28 @@ def deployed(config: R, settings: Settings, folder: str) -> tuple[R, Settings, P
     return complete, settings, output
 
 
-def checked_spec(kind: type[V], run: str, names: Mapping[str, str], **values: Any) -> V:
-    """A spec from a run's fields. Raises InvalidInput, naming the run's field that is wrong;
-    `names` are the run's names of fields that are called otherwise in the spec."""
+def job_options(kind: type[T], run: Deployed, **given: Any) -> T:
+    """A job's options: those that the run's dataclass has fields for, under their flat names, and
+    over them those that are `given`. Raises InvalidInput, naming the run's field that is wrong."""
+    known = [name for name in flat_options(kind) if name not in given and hasattr(run, name)]
+    values = {name: getattr(run, name) for name in known} | given
+    values["model"] = run.model or BUILTIN
+    if "init" in values:
+        values["init"] = {"kind": values["init"]}
+    return checked(kind, run.title, **nested(kind, values))
+
+
+def checked(kind: type[V], run: str, **values: Any) -> V:
+    """A value from a run's fields. Raises InvalidInput, naming the run's field that is wrong."""
     try:
         return kind(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        field = str(first["loc"][-1]) if first["loc"] else "settings"
+        field = flat_name(first["loc"]) if first["loc"] else "settings"
         reason = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input ")
         given = first["input"]
         shown = f"{given!r}: it " if isinstance(given, str | int | float) else ""
-        raise InvalidInput(f"{shown}{reason}", field=f"{run}.{names.get(field, field)}") from None
+        raise InvalidInput(f"{shown}{reason}", field=f"{run}.{field}") from None
 
 
 def check_tuning(config: Tuning) -> None:
@@ -128,7 +140,7 @@ def check_tuning(config: Tuning) -> None:
     if not config.seeds or len(set(config.seeds)) != len(config.seeds):
         raise InvalidInput("name each seed once", field=f"{config.title}.seeds")
     for seed in config.seeds:
-        config.spec("x", "x", seed)
+        config.options("unnamed", seed)
     for field in ("at_once", "max_rows"):
         value = getattr(config, field)
         if value is not None and (not isinstance(value, int) or value < 1):

@@ -10,7 +10,7 @@ from ptsys.config import Settings
 from ptsys.runs.gin_bindings import run_from_gin
 from ptsys.runs.multitask import MultiTask
 from ptsys.runs.submission import Submittable
-from ptsys.types.multitask import MultiTaskSpec
+from ptsys.types.multitask import MultiTaskOptions
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +96,8 @@ def test_a_mixture_is_a_job_of_several_tasks_by_its_rates(root: Path, tasks: Pat
     shares = {line["task"]: line["share"] for line in run.plan(settings)["tasks"]}
     assert shares == {"colours": 0.5, "parity": 0.25, "shout": 0.25}
     [request] = run.jobs(settings)
-    assert isinstance(request.spec, MultiTaskSpec)
-    assert {task.name: task.rate for task in request.spec.tasks} == rates
+    assert isinstance(request.options, MultiTaskOptions)
+    assert {task.name: task.rate for task in request.options.tasks} == rates
     files = tuple(mixture)
     values = {name: value for name, value in SMALL.items() if name != "MODEL"}
     alone = start(

@@ -69,6 +69,10 @@ class PromptChanges(Sharing):
 _OWN = "Told to those alone who keep the service, on its own machine."
 
 
+def _untold(value: object) -> bool:
+    return value is None
+
+
 class JobView(Value):
     """A training job, as its owner sees it."""
 
@@ -89,8 +93,8 @@ class JobView(Value):
     started: datetime.datetime | None
     finished: datetime.datetime | None
     queue: QueuePlace | None = Field(description="While it waits: where it stands in the queue.")
-    worker: str | None = Field(default=None, description=_OWN)
-    traceback: str | None = Field(default=None, description=_OWN)
+    worker: str | None = Field(default=None, exclude_if=_untold, description=_OWN)
+    traceback: str | None = Field(default=None, exclude_if=_untold, description=_OWN)
 
 
 def job_view(job: Job, *, whole: bool = False) -> JobView:

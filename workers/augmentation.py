@@ -53,7 +53,8 @@ class AugmentRun(Run[AugmentSpec]):
         return rows, self._validation(spec.validation)
 
     def _query(self, identifier: str) -> NDArray[np.float32]:
-        tensor = self._tensor(identifier, "query")
+        tree = self._tree(identifier, "query")
+        tensor = None if tree is None else tree.get("prompt")
         if tensor is None or len(tensor) != self._spec.length:
             raise InvalidInput(
                 f"the query has {0 if tensor is None else len(tensor)} tokens, the job "

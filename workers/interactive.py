@@ -1,8 +1,9 @@
 """From a request's header and tensor to the engine, and from its answer to what is sent back.
 
 A request's header is `PredictRequest` or `GradientsRequest` as JSON, and beside its fields `user`,
-who asks. A tensor sent along is a safetensors file with one float32 tensor `prompt` [P, D]; the
-gradient comes back as one with a tensor `gradient`. Nothing of either is stored or logged.
+who asks. A prompt sent along is a safetensors file with a float32 tensor for each of its arrays,
+of soft tokens `prompt` [P, D]; the gradient comes back as one with a tensor `gradient`, or where
+there are other arrays with one for each. Nothing of either is stored or logged.
 """
 
 from __future__ import annotations
@@ -18,23 +19,27 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from ptsys.data.reading import input_notes
-from ptsys.engine.engine import Engine
+from ptsys.engine.engine import Engine, Prompt
 from ptsys.engine.ensemble import join_ensemble
 from ptsys.engine.model import ServedModel
 from ptsys.engine.operations import GradientsResult
 from ptsys.errors import InvalidInput
 from ptsys.jobs.requests import Answer, Request
+from ptsys.kinds.trees import Tree
 from ptsys.prompts.multitask import TaskPart
-from ptsys.prompts.safetensors_format import decode, encode
-from ptsys.prompts.storage import load_part
+from ptsys.prompts.safetensors_format import decode_tree, encode, encode_tree
+from ptsys.prompts.storage import load_part, load_tree
+from ptsys.prompts.tokens import NAME
 from ptsys.store.prompts import Prompts
 from ptsys.types.multitask import Combination
 from ptsys.types.requests import GradientsRequest, Prediction, PredictRequest
+from ptsys.types.training import TOKENS
 from workers.uses import Uses
 
 Body = TypeVar("Body", bound=BaseModel)
 
 _CACHED_PROMPTS = 256  # tensors of stored prompts kept on the host
+_CACHED_TREES = 16  # of other kinds, which may be large
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +59,7 @@ class Interactive:
         self._prompts = prompts
         self.uses = Uses()
         self._part = functools.lru_cache(maxsize=_CACHED_PROMPTS)(self._load)
+        self._whole = functools.lru_cache(maxsize=_CACHED_TREES)(self._load_tree)
         self._pair = functools.lru_cache(maxsize=_CACHED_PROMPTS)(self._combine)
 
     def reads(self, request: Request) -> bool:
@@ -126,7 +132,7 @@ class Interactive:
 
     def _prompt(
         self, body: PredictRequest | GradientsRequest, user: str, tensors: bytes | None
-    ) -> NDArray[np.float32] | None:
+    ) -> Prompt | None:
         self._check_model(body)
         if body.general is not None and body.prompt is None:
             raise InvalidInput(
@@ -139,8 +145,8 @@ class Interactive:
                     "the request names a prompt and brings one; send one of the two",
                     field="prompt",
                 )
-            array, _ = decode(tensors)
-            return array  # the engine checks its shape and values
+            tree, _ = decode_tree(tensors)
+            return tree  # the engine checks its shapes and values
         return None if body.prompt is None else self._stored(body.prompt, user, body.general)
 
     def _check_model(self, body: PredictRequest | GradientsRequest) -> None:
@@ -153,9 +159,9 @@ class Interactive:
 
     def _stored(
         self, reference: str, user: str, general: str | None = None, *, field: str = "prompt"
-    ) -> NDArray[np.float32]:
-        """The tensor of a stored prompt, of a task-specific one combined with its general one or
-        with that named `general`. Whether the user may see them is asked every time."""
+    ) -> Prompt:
+        """A stored prompt, a task-specific one combined with its general one or with that named
+        `general`. Whether the user may see them is asked every time."""
         record = self._prompts.get(reference, user)
         if record.model_fingerprint != self._served.fingerprint:
             raise InvalidInput(
@@ -164,6 +170,9 @@ class Interactive:
                 f"{self._served.fingerprint}",
                 field=field,
             )
+        if record.kind != TOKENS and general is None:
+            self.uses.add([record.id])
+            return self._whole(record.id)
         if record.combination is None and general is None:
             rows = self._part(record.id).rows
             assert rows is not None
@@ -189,6 +198,9 @@ class Interactive:
     def _load(self, identifier: str) -> TaskPart:
         return load_part(self._prompts.tensor_path(identifier))
 
+    def _load_tree(self, identifier: str) -> Tree:
+        return load_tree(self._prompts.tensor_path(identifier))
+
 
 def _body(kind: type[Body], header: dict[str, Any]) -> Body:
     try:
@@ -210,4 +222,6 @@ def _gradient(result: GradientsResult) -> Answer:
         "row_losses": result.row_losses,
         "predictions": result.predictions,
     }
-    return header, encode(result.gradient, tensor="gradient")
+    if set(result.gradients) == {NAME}:
+        return header, encode(result.gradient, tensor="gradient")
+    return header, encode_tree(result.gradients)

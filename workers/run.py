@@ -17,7 +17,8 @@ from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput, LeaseLost, Unavailable
 from ptsys.jobs.leases import EventKind
 from ptsys.jobs.service import Service
-from ptsys.prompts.storage import load_whole
+from ptsys.kinds.trees import Tree
+from ptsys.prompts.storage import load_reading
 from ptsys.store.job_checkpoints import JobCheckpoints, State
 from ptsys.training.course import Checkpoint, Completed, Course, Ending, Failed, finite
 from ptsys.training.identity import Identity
@@ -123,15 +124,25 @@ class Run(abc.ABC, Generic[Spec]):
         return self._bench.initial(self._spec, length, texts, self._other())
 
     def _other(self) -> NDArray[np.float32] | None:
-        """The tensor of the prompt to start from, if it is task-specific then combined with its
-        general one; `submit` saw that the owner may read both."""
+        """The soft tokens of the prompt to start from, if there is one."""
+        tree = self._other_tree()
+        if tree is not None and "prompt" not in tree:
+            raise InvalidInput(
+                "the prompt to start from has no tokens before the input; name one that has",
+                field="initialization.prompt",
+            )
+        return None if tree is None else tree["prompt"]
+
+    def _other_tree(self) -> Tree | None:
+        """The prompt to start from, if it is task-specific then combined with its general one;
+        `submit` saw that the owner may read both."""
         start = self._spec.initialization
         if start.kind != "prompt" or start.prompt is None:
             return None
-        return self._tensor(start.prompt, "initialization.prompt")
+        return self._tree(start.prompt, "initialization.prompt")
 
-    def _tensor(self, identifier: str, field: str) -> NDArray[np.float32] | None:
-        """The tensor of a stored prompt as the model reads it, which `field` of the spec names."""
+    def _tree(self, identifier: str, field: str) -> Tree | None:
+        """The arrays of a stored prompt as the model reads it, which `field` of the spec names."""
         prompts = self._service.prompts
         record = prompts.read(identifier)
         served = self._bench.served
@@ -142,7 +153,7 @@ class Run(abc.ABC, Generic[Spec]):
                 "from another prompt",
                 field=field,
             )
-        return load_whole(prompts, record)
+        return load_reading(prompts, record)
 
     # ---- what the course tells ------------------------------------------------------------
 

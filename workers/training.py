@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from ptsys.engine.trainings import Snapshot, TrainingTask, validations
 from ptsys.training.single import SingleTraining
+from ptsys.training.start import blank, first_prompt
 from ptsys.types.example import digest
 from ptsys.types.training import TrainingSpec
 from workers.run import Run
@@ -21,13 +20,14 @@ class TrainingRun(Run[TrainingSpec]):
         examples = self._service.datasets.read(spec.dataset)
         encoded = self._engine.encode(spec, examples)
         inputs, targets = self._validation(spec.validation)
-        blank = Snapshot.start(np.zeros((spec.length, self._bench.config.d_model), np.float32))
-        checkpoint = self._restore([digest(examples)], blank.state())
+        like = blank(self._bench, spec)
+        checkpoint = self._restore([digest(examples)], like.state())
         if checkpoint is None:
             self._warn(encoded.notes)
-            start, loss = Snapshot.start(self._initial(spec.length, encoded.texts)), math.nan
+            start = first_prompt(self._bench, spec, encoded.texts, self._other_tree())
+            loss = math.nan
         else:
-            start = Snapshot.of(checkpoint.step, checkpoint.arrays, blank)
+            start = Snapshot.of(checkpoint.step, checkpoint.arrays, like)
             loss = checkpoint.notes.get("loss", math.nan)
         task = TrainingTask(
             id=f"{claim.job.id}#{claim.fence}",  # a job may come back before its last run left
@@ -35,6 +35,7 @@ class TrainingRun(Run[TrainingSpec]):
             spec=spec,
             examples=encoded,
             start=start,
+            kind=spec.prompt_kind,
             validations=validations(inputs, targets),
         )
         return SingleTraining(task, self, loss=loss)

@@ -8,14 +8,13 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ptsys.errors import InvalidInput
+from ptsys.kinds.trees import Tree
 from ptsys.prompts import peft_format
+from ptsys.prompts.adapter import Adapter
 from ptsys.prompts.decoding import decoding
 from ptsys.prompts.formats import MAX_BYTES
-from ptsys.prompts.orbax_form import write_orbax
+from ptsys.prompts.orbax_form import write_tree
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:
@@ -27,17 +26,20 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def zipped_orbax(array: NDArray[np.float32]) -> bytes:
+def zipped_orbax(tree: Tree) -> bytes:
     """A prompt's Orbax checkpoint: the service's own form, as a folder that Orbax restores."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "prompt"
-        write_orbax(root, array)
+        write_tree(root, tree)
         files = {str(x.relative_to(root)): x.read_bytes() for x in root.rglob("*") if x.is_file()}
     return zipped(files)
 
 
-def unzipped_adapter(data: bytes) -> NDArray[np.generic]:
-    """The prompt in a zipped PEFT adapter folder, whose files stand at the top or in one folder.
+def unzipped_adapter(
+    data: bytes, *, task: int | None = None, decoder_layers: int | None = None
+) -> Adapter:
+    """The prompt in a zipped PEFT adapter folder, whose files stand at the top or in one folder;
+    `task` and `decoder_layers` as `ptsys.prompts.peft_format.decode_tree` has them.
 
     Only the two files that make an adapter are read, and no more of them than a prompt can have.
     Raises InvalidInput for anything else.
@@ -63,5 +65,5 @@ def unzipped_adapter(data: bytes) -> NDArray[np.generic]:
                 "pickled adapter_model.bin)",
                 field=name,
             )
-    array, _ = peft_format.decode(found[peft_format.CONFIG_FILE], found[peft_format.TENSOR_FILE])
-    return array
+    config, tensors = found[peft_format.CONFIG_FILE], found[peft_format.TENSOR_FILE]
+    return peft_format.decode_tree(config, tensors, task=task, decoder_layers=decoder_layers)

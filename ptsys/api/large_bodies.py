@@ -11,9 +11,9 @@ from ptsys.api.generating import GenerateBody, check_inputs
 from ptsys.api.json_bodies import parse_json
 from ptsys.api.questions import Body, GradientsBody, PredictBody, parse_question
 from ptsys.api.searching import SearchBody
-from ptsys.api.tensors import Kind, decode
-from ptsys.prompts.check import check_prompt
-from ptsys.prompts.safetensors_format import encode
+from ptsys.api.tensors import Kind, decode_tree
+from ptsys.prompts.check import check_numbers
+from ptsys.prompts.safetensors_format import encode_tree
 
 Reader = Callable[[Context, bytes, Kind], tuple[Any, bytes | None]]
 
@@ -45,7 +45,8 @@ def _tokens(context: Context, data: bytes, _given: Kind) -> tuple[Any, bytes | N
 
 
 def _prompt(_context: Context, data: bytes, given: Kind) -> tuple[Any, bytes | None]:
-    return None, encode(check_prompt(decode(data, given), None))
+    tree = decode_tree(data, given)
+    return None, encode_tree({name: check_numbers(leaf, name) for name, leaf in tree.items()})
 
 
 READERS: Final[Mapping[str, Reader]] = {

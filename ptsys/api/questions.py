@@ -23,8 +23,9 @@ from ptsys.api.tensors import (
 )
 from ptsys.errors import InvalidInput
 from ptsys.jobs.limits import ModelLimits
+from ptsys.kinds.registry import kind_of
 from ptsys.prompts.check import check_prompt
-from ptsys.prompts.safetensors_format import decode, encode
+from ptsys.prompts.safetensors_format import decode_tree, encode_tree
 from ptsys.types.model import Value
 from ptsys.types.requests import MOST_MEMBERS, Decoding, Ensemble
 from ptsys.types.text import Reference, Text
@@ -151,7 +152,8 @@ def documented_body(name: str, example: dict[str, Any]) -> dict[str, Any]:
     binary = {
         "type": "string",
         "format": "binary",
-        "description": "One tensor `prompt` [length, d_model], and in the metadata `request`: the "
+        "description": "One tensor `prompt` [length, d_model], or those of another kind of prompt "
+        "by name, and in the metadata `request`: the "
         "JSON body without `prompt` and `tensor`.",
     }
     schema = {"$ref": f"#/components/schemas/{name}"}
@@ -170,9 +172,9 @@ def parse_question(
     """As `read_question`, from a body's bytes."""
     if given == JSON:
         body = validated(kind, json_object(data))
-        array = None if body.tensor is None else from_rows(body.tensor)
+        tree = None if body.tensor is None else {"prompt": from_rows(body.tensor)}
     else:
-        array, notes = decode(data)
+        tree, notes = decode_tree(data)
         if _METADATA not in notes:
             raise InvalidInput(
                 "the safetensors file's metadata has no 'request', the question as JSON",
@@ -181,20 +183,24 @@ def parse_question(
         body = validated(kind, json_object(notes[_METADATA].encode(), field=_METADATA))
         if body.tensor is not None:
             raise InvalidInput("the prompt's tensor is in the file already", field="tensor")
-    if array is not None and body.prompt is not None:
+    if tree is not None and body.prompt is not None:
         raise InvalidInput("name a stored prompt or send a tensor, not both", field="prompt")
     if body.general is not None and body.prompt is None:
         raise InvalidInput("name the stored task-specific prompt it goes with", field="general")
     if isinstance(body, PredictBody):
-        _check_ensemble(body, array is not None)
-    elif array is None and body.prompt is None:
+        _check_ensemble(body, tree is not None)
+    elif tree is None and body.prompt is None:
         raise InvalidInput("name a stored prompt or send a tensor", field="prompt")
     limits = context.limits(body.model)
     _check_rows(context, body, limits)
-    if array is None:
+    if tree is None:
         return body, None
-    field = "tensor" if given == JSON else "prompt"
-    return body, encode(check_prompt(array, limits.d_model, model=body.model, field=field))
+    if given == JSON:
+        tree = {
+            name: check_prompt(leaf, limits.d_model, model=body.model, field="tensor")
+            for name, leaf in tree.items()
+        }
+    return body, encode_tree(kind_of(tree).check(tree, limits, body.model))
 
 
 def _check_ensemble(body: PredictBody, tensor: bool) -> None:

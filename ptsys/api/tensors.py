@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -122,7 +122,7 @@ def decode(data: bytes, kind: Kind) -> NDArray[Any]:
     if kind == SAFETENSORS:
         return safetensors_format.decode(data)[0]
     if kind == PEFT:
-        return unzipped_adapter(data)
+        return only_tokens(unzipped_adapter(data).tree)
     body = json_object(data)
     for key in body:
         if key != "tensor":
@@ -133,6 +133,25 @@ def decode(data: bytes, kind: Kind) -> NDArray[Any]:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in ("tensor", *first["loc"]))
         raise InvalidInput(str(first["msg"]), field=where) from None
+
+
+def decode_tree(data: bytes, kind: Kind, *, task: int | None = None) -> dict[str, NDArray[Any]]:
+    """The arrays of a prompt of any kind in a body of that kind, by name. Raises InvalidInput."""
+    if kind == SAFETENSORS:
+        return safetensors_format.decode_tree(data)[0]
+    if kind == PEFT:
+        return unzipped_adapter(data, task=task).tree
+    return {"prompt": decode(data, kind)}
+
+
+def only_tokens(tree: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """The soft tokens of a prompt that has nothing else. Raises InvalidInput."""
+    if set(tree) != {"prompt"}:
+        raise InvalidInput(
+            f"this prompt has {', '.join(sorted(tree))}; only soft tokens are taken here",
+            field="prompt",
+        )
+    return tree["prompt"]
 
 
 def json_object(data: bytes, *, field: str | None = None) -> dict[str, Any]:

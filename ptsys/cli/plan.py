@@ -45,6 +45,10 @@ def plan(
     ] = "gradients",
     inputs: Annotated[int, typer.Option("--input", min=1, help="Input tokens a row.")] = 256,
     prompt: Annotated[int, typer.Option(min=1, help="Prompt tokens.")] = 100,
+    prompt_kind: Annotated[
+        str,
+        typer.Option(help="tokens, decoder, encoder_decoder or deep: see docs/prompt_kinds.md."),
+    ] = "tokens",
     target: Annotated[int, typer.Option(min=1, help="Target tokens a row.")] = 16,
     rows: Annotated[
         str, typer.Option(metavar="N|max", help="Rows a step; max searches for the most that fit.")
@@ -103,6 +107,7 @@ def plan(
         raise InvalidInput("either --rows or --microbatch can be max, not both", field="rows")
     name, config = _config(model)
 
+    from ptsys.kinds.registry import read_as_it_is
     from ptsys.models.execution import Execution
     from ptsys.plan.case import Case
     from ptsys.plan.planning import Planner
@@ -126,6 +131,7 @@ def plan(
             chunk_positions=(at_a_time or 1) * (prompt + inputs),
         ),
         dtype=dtype,
+        prompt_kind=read_as_it_is(prompt_kind).name,
     )
     deployment: Deployment = context.obj
     planner = Planner(name, deployment.settings.root / "plans", timeout, note)

@@ -17,7 +17,8 @@ from ptsys.errors import Damaged, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from ptsys.client import Client
-    from ptsys.types.records import Prompt
+    from ptsys.types.training import TOKENS
+from ptsys.types.records import Prompt
 
 app = typer.Typer(no_args_is_help=True, help="Your stored prompts, and those you may see.")
 
@@ -156,8 +157,8 @@ def export(
     A task-specific prompt is written as it is stored, its own tokens alone, unless it is to be
     combined with its general one.
     """
-    from ptsys.prompts.formats import write_prompt
-    from ptsys.prompts.orbax_form import write_orbax
+    from ptsys.prompts.formats import write_tree
+    from ptsys.prompts.orbax_form import write_tree as write_orbax
     from ptsys.store.private_files import as_usual
 
     kind = format or _SUFFIXES.get(path.suffix)
@@ -169,12 +170,15 @@ def export(
         )
     with deployment.of(context).client() as client:
         found = client.prompts.get(prompt)
-        array = client.prompts.tensor(found, combined=combined, general=general)
+        if combined or general is not None or found.kind == TOKENS:
+            tree = {"prompt": client.prompts.tensor(found, combined=combined, general=general)}
+        else:
+            tree = client.prompts.arrays(found)
     with as_usual():
         if kind == "orbax":
-            write_orbax(path.expanduser().absolute(), array)
+            write_orbax(path.expanduser().absolute(), tree)
         else:
-            write_prompt(array, path, kind, _metadata(found))
+            write_tree(found.kind, tree, path, kind, _metadata(found))
     if as_json:
         print_json({"prompt": found.id, "format": kind, "path": str(path)})
     else:
@@ -201,6 +205,10 @@ def import_prompt(
         str | None,
         typer.Option(help="The frozen model it was made for.", show_default="tiny"),
     ] = None,
+    task: Annotated[
+        int | None,
+        typer.Option(help="Which task's prompt of a PEFT multi-task adapter, from 0 on."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Keep a prompt that another tool made. Its width must be the model's."""
@@ -209,12 +217,13 @@ def import_prompt(
     where = deployment.of(context)
     check_name("name", name)
     with naming(path, "prompt"):
-        array = _read(path)
+        tree = _read(path, task)
     with where.client() as client:
         served = client.models.get(model or where.model(client))
         with naming(path, "prompt"):
-            check_prompt(array, served.d_model, model=served.name)
-        prompt = client.prompts.add(name, array, model=served.name)
+            if set(tree) == {"prompt"}:
+                check_prompt(tree["prompt"], served.d_model, model=served.name)
+        prompt = client.prompts.add(name, tree, model=served.name)
     if as_json:
         print_json(prompt)
         return
@@ -240,17 +249,17 @@ def delete(context: typer.Context, prompt: Reference, as_json: Json = False) -> 
         note(f"{found.name} ({found.id}) is deleted")
 
 
-def _read(path: Path) -> Any:
-    from ptsys.prompts.formats import read_prompt
+def _read(path: Path, task: int | None) -> dict[str, Any]:
+    from ptsys.prompts.formats import read_tree
 
     if (path.expanduser() / "_METADATA").is_file():  # Orbax
-        from ptsys.prompts.orbax_form import read_orbax
+        from ptsys.prompts.orbax_form import read_tree as read_orbax
 
         try:
             return read_orbax(path.expanduser().absolute())
         except Damaged:
             raise InvalidInput(f"{path} is damaged; export it again", field="prompt") from None
-    return read_prompt(path)
+    return read_tree(path, task=task)
 
 
 def _metadata(prompt: Prompt) -> dict[str, str]:

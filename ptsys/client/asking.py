@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ptsys.client.connection import Connection, decoded, value
-from ptsys.client.prompts import SAFETENSORS, prompt_array
+from ptsys.client.prompts import SAFETENSORS, prompt_tree
 from ptsys.client.references import reference
 from ptsys.client.rows import batches
 from ptsys.errors import InvalidInput, Unavailable
-from ptsys.prompts.safetensors_format import decode, encode
+from ptsys.prompts.safetensors_format import decode_tree, encode_tree
 from ptsys.types.example import Example
 from ptsys.types.input_notes import InputNotes
 from ptsys.types.records import Prompt
@@ -26,8 +26,9 @@ from ptsys.types.scoring import scoring
 General = str | Prompt
 """A stored general prompt: its name, id, "owner/name" or record."""
 
-PromptLike = str | Prompt | ArrayLike
-"""A stored prompt's name, id, "owner/name" or record; or the prompt itself [length, d_model]."""
+PromptLike = str | Prompt | ArrayLike | Mapping[str, ArrayLike]
+"""A stored prompt's name, id, "owner/name" or record; or the prompt itself [length, d_model], of
+another kind than soft tokens its arrays by name."""
 
 
 Members = Sequence[str | Prompt]
@@ -39,14 +40,14 @@ class Gradients:
     """What the frozen model says of a prompt on some rows.
 
     `loss` is the mean over all `tokens` target tokens (nats) and `gradient` [length, d_model] is
-    its gradient; `row_losses` are each row's mean over its own tokens, and `predictions` the
-    likeliest token at each place of its target, given the target before it. `notes` counts what was
-    not read of the inputs.
+    its gradient, of a prompt of several arrays a dictionary of theirs by name; `row_losses` are
+    each row's mean over its own tokens, and `predictions` the likeliest token at each place of its
+    target, given the target before it. `notes` counts what was not read of the inputs.
     """
 
     loss: float
     tokens: int
-    gradient: NDArray[np.float32]
+    gradient: Any
     row_losses: tuple[float, ...]
     predictions: tuple[str, ...]
     notes: InputNotes = InputNotes()
@@ -70,13 +71,13 @@ def gradients(
     }
     body = _body(request, prompt, model)
     answer = connection.ask("POST", "/v1/gradients", **body, **_accepting(body, SAFETENSORS))
-    array, notes = decode(answer.content, tensor="gradient")
+    tree, notes = decode_tree(answer.content)
     try:
         told = json.loads(notes["response"])
         return Gradients(
             loss=_number(told["loss"]),
             tokens=int(told["tokens"]),
-            gradient=array.astype(np.float32),
+            gradient=_gradient(tree),
             row_losses=tuple(_number(x) for x in told["row_losses"]),
             predictions=tuple(told["predictions"]),
             notes=_notes(told, len(rows)),
@@ -93,15 +94,33 @@ def joined(parts: Sequence[Gradients]) -> Gradients:
     if len(parts) == 1:
         return parts[0]
     tokens = sum(part.tokens for part in parts)
-    total = sum(part.gradient.astype(np.float64) * (part.tokens / tokens) for part in parts)
+    shares = [part.tokens / tokens for part in parts]
+    if isinstance(parts[0].gradient, dict):
+        gradient: Any = {
+            name: _mean([part.gradient[name] for part in parts], shares)
+            for name in parts[0].gradient
+        }
+    else:
+        gradient = _mean([part.gradient for part in parts], shares)
     return Gradients(
         loss=sum(part.loss * part.tokens for part in parts) / tokens,
         tokens=tokens,
-        gradient=np.asarray(total, np.float32),
+        gradient=gradient,
         row_losses=tuple(x for part in parts for x in part.row_losses),
         predictions=tuple(x for part in parts for x in part.predictions),
         notes=sum((part.notes for part in parts), InputNotes()),
     )
+
+
+def _gradient(tree: Mapping[str, NDArray[Any]]) -> Any:
+    """One array, or several by name."""
+    arrays = {name: array.astype(np.float32) for name, array in tree.items()}
+    return arrays["gradient"] if set(arrays) == {"gradient"} else arrays
+
+
+def _mean(arrays: Sequence[NDArray[np.float32]], shares: Sequence[float]) -> NDArray[np.float32]:
+    total = sum(x.astype(np.float64) * share for x, share in zip(arrays, shares, strict=True))
+    return np.asarray(total, np.float32)
 
 
 def predict(
@@ -187,7 +206,7 @@ def _body(request: dict[str, Any], prompt: PromptLike | None, model: str | None)
     if isinstance(prompt, str):
         return {"json": request | {"prompt": prompt}}
     text = json.dumps(request, ensure_ascii=True, separators=(",", ":"))
-    return {"content": encode(prompt_array(prompt), {"request": text})}
+    return {"content": encode_tree(prompt_tree(prompt), {"request": text})}
 
 
 def _accepting(body: dict[str, Any], accept: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -17,8 +17,8 @@ from ptsys.client.idempotency import new_key
 from ptsys.client.references import address, reference
 from ptsys.client.rows import Row
 from ptsys.errors import NotFound
-from ptsys.prompts.check import check_prompt
-from ptsys.prompts.safetensors_format import decode, encode
+from ptsys.prompts.check import check_numbers, check_prompt
+from ptsys.prompts.safetensors_format import decode, decode_tree, encode_tree
 from ptsys.types.library import DEFAULT_KIND, QUERY_STEPS, Found, VectorKind
 from ptsys.types.map import ColorBy, PromptMap
 from ptsys.types.metric import Metric
@@ -41,7 +41,7 @@ class Prompts:
     def add(
         self,
         name: str,
-        tensor: ArrayLike,
+        tensor: ArrayLike | Mapping[str, ArrayLike],
         *,
         model: str | None = None,
         visibility: Visibility = "private",
@@ -51,12 +51,13 @@ class Prompts:
         licence: str | None = None,
         contact: str | None = None,
     ) -> Prompt:
-        """Store a prompt [length, d_model] under a name; kept as float32.
+        """Store a prompt [length, d_model] under a name, or one of another kind than soft tokens
+        as its arrays by name; kept as float32.
 
         Raises InvalidInput for an array that is no prompt of the model, Conflict if the name is
         taken.
         """
-        array = prompt_array(tensor)
+        tree = prompt_tree(tensor)
         query = {
             "name": name,
             "model": model,
@@ -69,11 +70,11 @@ class Prompts:
         }
         return self._connection.create(
             "/v1/prompts",
-            lambda: self._same(name, array),
+            lambda: self._same(name, tree),
             Prompt,
             query=query,
             headers={"Content-Type": SAFETENSORS, "Idempotency-Key": new_key()},
-            content=encode(array),
+            content=encode_tree(tree),
         )
 
     def get(self, prompt: str | Prompt) -> Prompt:
@@ -87,9 +88,9 @@ class Prompts:
         combined: bool = False,
         general: str | Prompt | None = None,
     ) -> NDArray[np.float32]:
-        """The prompt itself, float32 [length, d_model]; of a task-specific one its own tokens
-        alone, or with `combined` what the model reads, with its general prompt or the `general`
-        that is named. Raises NotFound."""
+        """The prompt of soft tokens itself, float32 [length, d_model]; of a task-specific one its
+        own tokens alone, or with `combined` what the model reads, with its general prompt or the
+        `general` that is named. Raises NotFound."""
         query = {
             "combined": combined or None,
             "general": None if general is None else reference(general),
@@ -99,6 +100,15 @@ class Prompts:
         )
         array, _ = decode(response.content)
         return array.astype(np.float32)
+
+    def arrays(self, prompt: str | Prompt) -> dict[str, NDArray[np.float32]]:
+        """All arrays of a prompt of any kind, float32, by name; of soft tokens `prompt`. Raises
+        NotFound."""
+        response = self._connection.ask(
+            "GET", self._address(prompt, "tensor"), headers={"Accept": SAFETENSORS}
+        )
+        tree, _ = decode_tree(response.content)
+        return {name: array.astype(np.float32) for name, array in tree.items()}
 
     def list(
         self, *, model: str | None = None, owner: str | None = None, name: str | None = None
@@ -239,11 +249,15 @@ class Prompts:
     def _address(self, prompt: str | Prompt, *rest: str) -> str:
         return address(self._connection, Prompt, prompt, *rest)
 
-    def _same(self, name: str, array: NDArray[np.float32]) -> Prompt | None:
+    def _same(self, name: str, tree: Mapping[str, NDArray[np.float32]]) -> Prompt | None:
         """The user's prompt of that name, if it is this very one."""
         try:
             known = self.get(name)
-            return known if np.array_equal(self.tensor(known), array) else None
+            kept = self.arrays(known)
+            same = kept.keys() == tree.keys() and all(
+                np.array_equal(kept[name], array) for name, array in tree.items()
+            )
+            return known if same else None
         except NotFound:
             return None
 
@@ -263,3 +277,11 @@ def prompt_array(tensor: ArrayLike) -> NDArray[np.float32]:
     """The prompt as float32 [P, D]: from numpy, jax, a torch tensor on the CPU without a graph, or
     nested lists. Raises InvalidInput for what is none (`ptsys.prompts.check`)."""
     return check_prompt(np.asarray(tensor), None)
+
+
+def prompt_tree(tensor: ArrayLike | Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float32]]:
+    """A prompt's arrays by name; an array alone is one of soft tokens. Raises InvalidInput as
+    `prompt_array`."""
+    if isinstance(tensor, Mapping):
+        return {name: check_numbers(np.asarray(x), name) for name, x in tensor.items()}
+    return {"prompt": prompt_array(tensor)}

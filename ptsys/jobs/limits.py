@@ -36,6 +36,9 @@ class ModelShape:
     parameters: int
     vocab_size: int
     source: str
+    encoder_layers: int
+    decoder_layers: int
+    inner_dim: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,6 +183,9 @@ def _read(root: Path, model: str) -> tuple[ModelShape, Callable[[], Vocabulary]]
             parameters=int(description["parameters"]),
             vocab_size=size,
             source=str(description.get("source", "")),
+            encoder_layers=int(config["encoder_layers"]),
+            decoder_layers=int(config["decoder_layers"]),
+            inner_dim=int(config["num_heads"]) * int(config["head_dim"]),
         )
     except (InvalidInput, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(

@@ -28,7 +28,7 @@ from ptsys.jobs.leases import Leases, finish
 from ptsys.jobs.queue import Queue
 from ptsys.jobs.records import event_value, job_value, record_event
 from ptsys.jobs.redis_server import locate
-from ptsys.kinds.registry import prompt_kind
+from ptsys.kinds.registry import read_as_it_is
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
 from ptsys.store.datasets import Datasets
@@ -120,7 +120,7 @@ class Service:
         if known is not None:
             return known
         if isinstance(spec, TrainingSpec):
-            prompt_kind(spec.prompt_kind)  # raises for one that there is not
+            read_as_it_is(spec.prompt_kind)
         resolved = self._resolved(spec, owner)
         try:
             with self.database.session() as session:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.kinds.trees import Layout, Shapes, Tree
@@ -25,6 +26,16 @@ class PromptKind(Protocol):
 
     def shapes(self, length: int, model: Any) -> Shapes:
         """The arrays of a prompt so long, for a model of this configuration."""
+        ...
+
+    def start(self, rows: NDArray[np.float32], model: Any) -> Tree:
+        """A prompt so long as there are `rows` [length, d_model], the soft tokens that a prompt of
+        the model's starts with, for a model of this configuration."""
+        ...
+
+    def starts_at(self, initialization: str) -> bool:
+        """Whether a prompt can start as an `Initialization` of this kind says: what `start` makes
+        of rows depends on them."""
         ...
 
     def layout(self, shapes: Shapes) -> Layout:

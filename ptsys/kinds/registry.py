@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,10 +16,22 @@ PROMPT_KINDS: dict[str, str] = {
     "add": "ptsys.prompts.multitask_kind:ADD",
     "concat": "ptsys.prompts.multitask_kind:CONCAT",
     "affine": "ptsys.prompts.multitask_kind:AFFINE",
+    "decoder": "ptsys.prompts.decoder:DECODER",
+    "encoder_decoder": "ptsys.prompts.decoder:ENCODER_DECODER",
+    "deep": "ptsys.prompts.deep:DEEP",
 }
 """Where each prompt kind lies, `module:attribute`."""
 
-READ_AS: dict[frozenset[str], str] = {frozenset({"prompt"}): "tokens"}
+READ_AS: dict[frozenset[str], str] = {
+    frozenset({"prompt"}): "tokens",
+    frozenset({"decoder_prompt"}): "decoder",
+    frozenset({"prompt", "decoder_prompt"}): "encoder_decoder",
+    **{
+        frozenset(f"{stack}_{part}" for stack in stacks for part in ("keys", "values")): "deep"
+        for count in (1, 2, 3)
+        for stacks in itertools.combinations(("encoder", "decoder", "cross"), count)
+    },
+}
 """The kind of a prompt that a model reads as it is, by the names of its arrays."""
 
 MODEL_KINDS: dict[str, str] = {"t5": "ptsys.models.t5.kind:T5Kind"}
@@ -44,6 +57,17 @@ def kind_of(tree: Mapping[str, Any]) -> PromptKind:
             f"arrays named {', '.join(sorted(tree)) or 'nothing'} make no prompt; those of one are "
             + " or ".join("+".join(sorted(names)) for names in READ_AS),
             field="prompt",
+        )
+    return prompt_kind(name)
+
+
+def read_as_it_is(name: str) -> PromptKind:
+    """The prompt kind of that name. Raises InvalidInput for one that there is not, or that a model
+    reads only with others, such as those of multi-task prompts."""
+    names = tuple(dict.fromkeys(READ_AS.values()))
+    if name not in names:
+        raise InvalidInput(
+            f"there is no kind {name!r}; choose {', '.join(names)}", field="prompt_kind"
         )
     return prompt_kind(name)
 

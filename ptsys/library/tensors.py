@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ptsys.errors import NotFound
+from ptsys.errors import InvalidInput, NotFound
 from ptsys.prompts.orbax_form import read_orbax, read_part
 from ptsys.store.prompts import Prompts
 from ptsys.types.records import Prompt
+from ptsys.types.training import TOKENS
 
 
 def whole_prompt(prompts: Prompts, prompt: Prompt) -> NDArray[np.float32]:
@@ -17,6 +18,12 @@ def whole_prompt(prompts: Prompts, prompt: Prompt) -> NDArray[np.float32]:
     Raises NotFound if a tensor is gone, Unavailable if one is damaged, InvalidInput if two do not
     fit together.
     """
+    if prompt.kind != TOKENS:
+        raise InvalidInput(
+            f"prompt {prompt.name!r} is of the kind {prompt.kind!r}; the library compares soft "
+            "tokens with one another alone",
+            field="prompt",
+        )
     path = prompts.tensor_path(prompt.id)
     if prompt.general is None or prompt.combination is None:
         return read_orbax(path)

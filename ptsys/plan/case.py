@@ -7,10 +7,12 @@ import math
 from typing import Any, Literal, get_args
 
 from ptsys.errors import InvalidInput
+from ptsys.kinds.registry import prompt_kind
 from ptsys.models.execution import Execution, Remat
 from ptsys.models.t5.attention_kernel import supports
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.kind import chunk_size
+from ptsys.models.t5.reading import beside_tokens
 from ptsys.plan.topologies import Topology, topology
 
 Step = Literal["gradients", "train", "predict", "score"]
@@ -72,7 +74,11 @@ class Case:
         """Rows that one data shard's passes take through the model at a time."""
         if not self.learns:
             return self.shard_rows
-        return chunk_size(self.prompt, self.inputs, self.shard_rows, self.execution).rows
+        shapes = prompt_kind(self.prompt_kind).shapes(self.prompt, self.config)
+        tokens = 0 if beside_tokens(shapes) == len(shapes) else self.prompt
+        beside = self.prompt if beside_tokens(shapes) else 0
+        found = chunk_size(tokens, self.inputs, self.shard_rows, self.execution, beside=beside)
+        return found.rows
 
     @property
     def chunks(self) -> int:

@@ -18,8 +18,9 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from ptsys.kinds.batch import Readings, gather
-from ptsys.models.t5.kind import token_readings, tokens_before
+from ptsys.models.t5.kind import token_readings
 from ptsys.models.t5.network import T5
+from ptsys.models.t5.reading import tokens_before
 from ptsys.passes.emit import MEANS, assemble, read
 from ptsys.passes.frozen import Structure
 from ptsys.pretraining.step import (

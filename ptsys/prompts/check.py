@@ -53,6 +53,18 @@ def check_prompt(
     return _finite(array, field)
 
 
+def check_numbers(array: NDArray[Any], field: str) -> NDArray[np.float32]:
+    """The array, of any axes, as contiguous float32. Raises InvalidInput, naming `field`, for
+    values that are not floating point, or not finite in float32 (with the place of the first)."""
+    if not (np.issubdtype(array.dtype, np.floating) or array.dtype.name == "bfloat16"):
+        raise InvalidInput(
+            f"a prompt holds floating point numbers, not {array.dtype}; save it as float32",
+            field=field,
+        )
+    flat = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
+    return _finite(flat, field).reshape(array.shape)
+
+
 def _finite(array: NDArray[Any], field: str) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         values = np.ascontiguousarray(array, np.float32)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput
 from ptsys.prompts import npy_format, peft_format, safetensors_format
-from ptsys.prompts.check import MAX_LENGTH, check_prompt
+from ptsys.prompts.check import MAX_LENGTH, check_numbers, check_prompt
 
 __all__ = ["MAX_LENGTH", "Format", "check_prompt", "read_metadata", "read_prompt", "write_prompt"]
 
@@ -36,6 +36,28 @@ def read_prompt(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """
     array, _ = _read(path)
     return check_prompt(array, None)
+
+
+def read_tree(
+    path: str | os.PathLike[str], *, task: int | None = None, decoder_layers: int | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """The arrays by name of a prompt of any kind in a file or a PEFT adapter folder; `task` and
+    `decoder_layers` as `ptsys.prompts.peft_format.decode_tree` has them. Raises as `read_prompt`.
+    """
+    source = epath.Path(path).expanduser()
+    if source.name in (peft_format.CONFIG_FILE, peft_format.TENSOR_FILE):
+        source = source.parent
+    if source.is_dir():
+        found = _read_adapter(source, task, decoder_layers).tree
+    elif task is not None:
+        raise InvalidInput(f"{source} has no tasks to name", field="task")
+    elif (data := _bytes(source))[8:9] == b"{" or source.suffix == ".safetensors":
+        found, _ = safetensors_format.decode_tree(data)
+    else:
+        return {"prompt": read_prompt(source)}
+    if set(found) == {"prompt"}:
+        return {"prompt": check_prompt(found["prompt"], None)}
+    return {name: check_numbers(array, name) for name, array in found.items()}
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -58,14 +80,31 @@ def write_prompt(
     Raises InvalidInput for an array that is no prompt, an unknown format or a path that cannot
     be written.
     """
-    prompt = check_prompt(array, None)
+    write_tree("tokens", {"prompt": check_prompt(array, None)}, path, format, metadata)
+
+
+def write_tree(
+    kind: str,
+    tree: Mapping[str, NDArray[Any]],
+    path: str | os.PathLike[str],
+    format: Format,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a prompt of any kind, its arrays by name, as `write_prompt` does soft tokens. Raises
+    InvalidInput as well for a format that has no place for it."""
     target = epath.Path(path).expanduser()
     if format == "npy":
-        files = {target: npy_format.encode(prompt)}
+        if set(tree) != {"prompt"}:
+            raise InvalidInput(
+                f"an .npy file has one array, a prompt of the kind {kind!r} several; write "
+                "safetensors",
+                field="format",
+            )
+        files = {target: npy_format.encode(np.asarray(tree["prompt"], np.float32))}
     elif format == "safetensors":
-        files = {target: safetensors_format.encode(prompt, metadata)}
+        files = {target: safetensors_format.encode_tree(tree, metadata)}
     elif format == "peft":
-        contents = peft_format.encode(prompt, metadata)
+        contents = peft_format.encode_tree(kind, tree, metadata)
         files = {target / name: content for name, content in contents.items()}
     else:
         raise InvalidInput(
@@ -80,7 +119,13 @@ def _read(path: str | os.PathLike[str]) -> tuple[NDArray[Any], dict[str, str]]:
     if source.name in (peft_format.CONFIG_FILE, peft_format.TENSOR_FILE):
         source = source.parent
     if source.is_dir():
-        return _read_adapter(source)
+        found = _read_adapter(source)
+        if set(found.tree) != {"prompt"}:
+            raise InvalidInput(
+                f"this adapter is a prompt of the kind {found.kind!r}; soft tokens are wanted here",
+                field="peft_type",
+            )
+        return found.tree["prompt"], found.notes
     data = _bytes(source)
     if data.startswith(npy_format.MAGIC):
         return npy_format.decode(data), {}
@@ -89,7 +134,9 @@ def _read(path: str | os.PathLike[str]) -> tuple[NDArray[Any], dict[str, str]]:
     raise InvalidInput(f"{source} is no prompt; give {_FORMS}", field="path")
 
 
-def _read_adapter(folder: epath.Path) -> tuple[NDArray[Any], dict[str, str]]:
+def _read_adapter(
+    folder: epath.Path, task: int | None = None, decoder_layers: int | None = None
+) -> peft_format.Adapter:
     if not (folder / peft_format.CONFIG_FILE).exists():
         raise InvalidInput(
             f"the folder {folder} has no {peft_format.CONFIG_FILE}; give {_FORMS}", field="path"
@@ -100,8 +147,11 @@ def _read_adapter(folder: epath.Path) -> tuple[NDArray[Any], dict[str, str]]:
             "not read: save the adapter again with a current PEFT",
             field="path",
         )
-    return peft_format.decode(
-        _bytes(folder / peft_format.CONFIG_FILE), _bytes(folder / peft_format.TENSOR_FILE)
+    return peft_format.decode_tree(
+        _bytes(folder / peft_format.CONFIG_FILE),
+        _bytes(folder / peft_format.TENSOR_FILE),
+        task=task,
+        decoder_layers=decoder_layers,
     )
 
 

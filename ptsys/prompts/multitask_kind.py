@@ -45,6 +45,19 @@ class Multitask:
             shapes |= {"matrix": (1, rows, rows), "bias": (1, rows, width)}
         return shapes
 
+    def start(self, rows: NDArray[np.float32], model: Any) -> Tree:
+        """Of one task: its combined prompt ends with these tokens. Jobs begin with `begin`."""
+        own = np.zeros_like(rows) if self.name == "add" else np.array(rows)
+        tree: Tree = {"general": np.array(rows), "task": own[None]}
+        if self.name == "affine":
+            affine = Affine.identity(2 * len(rows), 2 * len(rows), rows.shape[1])
+            tree |= {"matrix": affine.matrix[None], "bias": affine.bias[None]}
+        return tree
+
+    def starts_at(self, initialization: str) -> bool:
+        """Any of them."""
+        return True
+
     def layout(self, shapes: Shapes) -> Layout:
         """Lengths as they are, and room for a power of two of tasks."""
         general = shapes["general"]

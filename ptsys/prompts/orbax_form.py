@@ -11,7 +11,7 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from etils import epath
 from numpy.typing import NDArray
 
 from ptsys.errors import Conflict, InvalidInput, NotFound
-from ptsys.prompts.check import check_prompt
+from ptsys.prompts.check import check_numbers, check_prompt
 from ptsys.prompts.multitask import Affine, Method, TaskPart
 from ptsys.store.durable import make_folder, put_in_place
 from ptsys.store.faults import unreadable, unwritable
@@ -27,13 +27,8 @@ from ptsys.store.prompts import REMEDY
 
 _KEY = "prompt"
 _HANDLER = "orbax.checkpoint._src.handlers.standard_checkpoint_handler.StandardCheckpointHandler"
+_MOST_ARRAYS = 64
 _TREE = {
-    "tree_metadata": {
-        f"('{_KEY}',)": {
-            "key_metadata": [{"key": _KEY, "key_type": 2}],
-            "value_metadata": {"value_type": "np.ndarray", "skip_deserialize": False},
-        }
-    },
     "use_ocdbt": True,
     "use_zarr3": False,
     "store_array_data_equal_to_fill_value": True,
@@ -48,14 +43,19 @@ def write_orbax(path: epath.PathLike, array: NDArray[Any]) -> None:
     Raises Conflict if something is there already, InvalidInput if the array is no prompt,
     Unavailable if the place cannot be written.
     """
-    prompt = check_prompt(array, None)
+    write_tree(path, {_KEY: check_prompt(array, None)})
+
+
+def write_tree(path: epath.PathLike, tree: Mapping[str, NDArray[Any]]) -> None:
+    """Write all arrays of a prompt of any kind by their names, as `write_orbax` does one."""
+    arrays = {name: check_numbers(array, name) for name, array in tree.items()}
     target = epath.Path(path)
     if target.exists():
         raise Conflict(f"a tensor is already stored at {target.name}")
     draft = target.parent / f"{target.name}.orbax-checkpoint-tmp-{uuid.uuid4().hex[:8]}"
     try:
         make_folder(draft)
-        _write(draft, prompt)
+        _write(draft, arrays)
         put_in_place(draft, target)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -74,6 +74,15 @@ def read_orbax(path: epath.PathLike) -> NDArray[np.float32]:
     source = _existing(path)
     with _reading(source):
         return check_prompt(_read(source, _KEY), None)
+
+
+def read_tree(path: epath.PathLike) -> dict[str, NDArray[np.float32]]:
+    """All arrays of the prompt stored at `path`, by name. Raises as `read_orbax`."""
+    source = _existing(path)
+    with _reading(source):
+        told = json.loads((source / "_METADATA").read_text())["tree_metadata"].values()
+        names = [str(one["key_metadata"][0]["key"]) for one in told][:_MOST_ARRAYS]
+        return {name: check_numbers(_read(source, name), name) for name in names}
 
 
 def read_part(path: epath.PathLike, method: Method, length: int) -> TaskPart:
@@ -105,28 +114,36 @@ def _read(folder: epath.Path, key: str) -> NDArray[np.float32]:
 def _reading(source: epath.Path) -> Iterator[None]:
     try:
         yield
-    except (ValueError, OSError, InvalidInput) as error:
+    except (ValueError, OSError, LookupError, TypeError, InvalidInput) as error:
         raise unreadable(f"the tensor of {source.name}", source, error, REMEDY) from error
 
 
-def _write(folder: epath.Path, prompt: NDArray[np.float32]) -> None:
+def _write(folder: epath.Path, arrays: Mapping[str, NDArray[np.float32]]) -> None:
     import tensorstore
 
     began = time.time_ns()
-    stored = tensorstore.open(
-        _spec(folder, _KEY)
-        | {
-            "metadata": {
-                "shape": prompt.shape,
-                "chunks": prompt.shape,
-                "dtype": "<f4",
-                "compressor": {"id": "zstd", "level": 1},
-            }
-        },
-        create=True,
-    ).result()
-    stored.write(prompt).result()
-    (folder / "_METADATA").write_text(json.dumps(_TREE))
+    for name, array in arrays.items():
+        stored = tensorstore.open(
+            _spec(folder, name)
+            | {
+                "metadata": {
+                    "shape": array.shape,
+                    "chunks": array.shape,
+                    "dtype": "<f4",
+                    "compressor": {"id": "zstd", "level": 1},
+                }
+            },
+            create=True,
+        ).result()
+        stored.write(array).result()
+    keys = {
+        f"('{name}',)": {
+            "key_metadata": [{"key": name, "key_type": 2}],
+            "value_metadata": {"value_type": "np.ndarray", "skip_deserialize": False},
+        }
+        for name in arrays
+    }
+    (folder / "_METADATA").write_text(json.dumps({"tree_metadata": keys, **_TREE}))
     times = {"init_timestamp_nsecs": began, "commit_timestamp_nsecs": time.time_ns()}
     notes = {"item_handlers": _HANDLER, "metrics": {}, "performance_metrics": {}, **times}
     (folder / "_CHECKPOINT_METADATA").write_text(json.dumps(notes | {"custom_metadata": {}}))

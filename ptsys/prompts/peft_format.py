@@ -80,7 +80,7 @@ def encode_tree(
     """
     if kind == "deep":
         return peft_prefix.encode(tree, metadata)
-    if kind == "decoder":
+    if kind == "encoder_decoder":
         return peft_multitask.encode([tree], metadata)
     if set(tree) == {"prompt"} and tree["prompt"].ndim == 2:
         return encode(np.asarray(tree["prompt"], np.float32), metadata)

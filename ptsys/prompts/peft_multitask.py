@@ -104,7 +104,7 @@ def decode(settings: Mapping[str, Any], tensors: bytes, task: int | None = None)
     found = {PROMPT: whole[:length]}
     if submodules == SUBMODULES:
         found[DECODER] = whole[length:]
-    return Adapter("tokens" if submodules == 1 else "decoder", found, told(settings, notes))
+    return Adapter("tokens" if submodules == 1 else "encoder_decoder", found, told(settings, notes))
 
 
 def _chosen(task: int | None, count: int) -> int:

@@ -36,12 +36,13 @@ from ptsys.prompts.adapter import (
 PEFT_TYPE = "PREFIX_TUNING"
 KEYS, VALUES = "decoder_keys", "decoder_values"
 _MOST_LAYERS = 1024
+_LAYERS = "decoder_layers"
 
 
 def encode(
     tree: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
 ) -> dict[str, bytes]:
-    """The folder's files by name, of keys and values [N, P, HK] for the decoder's N layers.
+    """The folder's files by name, of keys and values [P, N, HK] for the decoder's N layers.
 
     Raises InvalidInput for a prompt that also has keys and values elsewhere: PEFT cannot read it.
     """
@@ -53,12 +54,11 @@ def encode(
             field="format",
         )
     keys, values = (np.asarray(tree[name], np.float32) for name in (KEYS, VALUES))
-    layers, length, width = keys.shape
+    length, layers, width = keys.shape
     pairs = layers + 1 - layers % 2
     rows = np.zeros((length, pairs, 2, width), np.float32)
     place = 2 * np.arange(layers) % pairs
-    rows[:, place, 0] = np.moveaxis(keys, 0, 1)
-    rows[:, place, 1] = np.moveaxis(values, 0, 1)
+    rows[:, place, 0], rows[:, place, 1] = keys, values
     notes = dict(metadata or {})
     settings = written_settings(
         PEFT_TYPE,
@@ -71,12 +71,13 @@ def encode(
         prefix_projection=False,
     )
     flat = rows.reshape(length, -1)
-    data = safetensors_format.encode(flat, {**notes, "format": "pt"}, tensor=PROMPT_TENSOR)
+    notes |= {"format": "pt", _LAYERS: str(layers)}
+    data = safetensors_format.encode(flat, notes, tensor=PROMPT_TENSOR)
     return {CONFIG_FILE: settings, TENSOR_FILE: data}
 
 
 def decode(settings: Mapping[str, Any], tensors: bytes, layers: int | None = None) -> Adapter:
-    """Keys and values [N, P, HK] as the decoder's layers read them in PEFT: of `layers` of them,
+    """Keys and values [P, N, HK] as the decoder's layers read them in PEFT: of `layers` of them,
     or where that is not known, of as many as the adapter has pairs.
 
     Raises InvalidInput for an adapter that PEFT cannot run on a T5 either, and for a configuration
@@ -98,7 +99,9 @@ def decode(settings: Mapping[str, Any], tensors: bytes, layers: int | None = Non
             f"token_dim make it {wanted}",
             field=PROMPT_TENSOR,
         )
-    if layers is not None and layers > pairs:
+    if layers is None and notes.get(_LAYERS, "").isdecimal():  # written here
+        layers = min(int(notes[_LAYERS][:4]), pairs)
+    if layers is not None and not 1 <= layers <= pairs:
         raise InvalidInput(
             f"this prefix is for {pairs} layers, the model's decoder has {layers}: it was made for "
             "another model",
@@ -106,5 +109,5 @@ def decode(settings: Mapping[str, Any], tensors: bytes, layers: int | None = Non
         )
     rows = array.reshape(length, pairs, 2, width)
     place = 2 * np.arange(pairs if layers is None else layers) % pairs
-    both = np.moveaxis(rows[:, place], 0, 2)
-    return Adapter("deep", {KEYS: both[:, 0], VALUES: both[:, 1]}, told(settings, notes))
+    tree = {KEYS: rows[:, place, 0], VALUES: rows[:, place, 1]}
+    return Adapter("deep", tree, told(settings, notes))

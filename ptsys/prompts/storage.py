@@ -22,6 +22,7 @@ from ptsys.store.durable import keep, make_folder
 from ptsys.store.faults import unreadable, unwritable
 from ptsys.store.prompts import REMEDY, Prompts
 from ptsys.types.records import Prompt
+from ptsys.types.training import TOKENS
 
 _KEY = "prompt"
 
@@ -90,6 +91,15 @@ def load_tree(path: epath.PathLike) -> Tree:
         return {name: np.asarray(array, np.float32) for name, array in stored.items()}
     except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
         raise unreadable(f"the tensor of {source.name}", source, error, REMEDY) from error
+
+
+def load_reading(prompts: Prompts, prompt: Prompt) -> Tree | None:
+    """A stored prompt of any kind as the model reads it, a task-specific one with its general one.
+    None if it is an affine map that stands alone. Raises as `load_tensor`."""
+    if prompt.kind != TOKENS:
+        return load_tree(prompts.tensor_path(prompt.id))
+    rows = load_whole(prompts, prompt)
+    return None if rows is None else {_KEY: rows}
 
 
 def load_whole(prompts: Prompts, prompt: Prompt) -> NDArray[np.float32] | None:

@@ -31,6 +31,14 @@ class Tokens:
         """So many tokens."""
         return {NAME: (length, model.d_model)}
 
+    def start(self, rows: NDArray[np.float32], model: Any) -> Tree:
+        """These tokens."""
+        return {NAME: np.array(rows)}
+
+    def starts_at(self, initialization: str) -> bool:
+        """Any of them."""
+        return True
+
     def layout(self, shapes: Shapes) -> Layout:
         """Padded to one of `LENGTHS`."""
         length, width = shapes[NAME]

@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ptsys.engine.engine import Engine
+from ptsys.kinds.trees import Tree
 from ptsys.types.example import Example, digest
 from ptsys.types.requests import Decoding, Prediction
 
@@ -31,7 +29,7 @@ class Question:
     """
 
     rows: Sequence[Example] = dataclasses.field(repr=False)
-    prompt: NDArray[np.float32] | None = dataclasses.field(repr=False)
+    prompt: Tree | None = dataclasses.field(repr=False)
     decoding: Decoding
     identity: str
     user: str

@@ -14,9 +14,10 @@ from ptsys.engine.serving import Serving
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput
 from ptsys.jobs.limits import ModelLimits, read_limits
+from ptsys.kinds.trees import Tree
 from ptsys.runs.answering import Question, answer
 from ptsys.runs.model_bench import model_bench
-from ptsys.runs.named_prompt import Array, identity, named_prompt
+from ptsys.runs.named_prompt import identity, named_prompt
 from ptsys.runs.prompt_plan import majority_answer
 from ptsys.runs.row_bar import Done, row_bar
 from ptsys.runs.run_folder import alone_in, write_json
@@ -135,7 +136,7 @@ class _Scoring:
     done: Done
 
     def line(
-        self, task: Task, part: Part, prompt: Array | None, reference: str | None
+        self, task: Task, part: Part, prompt: Tree | None, reference: str | None
     ) -> dict[str, Any]:
         """A part's line in the summary."""
         rows = task.rows(part)

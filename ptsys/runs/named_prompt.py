@@ -6,22 +6,21 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput, NotFound
+from ptsys.kinds.registry import kind_of
+from ptsys.kinds.trees import Tree
 from ptsys.prompts.check import check_prompt
-from ptsys.prompts.formats import read_prompt
-from ptsys.prompts.storage import load_whole
+from ptsys.prompts.formats import read_tree
+from ptsys.prompts.storage import load_reading
 from ptsys.runs.stores import Stores
-
-Array = NDArray[np.float32]
 
 
 def named_prompt(
     reference: str | None, stores: Stores, user: str, bench: Workbench, field: str
-) -> Array | None:
-    """The tensor [P, D] that the model reads, None for the bare model.
+) -> Tree | None:
+    """The prompt that the model reads, of any kind, None for the bare model.
 
     Raises InvalidInput, naming the field, if there is no such prompt for this user, and for one of
     other weights or width.
@@ -34,9 +33,11 @@ def named_prompt(
         path = Path(reference).expanduser()
         if not path.exists():
             raise InvalidInput(f"{error}; nor is there such a file", field=field) from None
-        return check_prompt(
-            read_prompt(path), bench.config.d_model, model=bench.served.name, field=field
-        )
+        tree = read_tree(path, decoder_layers=bench.config.decoder_layers)
+        if set(tree) != {"prompt"}:
+            return kind_of(tree).check(tree, bench.config, bench.served.name)
+        width, name = bench.config.d_model, bench.served.name
+        return {"prompt": check_prompt(tree["prompt"], width, model=name, field=field)}
     if record.model_fingerprint != bench.served.fingerprint:
         raise InvalidInput(
             f"prompt {record.name!r} was trained on model {record.model!r} with fingerprint "
@@ -45,13 +46,14 @@ def named_prompt(
         )
     if record.general is not None:
         stores.prompts.general_of(record, user)
-    found = load_whole(stores.prompts, record)
+    found = load_reading(stores.prompts, record)
     if found is None:
         raise InvalidInput(f"prompt {record.name!r} has no tokens of its own", field=field)
     return found
 
 
-def identity(prompt: Array | None, bench: Workbench) -> str:
+def identity(prompt: Tree | None, bench: Workbench) -> str:
     """What decides answers: the weights, and the prompt's numbers."""
-    told = b"" if prompt is None else np.ascontiguousarray(prompt).tobytes()
+    arrays = sorted((prompt or {}).items())
+    told = b"".join(np.ascontiguousarray(array).tobytes() for _, array in arrays)
     return f"{bench.served.fingerprint} {hashlib.sha256(told).hexdigest()}"

@@ -25,6 +25,7 @@ from ptsys.training.identity import Identity
 from ptsys.training.last_rows import LastRows
 from ptsys.training.loop import Loop
 from ptsys.training.single import SingleTraining
+from ptsys.training.start import first_prompt
 from ptsys.training.trained import Maker
 
 _PAUSE = 0.1  # seconds between two looks at all residents
@@ -107,7 +108,7 @@ class PromptTraining:
         assert spec is not None
         assert dataset is not None
         encoded = self._engine.encode(spec, self._stores.datasets.read(dataset.id))
-        fresh = Snapshot.start(self._bench.initial(spec, spec.length, encoded.texts))
+        fresh = first_prompt(self._bench, spec, encoded.texts)
         fingerprint = self._bench.served.fingerprint
         identity = Identity(spec, (dataset.digest,), fingerprint, rates_of(plan.task))
         checkpoints = JobCheckpoints(self._folder / plan.name, identity.json(), identity.owns)
@@ -120,6 +121,7 @@ class PromptTraining:
             spec=spec,
             examples=encoded,
             start=Snapshot.of(step, state, fresh),
+            kind=spec.prompt_kind,
             validations=validations(inputs, targets, score=score),
             order=plan.task.order(spec.batch_size, spec.seed),
         )

@@ -14,8 +14,8 @@ from ptsys.config import Settings
 from ptsys.engine.serving import Serving
 from ptsys.errors import InvalidInput
 from ptsys.jobs.limits import read_limits
-from ptsys.prompts.formats import write_prompt
-from ptsys.prompts.storage import load_tensor
+from ptsys.prompts.formats import write_tree
+from ptsys.prompts.storage import load_tree
 from ptsys.runs.prompt_plan import Plan
 from ptsys.runs.prompt_run import Trained, trained_prompts
 from ptsys.runs.run_folder import write_json
@@ -62,6 +62,7 @@ class PromptTune:
     warmup_steps: int = 0
     z_loss: float = 1e-4
     initial_step: int = 0
+    prompt_kind: str = "tokens"
     max_input_length: int | None = None
     truncate: bool = False
     evaluate_every: int = 1000
@@ -87,7 +88,7 @@ class PromptTune:
         tell(notes)
         with trained_prompts(config, tasks, settings, output, strict=True) as trained:
             if self.export is not None:
-                _export(trained, output / "prompts", self.export)
+                _export(trained, self.prompt_kind, output / "prompts", self.export)
             summary = _summary(trained)
             summary |= {"output": str(output), "seconds": trained.seconds}
             write_json(output / "summary.json", summary)
@@ -160,14 +161,17 @@ class PromptTune:
         ]
 
 
-def _export(trained: Trained, folder: Path, form: Literal["npy", "safetensors", "peft"]) -> None:
+def _export(
+    trained: Trained, kind: str, folder: Path, form: Literal["npy", "safetensors", "peft"]
+) -> None:
     """Every prompt that is there as a file; one that lies there already is left alone."""
     folder.mkdir(parents=True, exist_ok=True)
     for plan in trained.plans:
         path = folder / (plan.name if form == "peft" else f"{plan.name}.{form}")
         if plan.prompt is not None and not path.exists():
-            array = load_tensor(trained.stores.prompts.tensor_path(plan.prompt))
-            write_prompt(array, path, form, {"model": trained.bench.served.name, "name": plan.name})
+            tree = load_tree(trained.stores.prompts.tensor_path(plan.prompt))
+            notes = {"model": trained.bench.served.name, "name": plan.name}
+            write_tree(kind, tree, path, form, notes)
 
 
 def _summary(trained: Trained) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from ptsys.store.database import Database
 from ptsys.store.tables import PromptRow, PromptVectorRow
 from ptsys.types.library import QUERY_TAG, VectorKind
+from ptsys.types.training import TOKENS
 
 _AT_ONCE = 500  # vectors in one query
 _LISTED_AT_ONCE = 5000
@@ -48,6 +49,7 @@ class PromptVectors:
             PromptRow.visibility,
             PromptRow.tags,
             PromptRow.initialization,
+            PromptRow.kind,
             PromptRow.changed,
         ).where(PromptRow.model_fingerprint == fingerprint)
         if since is not None:
@@ -56,6 +58,7 @@ class PromptVectors:
             for row in session.execute(query.execution_options(yield_per=_LISTED_AT_ONCE)):
                 start = row.initialization.get("kind")
                 indexed = start in _COMPARABLE and QUERY_TAG not in row.tags
+                indexed = indexed and row.kind == TOKENS
                 yield Listed(row.id, row.owner, row.visibility, indexed, row.changed)
 
     def read(self, ids: Sequence[str], kind: VectorKind) -> dict[str, NDArray[np.float32]]:

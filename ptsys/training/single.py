@@ -59,6 +59,7 @@ class SingleTraining(ResidentTraining):
         made = Trained(
             name=task.spec.name,
             values=event.snapshot.values,
+            kind=task.kind,
             dataset=task.spec.dataset,
             scores=scores,
             steps=task.spec.steps,

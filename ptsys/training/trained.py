@@ -14,7 +14,7 @@ from ptsys.prompts.tokens import NAME
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Parent, Prompt, Visibility
 from ptsys.types.specs import AnySpec, hyperparameters
-from ptsys.types.training import JobSpec
+from ptsys.types.training import TOKENS, JobSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,14 @@ class Trained:
     start: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     parents: tuple[Parent, ...] = ()
+    kind: str = TOKENS
+
+    @property
+    def length(self) -> int:
+        """Positions that it has, at most in one of its arrays; of soft tokens, its own."""
+        if self.kind == TOKENS:
+            return len(self.values.get(NAME, ()))
+        return max(map(len, self.values.values()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +83,8 @@ class Maker:
             visibility=self.visibility,
             model=self.model.name,
             model_fingerprint=self.model.fingerprint,
-            length=len(made.values[NAME]) if NAME in made.values else 0,
+            kind=made.kind,
+            length=made.length,
             d_model=self.model.frozen.config.d_model,
             created=self.created,
             job=self.job,

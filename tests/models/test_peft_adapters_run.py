@@ -32,7 +32,7 @@ def logits_by_us(model: T5, folder: Path, adapter: Adapter) -> np.ndarray:
         return jnp.broadcast_to(tree[name][None], (len(inputs), *tree[name].shape))
 
     def everywhere(x: jax.Array) -> jax.Array:
-        return jnp.ones((len(inputs), x.shape[-2]), bool)
+        return jnp.ones(x.shape[:2], bool)
 
     prompt = each("prompt") if "prompt" in tree else None
     deep, tokens = Deep(), None
@@ -87,10 +87,10 @@ def test_what_is_written_here_gives_the_same_logits_in_peft(folder: Path) -> Non
         pytest.importorskip(package, reason="needs the extra `interop`")
     model = import_hugging_face(folder)
     config = model.config
-    shape = (config.decoder_layers, 5, config.inner_dim)
+    shape = (5, config.decoder_layers, config.inner_dim)
     trees = {
         "deep": {"decoder_keys": drawn(5, *shape), "decoder_values": drawn(6, *shape)},
-        "decoder": {
+        "encoder_decoder": {
             "prompt": drawn(7, 5, config.d_model),
             "decoder_prompt": drawn(8, 5, config.d_model),
         },
@@ -98,6 +98,6 @@ def test_what_is_written_here_gives_the_same_logits_in_peft(folder: Path) -> Non
     notes = {"num_attention_heads": str(config.num_heads)}
     for kind, tree in trees.items():
         theirs = logits_by_peft(
-            folder, encode_tree(kind, tree, notes), 0 if kind == "decoder" else None
+            folder, encode_tree(kind, tree, notes), None if kind == "deep" else 0
         )
         assert_same(logits_by_us(model, folder, Adapter(kind, tree, {})), theirs, folder)

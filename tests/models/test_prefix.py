@@ -47,7 +47,7 @@ def ones(length: int) -> jax.Array:
 
 
 def prefix(seed: int, count: int, length: int) -> Prefix:
-    keys, values = drawn(seed, 2, ROWS, count, length, WIDTH)
+    keys, values = drawn(seed, 2, ROWS, length, count, WIDTH)
     return Prefix(keys, values, ones(length))
 
 
@@ -61,7 +61,7 @@ def soft(length: int = 3) -> SoftTokens:
 
 
 def padded(prefix: Prefix, by: int) -> Prefix:
-    before = ((0, 0), (0, 0), (by, 0), (0, 0))
+    before = ((0, 0), (by, 0), (0, 0), (0, 0))
     keys, values = (jnp.pad(x, before, constant_values=7.0) for x in prefix[:2])
     return Prefix(keys, values, jnp.pad(prefix.mask, ((0, 0), (by, 0))))
 
@@ -130,7 +130,7 @@ def test_the_encoders_prefix_is_read_as_tokens_before_the_first_are() -> None:
     model, tokens = create(config, seed=1), drawn(5, ROWS, 3, WIDTH)
     layer = model.encoder.layers_0
     keys, values = layer.attention.keys_values(layer.pre_attention_layer_norm(tokens))
-    own = Prefix(*(x.reshape(ROWS, 1, 3, -1) for x in (keys, values)), ones(3))
+    own = Prefix(*(x.reshape(ROWS, 3, 1, -1) for x in (keys, values)), ones(3))
     found = encode(model, Deep(encoder=own))
     close(found.memory, encode(model, Deep(), tokens).memory[:, 3:])
 
@@ -141,7 +141,7 @@ def test_the_decoders_prefix_is_read_as_soft_tokens_are(model: T5, config: T5Con
     past = context(model, encoded, 4, 1, Deep(), tokens).past
     assert past is not None
     keys, values = (
-        jnp.stack([x[i].reshape(ROWS, 3, -1) for x in past.cache], axis=1) for i in (0, 1)
+        jnp.stack([x[i].reshape(ROWS, 3, -1) for x in past.cache], axis=2) for i in (0, 1)
     )
     found = decode(model, encoded, TARGETS, Deep(decoder=Prefix(keys, values, ones(3))))
     close(found, decode(model, encoded, TARGETS, tokens=tokens))
@@ -154,7 +154,7 @@ def test_the_prefix_of_cross_attention_is_read_as_encoded_input_is(model: T5) ->
         for layer in model.decoder.layers()
     ]
     keys, values = (
-        jnp.stack([x[i][:, :1].reshape(ROWS, 1, -1) for x in both], axis=1) for i in (0, 1)
+        jnp.stack([x[i][:, :1].reshape(ROWS, 1, -1) for x in both], axis=2) for i in (0, 1)
     )
     rest = encoded._replace(memory=encoded.memory[:, 1:], mask=encoded.mask[:, 1:])
     found = decode(model, rest, TARGETS, Deep(cross=Prefix(keys, values, ones(1))))

@@ -22,7 +22,7 @@ def drawn(*shape: int) -> np.ndarray:
 
 
 def prefix(layers: int) -> dict[str, np.ndarray]:
-    return {"decoder_keys": drawn(layers, 4, 6), "decoder_values": drawn(layers, 4, 6)}
+    return {"decoder_keys": drawn(4, layers, 6), "decoder_values": drawn(4, layers, 6)}
 
 
 def both() -> dict[str, np.ndarray]:
@@ -65,29 +65,29 @@ def test_layers_of_a_prefix_that_peft_trained_read_the_pairs_that_peft_gives_the
     files[CONFIG_FILE] = json.dumps(config | {"token_dim": 6}).encode()
     tree = decoded(files).tree
     for layer, pair in enumerate([0, 2, 0, 2]):
-        np.testing.assert_array_equal(tree["decoder_keys"][layer], rows[:, pair, 0])
-        np.testing.assert_array_equal(tree["decoder_values"][layer], rows[:, pair, 1])
-    assert len(decoded(files, decoder_layers=3).tree["decoder_keys"]) == 3
+        np.testing.assert_array_equal(tree["decoder_keys"][:, layer], rows[:, pair, 0])
+        np.testing.assert_array_equal(tree["decoder_values"][:, layer], rows[:, pair, 1])
+    assert decoded(files, decoder_layers=3).tree["decoder_keys"].shape[1] == 3
     with pytest.raises(InvalidInput, match="the model's decoder has 5"):
         decoded(files, decoder_layers=5)
 
 
 def test_a_prefix_that_peft_has_no_place_for_is_not_written() -> None:
-    tree = prefix(2) | {"encoder_keys": drawn(2, 4, 6), "cross_values": drawn(2, 4, 6)}
+    tree = prefix(2) | {"encoder_keys": drawn(4, 2, 6), "cross_values": drawn(4, 2, 6)}
     with pytest.raises(InvalidInput, match="others for cross and encoder: export it as safet"):
         encode_tree("deep", tree)
 
 
 def test_tokens_before_the_decoders_input_read_back() -> None:
     tree = both()
-    found = decoded(encode_tree("decoder", tree))
-    assert found.kind == "decoder"
+    found = decoded(encode_tree("encoder_decoder", tree))
+    assert found.kind == "encoder_decoder"
     for name, leaf in tree.items():
         np.testing.assert_array_equal(found.tree[name], leaf)
     with pytest.raises(InvalidInput, match="has 3 and 4: export it as safetensors"):
-        encode_tree("decoder", tree | {"decoder_prompt": drawn(3, 6)})
+        encode_tree("encoder_decoder", tree | {"decoder_prompt": drawn(3, 6)})
     with pytest.raises(InvalidInput, match="the decoder alone"):
-        encode_tree("decoder", {"decoder_prompt": drawn(3, 6)})
+        encode_tree("encoder_decoder", {"decoder_prompt": drawn(3, 6)})
 
 
 def test_each_task_has_its_own_prompt() -> None:
@@ -115,7 +115,7 @@ def test_a_task_is_the_shared_prompt_times_its_own_matrix_of_low_rank() -> None:
         "prefix_task_cols": columns,
         "prefix_task_rows": rows,
     }
-    files = encode_tree("decoder", both()) | {TENSOR_FILE: safetensors.numpy.save(tensors)}
+    files = encode_tree("encoder_decoder", both()) | {TENSOR_FILE: safetensors.numpy.save(tensors)}
     files = changed(files, num_tasks=2, num_ranks=3)
     tree = decoded(files, task=1).tree
     wanted = shared * (columns[1] @ rows[1])
@@ -123,7 +123,7 @@ def test_a_task_is_the_shared_prompt_times_its_own_matrix_of_low_rank() -> None:
     np.testing.assert_allclose(tree["decoder_prompt"], wanted[4:], rtol=1e-6)
 
 
-PREFIX, TASKS = encode_tree("deep", prefix(2)), encode_tree("decoder", both())
+PREFIX, TASKS = encode_tree("deep", prefix(2)), encode_tree("encoder_decoder", both())
 
 
 @pytest.mark.parametrize(

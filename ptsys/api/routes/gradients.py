@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Shared
 from ptsys.api.disconnects import while_connected
-from ptsys.api.problems import documented
+from ptsys.api.problems import Refused, documented
 from ptsys.api.questions import (
     KINDS,
     SMALL_BYTES,
@@ -22,7 +22,7 @@ from ptsys.api.questions import (
     read_question,
 )
 from ptsys.api.tensors import JSON, SAFETENSORS, Kind, accepted, content_type, number, to_rows
-from ptsys.prompts.safetensors_format import annotated, decode
+from ptsys.prompts.safetensors_format import annotated, decode_tree
 
 router = APIRouter(tags=["interactive"])
 
@@ -43,7 +43,8 @@ _ANSWER: dict[str, Any] = {
             "schema": {
                 "type": "string",
                 "format": "binary",
-                "description": "One tensor `gradient` [length, d_model] of float32, and in the "
+                "description": "One tensor `gradient` [length, d_model] of float32, or of another "
+                "kind of prompt one for each of its arrays, by its name; and in the "
                 "metadata `response`: the JSON answer without `gradient`.",
             }
         },
@@ -86,5 +87,8 @@ def _response(answer: dict[str, Any], data: bytes, kind: Kind) -> Response:
     if kind == SAFETENSORS:
         notes = {"response": json.dumps(told, allow_nan=False)}
         return Response(annotated(data, notes), media_type=SAFETENSORS)
-    gradient, _ = decode(data, tensor="gradient")
+    tree, _ = decode_tree(data)
+    if set(tree) != {"gradient"}:
+        raise Refused(406, f"this prompt's gradient has several arrays; ask for {SAFETENSORS}")
+    gradient = tree["gradient"]
     return JSONResponse(Gradients(**told, gradient=to_rows(gradient)).model_dump())

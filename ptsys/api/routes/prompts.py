@@ -25,7 +25,7 @@ from ptsys.api.forms import (
     VisibilityQuery,
 )
 from ptsys.api.pages import Before, Limit, Page, page
-from ptsys.api.problems import documented
+from ptsys.api.problems import Refused, documented
 from ptsys.api.tensors import (
     JSON,
     NPY,
@@ -35,18 +35,20 @@ from ptsys.api.tensors import (
     Kind,
     accepted,
     content_type,
-    decode,
+    decode_tree,
     structure_bytes,
     to_rows,
 )
 from ptsys.errors import InvalidInput
+from ptsys.kinds.registry import kind_of
+from ptsys.kinds.trees import Tree
 from ptsys.prompts import npy_format, peft_format, safetensors_format
 from ptsys.prompts.check import check_prompt
-from ptsys.prompts.orbax_form import read_orbax, read_part, write_orbax
+from ptsys.prompts.orbax_form import read_orbax, read_part, read_tree, write_tree
 from ptsys.store.prompts import refuse_taken_name
 from ptsys.types.records import Prompt
 from ptsys.types.text import Text
-from ptsys.types.training import Tag
+from ptsys.types.training import TOKENS, Tag
 
 router = APIRouter(prefix="/v1/prompts", tags=["prompts"])
 
@@ -74,7 +76,8 @@ _CONTENT: dict[str, Any] = {
     },
 }
 _TENSOR: dict[str, Any] = {
-    "description": "The tensor `prompt` [length, d_model], float32.",
+    "description": "The tensor `prompt` [length, d_model], float32; of another kind of prompt all "
+    "of its arrays, as safetensors, a PEFT adapter or an Orbax checkpoint.",
     "content": {**_CONTENT, ORBAX: _BINARY},
 }
 
@@ -99,18 +102,24 @@ async def add_prompt(
     licence: LicenceQuery = None,
     contact: ContactQuery = None,
 ) -> Prompt:
-    """Keep a prompt of your own. Its width must be the model's `d_model`. A PEFT prompt-tuning
-    adapter comes as the zip file of its folder."""
+    """Keep a prompt of your own. Its width must be the model's `d_model`. One of another kind than
+    soft tokens comes as safetensors, a tensor an array. A PEFT adapter of prompt tuning, or of
+    prefix tuning, comes as the zip file of its folder."""
     kind = content_type(request, _KINDS)
     data = await request.body()
     if kind == PEFT or structure_bytes(data, kind) > SMALL_BODY:
         _, tensor = await context.readers.read("prompt", data, kind)
         data, kind = tensor or b"", SAFETENSORS
-    field = "tensor" if kind == JSON else "prompt"
 
     def keep() -> Prompt:
         limits = context.shape(model)
-        array = check_prompt(decode(data, kind), limits.d_model, model=model, field=field)
+        tree = decode_tree(data, kind)
+        if kind == JSON:
+            tree = {
+                "prompt": check_prompt(tree["prompt"], limits.d_model, model=model, field="tensor")
+            }
+        made_of = kind_of(tree)
+        tree = made_of.check(tree, limits, model)
         record = Prompt(
             id=context.service.prompts.new_id(),
             name=name,
@@ -119,16 +128,17 @@ async def add_prompt(
             shared_with=tuple(sorted(set(shared_with))),
             model=model,
             model_fingerprint=limits.fingerprint,
-            length=array.shape[0],
-            d_model=array.shape[1],
+            kind=made_of.name,
+            length=max(map(len, tree.values())),
+            d_model=limits.d_model,
             created=context.service.clock(),
             tags=tuple(sorted(set(tags))),
             description=description or None,
             licence=licence or None,
             contact=contact or None,
-            bytes=array.nbytes,
+            bytes=sum(array.nbytes for array in tree.values()),
         )
-        return _keep(context, record, array)
+        return _keep(context, record, tree)
 
     stored = await context.stored(len(data), keep)
     response.headers["Location"] = f"/v1/prompts/{stored.id}"
@@ -197,6 +207,8 @@ def get_tensor(
     """
     kind = accepted(request, _OFFERED, default=SAFETENSORS)
     found = context.service.prompts.get(prompt, caller.user)
+    if found.kind != TOKENS and general is None:
+        return _tensor(found, read_tree(context.service.prompts.tensor_path(found.id)), kind)
     if general is not None or (combined and found.combination is not None):
         array = _combined(context, found, caller.user, general)
     elif not found.length:
@@ -207,7 +219,7 @@ def get_tensor(
         )
     else:
         array = read_orbax(context.service.prompts.tensor_path(found.id))
-    return _tensor(found, array, kind)
+    return _tensor(found, {"prompt": array}, kind)
 
 
 @router.patch("/{prompt}", responses=documented(404, 408, 409, 413))
@@ -238,13 +250,13 @@ def delete_prompt(prompt: Reference, caller: Caller, context: Shared) -> None:
     context.service.settle()
 
 
-def _keep(context: Context, record: Prompt, array: NDArray[np.float32]) -> Prompt:
+def _keep(context: Context, record: Prompt, tree: Tree) -> Prompt:
     """Tensor first, then the record: a record never lacks its tensor."""
     prompts = context.service.prompts
     with context.service.database.reading() as session:
         refuse_taken_name(session, record.owner, record.name)
     tensor = prompts.tensor_path(record.id)
-    write_orbax(tensor, array)
+    write_tree(tensor, tree)
     return prompts.add(record, quota=context.quota)
 
 
@@ -262,15 +274,21 @@ def _combined(
         raise InvalidInput(f"the two do not fit: {error}", field="general") from None
 
 
-def _tensor(prompt: Prompt, array: NDArray[np.float32], kind: Kind) -> Response:
+def _tensor(prompt: Prompt, tree: Tree, kind: Kind) -> Response:
+    if kind in (JSON, NPY) and set(tree) != {"prompt"}:
+        raise Refused(
+            406,
+            f"this prompt is of the kind {prompt.kind!r} and has several arrays; ask for "
+            f"{SAFETENSORS}, {PEFT} or {ORBAX}",
+        )
     if kind == JSON:
-        return JSONResponse({"tensor": to_rows(array)})
+        return JSONResponse({"tensor": to_rows(tree["prompt"])})
     if kind == NPY:
-        data = npy_format.encode(array)
+        data = npy_format.encode(tree["prompt"])
     elif kind == PEFT:
-        data = zipped(peft_format.encode(array))
+        data = zipped(peft_format.encode_tree(prompt.kind, tree))
     elif kind == ORBAX:
-        data = zipped_orbax(array)
+        data = zipped_orbax(tree)
     else:
         notes = {
             "name": prompt.name,
@@ -278,7 +296,7 @@ def _tensor(prompt: Prompt, array: NDArray[np.float32], kind: Kind) -> Response:
             "model_fingerprint": prompt.model_fingerprint,
             "steps": str(prompt.steps),
         }
-        data = safetensors_format.encode(array, notes)
+        data = safetensors_format.encode_tree(tree, notes)
     suffix = _SUFFIXES[kind]
     shown = {"Content-Disposition": f'attachment; filename="{prompt.name}.{suffix}"'}
     return Response(data, media_type=kind, headers=shown)

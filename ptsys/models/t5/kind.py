@@ -1,8 +1,8 @@
 """T5 as a model kind: its losses, answers and costs.
 
 Rows have `inputs` [B, L] and `targets` [B, T], token ids ended by 1 and padded with 0 on the right;
-rows to be answered freely have the wishes of `Choices` instead of targets. A reading has `prompt`
-[B, P, D], the tokens before the embedded input.
+rows to be answered freely have the wishes of `Choices` instead of targets. What a reading may have:
+`ptsys.models.t5.reading`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ptsys.kinds.batch import Readings, Rows, prompt_mask
+from ptsys.kinds.batch import Readings, Rows
 from ptsys.kinds.model_kind import ChunkSize, Features, RowLosses
 from ptsys.kinds.trees import Layout, Leaf
 from ptsys.models.execution import Execution
@@ -24,6 +24,7 @@ from ptsys.models.t5.beam import decode_with_beams
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.decoding import Choices, Generated, context_of, nothing
 from ptsys.models.t5.network import T5
+from ptsys.models.t5.reading import PROMPT, beside, decoder_tokens, prefixes, tokens_before
 from ptsys.models.t5.sequential import decode_sequentially
 from ptsys.models.t5.token_scores import token_scores
 from ptsys.sharding.mesh import agreed_any
@@ -82,8 +83,10 @@ class T5Kind:
         """Cross-entropy of every row, plus `z_loss * log(Z)^2` a token (Shazeer 2018, mesh T5).
         `capacity` packs the encoder's positions; see `T5.encode`."""
         targets = features["targets"]
-        encoded = model.encode(features["inputs"], *tokens_before(own), capacity)
-        found = token_scores(model, model.decoded(encoded, targets), targets)
+        deep = prefixes(own)
+        encoded = model.encode(features["inputs"], *tokens_before(own), capacity, deep)
+        x = model.decoded(encoded, targets, deep, decoder_tokens(own))
+        found = token_scores(model, x, targets)
         losses = found.log_z - found.chosen
         if z_loss is not None:
             losses = losses + z_loss[:, None] * jnp.square(found.log_z)
@@ -100,15 +103,17 @@ class T5Kind:
 
     def positions(self, length: Mapping[str, Any], features: Features) -> Int[Array, " B"]:
         """Positions of every row's encoder."""
-        positions: jax.Array = length["prompt"] + jnp.sum(features["inputs"] > 0, axis=1)
-        return positions
+        positions: jax.Array = jnp.sum(features["inputs"] > 0, axis=1)
+        return positions + length[PROMPT] if PROMPT in length else positions
 
     def chunk(
         self, readings: Any, features: Any, execution: Execution, *, packed: bool
     ) -> ChunkSize:
         """See `chunk_size`."""
         rows, inputs = features["inputs"].shape
-        return chunk_size(readings["prompt"].shape[1], inputs, rows, execution, packed=packed)
+        prompt = readings[PROMPT].shape[1] if PROMPT in readings else 0
+        others = beside(readings)
+        return chunk_size(prompt, inputs, rows, execution, packed=packed, beside=others)
 
     def answer(
         self,
@@ -145,8 +150,9 @@ class T5Kind:
         choices = choices._replace(limit=jnp.minimum(choices.limit, max_tokens))
 
         def some() -> Generated:
-            encoded = model.encode(features["inputs"], *tokens_before(own))
-            context = context_of(model, encoded, max_tokens, copies=beams)
+            deep, tokens = prefixes(own), decoder_tokens(own)
+            encoded = model.encode(features["inputs"], *tokens_before(own), deep=deep)
+            context = context_of(model, encoded, max_tokens, beams, deep, tokens)
             if beams > 1:
                 return decode_with_beams(model, context, real, choices, beams, max_tokens)
             one: Literal["greedy", "sample"] = "sample" if method == "sample" else "greedy"
@@ -170,24 +176,25 @@ def text_rows(
     return Rows({"inputs": inputs, "targets": targets}, slot)
 
 
-def tokens_before(own: Readings) -> tuple[Float[Array, "B P D"], Bool[Array, "B P"]]:
-    """The tokens before each row's input, and their mask."""
-    values = own.values["prompt"]
-    return values, prompt_mask(own.length["prompt"], values.shape[1])
-
-
 def chunk_size(
-    prompt: int, inputs: int, rows: int, execution: Execution, *, packed: bool = False
+    prompt: int,
+    inputs: int,
+    rows: int,
+    execution: Execution,
+    *,
+    packed: bool = False,
+    beside: int = 0,
 ) -> ChunkSize:
     """The size of chunks of rows padded to so many prompt and input positions.
 
     Rows are a power of two, as many as `execution.chunk_positions` hold but `LEAST_ROWS` at
     least. With `packed`, where inputs are long enough to be worth it, twice as many rows share
     these positions, if they fill but half of theirs; full rows then cost about a fifth more than
-    unpacked, as the decoder computes the room of those that are not there.
+    unpacked, as the decoder computes the room of those that are not there. Positions `beside`
+    those of the encoder, of which none is packed, make chunks smaller.
     """
     positions = prompt + inputs
-    fitting = max(execution.chunk_positions // max(positions, LEAST_POSITIONS), 1)
+    fitting = max(execution.chunk_positions // max(positions + beside, LEAST_POSITIONS), 1)
     full = max(1 << (fitting.bit_length() - 1), LEAST_ROWS)
     if not packed or inputs < PACKED_INPUTS or rows <= full:
         return ChunkSize(min(full, rows), None)

@@ -29,15 +29,18 @@ KeysValues = tuple[Float[Array, "B S H K"], Float[Array, "B S H K"]]
 class Prefix(NamedTuple):
     """Keys and values for every layer of a stack, and where there are any."""
 
-    keys: Float[Array, "B N P HK"]
-    values: Float[Array, "B N P HK"]
+    keys: Float[Array, "B P N HK"]
+    values: Float[Array, "B P N HK"]
     mask: Bool[Array, "B P"]
 
     def layers(self, heads: int, dtype: DTypeLike) -> list[KeysValues]:
         """Each layer's, its heads spread over the `model` axis as the model's own are."""
         return [
-            (_by_head(self.keys[:, i], heads, dtype), _by_head(self.values[:, i], heads, dtype))
-            for i in range(self.keys.shape[1])
+            (
+                _by_head(self.keys[:, :, i], heads, dtype),
+                _by_head(self.values[:, :, i], heads, dtype),
+            )
+            for i in range(self.keys.shape[2])
         ]
 
 

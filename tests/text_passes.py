@@ -71,7 +71,7 @@ def row_losses(
     z_loss: Any = None,
     capacity: int | None = None,
 ) -> RowLosses:
-    own = gather(prompts.tree, jnp.asarray(rows.slot))
+    own = gather(jax.tree.map(jnp.asarray, prompts.tree), jnp.asarray(rows.slot))
     features = {"inputs": rows.inputs, "targets": rows.targets}
     of_rows = None if z_loss is None else jnp.take(z_loss, rows.slot, mode="fill", fill_value=0)
     return T5Kind(model.config).losses(model, own, features, of_rows, capacity)

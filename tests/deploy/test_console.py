@@ -96,7 +96,9 @@ def until(client: httpx.Client, query: str) -> None:
 def test_every_panel_is_answered(prometheus: httpx.Client, deploy_folder: Path) -> None:
     until(prometheus, 'up{job="ptsys-worker"}')
     measures = _Metrics.measures
-    measures.step(StepEnded("train", 6, 8, 0.1, False, {"ann": 6}))
+    for wanted in ("ptsys_step_rows_total", "rate(ptsys_step_rows_total[1m])"):  # two samples
+        measures.step(StepEnded("train", 6, 8, 0.1, False, {"ann": 6}))
+        until(prometheus, wanted)
     measures.job_ended("succeeded")
     # the very first end of a job is one that grew, as the counter stood at 0 before
     until(prometheus, 'rate(ptsys_jobs_ended_total{how="succeeded"}[1m])')

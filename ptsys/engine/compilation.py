@@ -38,8 +38,12 @@ def keep_compilations(folder: Path) -> None:
 class CompiledShapes:
     """Executables by key. `ahead` asks for one, `get` waits for it, `ready` only looks."""
 
-    def __init__(self, threads: int = 1, model: str = "") -> None:
-        """`model` is equal for models whose programs are: they take as long to compile."""
+    def __init__(
+        self, threads: int = 1, model: str = "", describe: Callable[[Any], str] = str
+    ) -> None:
+        """`model` is equal for models whose programs are: they take as long to compile. `describe`
+        says of a key what it is, for users."""
+        self._describe = describe
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="compile")
         self._futures: dict[Hashable, concurrent.futures.Future[Compiled]] = {}
         self._lock = threading.Lock()
@@ -78,7 +82,7 @@ class CompiledShapes:
         for key, since in found:
             before = self._times.before(_kind(key), str(key)) or (None, None)
             seconds = round(time.monotonic() - since, 1)
-            what = getattr(key, "what", str(key))
+            what = self._describe(key)
             told.append(Compiling(what=what, seconds=seconds, least=before[0], most=before[1]))
         return told
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ptsys.engine.compilation import Build, Compiled, CompiledShapes
 from ptsys.engine.groups import Shape
-from ptsys.engine.operations import OPERATIONS
+from ptsys.engine.operations import OPERATIONS, in_words
 from ptsys.engine.parts import Costs
 from ptsys.engine.slot_memory import Memory, SlotMemory
 from ptsys.kinds.batch import Readings, Rows
@@ -52,7 +52,7 @@ class Device:
         self.frozen = frozen
         self.shards = shards_of(frozen.mesh)
         self.capacity = capacity
-        self.compiled = CompiledShapes(model=_program_of(frozen))
+        self.compiled = CompiledShapes(model=_program_of(frozen), describe=in_words)
         whole = placed(frozen.mesh, WHOLE)
         self._apart = whole is not None and not whole.is_fully_addressable
         self._memories: dict[Layout, SlotMemory] = {}

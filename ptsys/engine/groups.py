@@ -50,21 +50,6 @@ class Shape(NamedTuple):
         group = self.group
         return group.operation if group.copies == 1 else f"{group.operation} by beams"
 
-    @property
-    def what(self) -> str:
-        """In words for users."""
-        from ptsys.engine.operations import OPERATIONS
-
-        group = self.group
-        prompts = "1 prompt" if self.slots == 1 else f"{self.slots} prompts"
-        sizes = [
-            f"{group.prompt.positions} prompt",
-            *(f"{x.size} {x.name.removesuffix('s')}" for x in group.rows if x.shape),
-        ]
-        told = " and ".join([", ".join(sizes[:-1]), sizes[-1]])
-        words = OPERATIONS[group.operation].words
-        return f"{words} for {self.rows} rows and {prompts} (at most {told} tokens)"
-
     def plain(self) -> list[Any]:
         """As plain lists, for a wire; `Shape.of` reads them back."""
         return [*self.group, self.slots, self.rows]

@@ -195,6 +195,19 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 
 
+def in_words(shape: Shape) -> str:
+    """A compiled step, for users."""
+    group = shape.group
+    prompts = "1 prompt" if shape.slots == 1 else f"{shape.slots} prompts"
+    sizes = [
+        f"{group.prompt.positions} prompt",
+        *(f"{x.size} {x.name.removesuffix('s')}" for x in group.rows if x.shape),
+    ]
+    most = " and ".join([", ".join(sizes[:-1]), sizes[-1]])
+    words = OPERATIONS[group.operation].words
+    return f"{words} for {shape.rows} rows and {prompts} (at most {most} tokens)"
+
+
 @dataclasses.dataclass(frozen=True)
 class _Arrays:
     """Shapes of arrays that lie on a mesh in one way, their first axis `times` as long."""

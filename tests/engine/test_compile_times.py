@@ -11,6 +11,7 @@ from waiting import until
 from ptsys.engine.compilation import CompiledShapes
 from ptsys.engine.compile_times import FILE, CompileTimes
 from ptsys.engine.groups import Group, Shape
+from ptsys.engine.operations import in_words
 from ptsys.kinds.trees import Feature, Layout, Leaf
 
 
@@ -48,7 +49,7 @@ def test_a_torn_line_does_no_harm(cache: Path) -> None:
 
 
 def test_what_compiles_now_is_told_in_words(cache: Path) -> None:
-    shapes, go = CompiledShapes(model="m"), threading.Event()
+    shapes, go = CompiledShapes(model="m", describe=in_words), threading.Event()
     CompileTimes("m").add("gradients", str(shape(16)), 7.0)
 
     def build() -> object:

@@ -20,7 +20,7 @@ from ptsys.jobs.asking import BlockingAsker
 from ptsys.jobs.redis_server import EmbeddedRedis
 from ptsys.jobs.service import Service
 from ptsys.models.registry import Registry
-from ptsys.prompts.storage import load_tensor
+from ptsys.prompts.storage import load_tree
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
 from ptsys.types.multitask import MultiTaskSpec
@@ -185,7 +185,7 @@ class Deployment:
     def tensor(self, job: Job) -> np.ndarray:
         prompt = self.job(job).prompt
         assert prompt is not None
-        return load_tensor(self.service.prompts.tensor_path(prompt))
+        return load_tree(self.service.prompts.tensor_path(prompt))["prompt"]
 
     def asker(self) -> BlockingAsker:
         asker = BlockingAsker(self.redis.address)

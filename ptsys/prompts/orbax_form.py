@@ -37,7 +37,7 @@ _TREE = {
 
 
 def write_orbax(path: epath.PathLike, array: NDArray[Any]) -> None:
-    """Write a prompt [P, D] as `save_tensor` does: it appears whole or not at all, and is on the
+    """Write a prompt [P, D] as `save_tree` does: it appears whole or not at all, and is on the
     disk when this returns.
 
     Raises Conflict if something is there already, InvalidInput if the array is no prompt,
@@ -86,7 +86,7 @@ def read_tree(path: epath.PathLike) -> dict[str, NDArray[np.float32]]:
 
 
 def read_part(path: epath.PathLike, method: Method, length: int) -> TaskPart:
-    """What is specific to a task, as `ptsys.prompts.storage.save_part` wrote it; `length` counts
+    """What is specific to a task, as `ptsys.prompts.storage.save_tree` wrote it; `length` counts
     its own tokens. Raises as `read_orbax`."""
     source = _existing(path)
     with _reading(source):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.kinds.trees import Tree
-from ptsys.prompts.check import check_prompt
+from ptsys.prompts.check import check_numbers, check_prompt
 from ptsys.prompts.multitask import Affine, TaskPart
 from ptsys.store.checkpoints import checkpointer
 from ptsys.store.durable import keep, make_folder
@@ -27,48 +27,32 @@ from ptsys.types.training import TOKENS
 _KEY = "prompt"
 
 
-def save_tensor(path: epath.PathLike, array: NDArray[Any]) -> None:
-    """Write a prompt [P, D] as float32 to `path`, a folder or a bucket's prefix.
-
-    It appears whole or not at all, and is on the disk when this returns; threads may save different
-    tensors at once. Raises Conflict if something is there already, since a stored prompt never
-    changes; InvalidInput if the array is no prompt; Unavailable if the place cannot be written.
-    """
-    _save(path, {_KEY: check_prompt(array, None)})
-
-
 def save_tree(path: epath.PathLike, tree: Mapping[str, NDArray[Any]]) -> None:
-    """Write all arrays of a prompt by their names, as `save_tensor` does one."""
-    arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in tree.items()}
-    if not arrays or not all(np.isfinite(array).all() for array in arrays.values()):
-        raise InvalidInput("a prompt has arrays of finite numbers", field=_KEY)
-    _save(path, arrays)
+    """Write a prompt's arrays as float32 to `path`, a folder or a bucket's prefix, by their names.
 
-
-def save_part(path: epath.PathLike, part: TaskPart) -> None:
-    """Write what is specific to a task, as `save_tensor` does: its rows as `prompt` [T, D], and
-    its affine map as `matrix` [P, S] and `bias` [P, D] beside them; what it lacks is left out."""
-    save_tree(path, part.arrays)
-
-
-def load_tensor(path: epath.PathLike) -> NDArray[np.float32]:
-    """The prompt [P, D] stored at `path`, in host memory.
-
-    Raises NotFound if there is none, Damaged if what is there is damaged or no prompt, Unavailable
-    if it cannot be read at present, InvalidInput if it is an affine map alone.
+    They appear whole or not at all, and are on the disk when this returns; threads may save
+    different prompts at once. Raises Conflict if something is there already, since a stored prompt
+    never changes; InvalidInput if an array is no prompt's; Unavailable if the place cannot be
+    written.
     """
-    rows = load_part(path).rows
-    if rows is None:
-        raise InvalidInput(
-            "this task-specific prompt is an affine map and has no tokens of its own; only its "
-            "combination with the general prompt has",
-            field=_KEY,
-        )
-    return rows
+    if not tree:
+        raise InvalidInput("a prompt has at least one array", field=_KEY)
+    target = epath.Path(path)
+    arrays = {name: check_numbers(np.asarray(array), name) for name, array in tree.items()}
+    try:
+        make_folder(target.parent)
+        with checkpointer() as orbax:
+            orbax.save(target, args=ocp.args.StandardSave(arrays))
+        keep(target)
+    except (ValueError, OSError) as error:
+        if isinstance(error, ValueError) and target.exists():
+            raise Conflict(f"a tensor is already stored for {target.name}") from error
+        raise unwritable("the prompt's tensor", target, error) from error
 
 
 def load_part(path: epath.PathLike) -> TaskPart:
-    """A stored prompt with all that belongs to it. Raises as `load_tensor`."""
+    """A stored prompt of soft tokens with all that belongs to it. Raises as `load_tree`, Damaged
+    also for what is no prompt."""
     tree = load_tree(path)
     try:
         affine = Affine(tree["matrix"], tree["bias"]) if "matrix" in tree else None
@@ -95,7 +79,7 @@ def load_tree(path: epath.PathLike) -> Tree:
 
 def load_reading(prompts: Prompts, prompt: Prompt) -> Tree | None:
     """A stored prompt of any kind as the model reads it, a task-specific one with its general one.
-    None if it is an affine map that stands alone. Raises as `load_tensor`."""
+    None if it is an affine map that stands alone. Raises as `load_part`."""
     if prompt.kind != TOKENS:
         return load_tree(prompts.tensor_path(prompt.id))
     rows = load_whole(prompts, prompt)
@@ -104,7 +88,7 @@ def load_reading(prompts: Prompts, prompt: Prompt) -> Tree | None:
 
 def load_whole(prompts: Prompts, prompt: Prompt) -> NDArray[np.float32] | None:
     """A stored prompt [P, D] as the model reads it: a task-specific one with its general one,
-    whoever may see either. None if it is an affine map that stands alone. Raises as `load_tensor`.
+    whoever may see either. None if it is an affine map that stands alone. Raises as `load_part`.
     """
     part = load_part(prompts.tensor_path(prompt.id))
     if prompt.general is None or prompt.combination is None:
@@ -112,16 +96,3 @@ def load_whole(prompts: Prompts, prompt: Prompt) -> NDArray[np.float32] | None:
     general = load_part(prompts.tensor_path(prompt.general)).rows
     assert general is not None
     return part.with_general(general, prompt.combination)
-
-
-def _save(path: epath.PathLike, arrays: dict[str, NDArray[np.float32]]) -> None:
-    target = epath.Path(path)
-    try:
-        make_folder(target.parent)
-        with checkpointer() as orbax:
-            orbax.save(target, args=ocp.args.StandardSave(arrays))
-        keep(target)
-    except (ValueError, OSError) as error:
-        if isinstance(error, ValueError) and target.exists():
-            raise Conflict(f"a tensor is already stored for {target.name}") from error
-        raise unwritable("the prompt's tensor", target, error) from error

@@ -16,7 +16,7 @@ from ptsys.prompts.formats import read_prompt
 from ptsys.prompts.multitask import Affine, TaskPart
 from ptsys.prompts.npy_format import encode as encode_npy
 from ptsys.prompts.safetensors_format import decode, encode
-from ptsys.prompts.storage import load_tensor, save_part
+from ptsys.prompts.storage import load_tree, save_tree
 
 NPY = "application/x-npy"
 FINE = np.ones((2, WIDTH), np.float32)
@@ -41,7 +41,7 @@ def test_a_tensor_comes_back_as_it_went_in(
     assert made.status_code == 201, made.text
     record = made.json()
     assert (record["length"], record["d_model"], record["tags"]) == (6, WIDTH, ["a", "b"])
-    stored = load_tensor(deployment.service.prompts.tensor_path(record["id"]))
+    stored = load_tree(deployment.service.prompts.tensor_path(record["id"]))["prompt"]
     np.testing.assert_array_equal(stored, prompt)
     path = f"/v1/prompts/{name}/tensor"
     binary = ann.get(path)
@@ -229,7 +229,7 @@ def test_a_task_specific_prompt_comes_plain_or_combined(
                 "length": 0 if part.rows is None else 2,
             }
         )
-        save_part(prompts.tensor_path(record.id), part)
+        save_tree(prompts.tensor_path(record.id), part.arrays)
         prompts.add(record)
 
     def tensor(name: str, client: httpx.Client = ann, **query: str) -> httpx.Response:
@@ -296,7 +296,7 @@ def test_orbax_restores_the_checkpoint_that_is_sent(
     sent = ann.get("/v1/prompts/checkpoint/tensor", headers={"Accept": ORBAX})
     with zipfile.ZipFile(io.BytesIO(sent.content)) as archive:
         archive.extractall(tmp_path / "checkpoint")
-    np.testing.assert_array_equal(load_tensor(tmp_path / "checkpoint"), prompt)
+    np.testing.assert_array_equal(load_tree(tmp_path / "checkpoint")["prompt"], prompt)
 
 
 def _zip(**files: bytes) -> bytes:

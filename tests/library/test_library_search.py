@@ -14,8 +14,7 @@ from ptsys.errors import InvalidInput, Unavailable
 from ptsys.library.library import Library
 from ptsys.library.model_index import ModelIndex
 from ptsys.library.starts import library_folder
-from ptsys.prompts.multitask import TaskPart
-from ptsys.prompts.storage import save_part
+from ptsys.prompts.storage import save_tree
 from ptsys.store.clock import utc_now
 from ptsys.store.tables import PromptRow, PromptVectorRow
 from ptsys.types.example import Example
@@ -295,14 +294,14 @@ def test_a_task_specific_prompt_is_found_by_what_the_model_reads(
     whole = np.concatenate([START[-8:-3] + AXES[0], START[-3:] + AXES[1]])
     path = stores.prompts.tensor_path(general.id)
     shutil.rmtree(str(path))
-    save_part(path, TaskPart(whole[:5]))
+    save_tree(path, {"prompt": whole[:5]})
     task = general.model_copy(
         update={
             **{"id": stores.prompts.new_id(), "name": "g.t", "length": 3, "task": "t"},
             **{"general": general.id, "combination": "concat"},
         }
     )
-    save_part(stores.prompts.tensor_path(task.id), TaskPart(whole[5:]))
+    save_tree(stores.prompts.tensor_path(task.id), {"prompt": whole[5:]})
     stores.prompts.add(task)
     scores = {
         one.prompt.name: one.score

@@ -9,7 +9,7 @@ import pytest
 
 from ptsys.errors import Conflict, Damaged, InvalidInput, NotFound
 from ptsys.prompts.orbax_form import read_orbax, write_orbax
-from ptsys.prompts.storage import load_tensor, save_tensor
+from ptsys.prompts.storage import load_tree, save_tree
 
 PROMPTS = [
     np.random.default_rng(0).normal(size=(5, 7)).astype(np.float32),
@@ -21,8 +21,8 @@ PROMPTS = [
 @pytest.mark.parametrize("prompt", PROMPTS, ids=lambda prompt: str(prompt.shape))
 def test_each_reads_what_the_other_wrote(tmp_path: Path, prompt: np.ndarray) -> None:
     write_orbax(tmp_path / "light", prompt)
-    save_tensor(tmp_path / "orbax", prompt)
-    np.testing.assert_array_equal(load_tensor(tmp_path / "light"), prompt)
+    save_tree(tmp_path / "orbax", {"prompt": prompt})
+    np.testing.assert_array_equal(load_tree(tmp_path / "light")["prompt"], prompt)
     np.testing.assert_array_equal(read_orbax(tmp_path / "orbax"), prompt)
     np.testing.assert_array_equal(read_orbax(tmp_path / "light"), prompt)
 

@@ -5,30 +5,30 @@ import numpy as np
 import pytest
 
 from ptsys.errors import Conflict, Damaged, InvalidInput, NotFound
-from ptsys.prompts.storage import load_part, load_tensor, load_tree, save_tensor, save_tree
+from ptsys.prompts.storage import load_part, load_tree, save_tree
 
 PROMPT = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
 
 
 def test_a_tensor_comes_back_bit_for_bit(tmp_path: Path):
-    save_tensor(tmp_path / "prompts" / "pr_1", PROMPT)
-    again = load_tensor(tmp_path / "prompts" / "pr_1")
+    save_tree(tmp_path / "prompts" / "pr_1", {"prompt": PROMPT})
+    again = load_tree(tmp_path / "prompts" / "pr_1")["prompt"]
     assert type(again) is np.ndarray
     assert again.dtype == np.float32
     np.testing.assert_array_equal(again, PROMPT)
 
 
 def test_a_stored_tensor_is_never_overwritten(tmp_path: Path):
-    save_tensor(tmp_path / "pr_1", PROMPT)
+    save_tree(tmp_path / "pr_1", {"prompt": PROMPT})
     with pytest.raises(Conflict, match="already stored"):
-        save_tensor(tmp_path / "pr_1", 2 * PROMPT)
-    np.testing.assert_array_equal(load_tensor(tmp_path / "pr_1"), PROMPT)
+        save_tree(tmp_path / "pr_1", {"prompt": 2 * PROMPT})
+    np.testing.assert_array_equal(load_tree(tmp_path / "pr_1")["prompt"], PROMPT)
     assert [file.name for file in tmp_path.iterdir()] == ["pr_1"]
 
 
 def test_tensors_are_written_from_several_threads(tmp_path: Path):
     threads = [
-        threading.Thread(target=save_tensor, args=(tmp_path / f"pr_{i}", PROMPT + i))
+        threading.Thread(target=save_tree, args=(tmp_path / f"pr_{i}", {"prompt": PROMPT + i}))
         for i in range(4)
     ]
     for thread in threads:
@@ -36,29 +36,29 @@ def test_tensors_are_written_from_several_threads(tmp_path: Path):
     for thread in threads:
         thread.join()
     for i in range(4):
-        np.testing.assert_array_equal(load_tensor(tmp_path / f"pr_{i}"), PROMPT + i)
+        np.testing.assert_array_equal(load_tree(tmp_path / f"pr_{i}")["prompt"], PROMPT + i)
 
 
 def test_what_a_killed_writer_left_is_neither_read_nor_in_the_way(tmp_path: Path):
     (tmp_path / "pr_1.orbax-checkpoint-tmp" / "d").mkdir(parents=True)
     with pytest.raises(NotFound):
-        load_tensor(tmp_path / "pr_1")
-    save_tensor(tmp_path / "pr_1", PROMPT)
-    np.testing.assert_array_equal(load_tensor(tmp_path / "pr_1"), PROMPT)
+        load_tree(tmp_path / "pr_1")["prompt"]
+    save_tree(tmp_path / "pr_1", {"prompt": PROMPT})
+    np.testing.assert_array_equal(load_tree(tmp_path / "pr_1")["prompt"], PROMPT)
     assert [file.name for file in tmp_path.iterdir()] == ["pr_1"]
 
 
 def test_what_is_absent_or_damaged_is_told_apart(tmp_path: Path):
     with pytest.raises(NotFound):
-        load_tensor(tmp_path / "pr_0")
+        load_tree(tmp_path / "pr_0")["prompt"]
     (tmp_path / "pr_1").mkdir()
     with pytest.raises(Damaged, match="damaged"):
-        load_tensor(tmp_path / "pr_1")
+        load_tree(tmp_path / "pr_1")["prompt"]
 
 
 def test_an_array_that_is_no_prompt_is_not_stored(tmp_path: Path):
     with pytest.raises(InvalidInput, match="row 0, column 0"):
-        save_tensor(tmp_path / "pr_1", np.full((2, 2), np.nan))
+        save_tree(tmp_path / "pr_1", {"prompt": np.full((2, 2), np.nan)})
     assert not list(tmp_path.iterdir())
 
 

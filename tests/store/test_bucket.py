@@ -20,7 +20,7 @@ from waiting import until
 
 from ptsys.config import Settings
 from ptsys.prompts.orbax_form import read_orbax, write_orbax
-from ptsys.prompts.storage import load_tensor, save_tensor
+from ptsys.prompts.storage import load_tree, save_tree
 from ptsys.store.database import Database
 from ptsys.store.datasets import Datasets
 from ptsys.store.job_checkpoints import JobCheckpoints
@@ -113,11 +113,11 @@ def test_prompts_by_orbax_and_by_the_light_half(
     root: str, elsewhere: Path, array: np.ndarray
 ) -> None:
     path = epath.Path(root) / "prompts" / "pr-1"
-    save_tensor(path, array)
-    np.testing.assert_array_equal(load_tensor(path), array)
+    save_tree(path, {"prompt": array})
+    np.testing.assert_array_equal(load_tree(path)["prompt"], array)
     np.testing.assert_array_equal(read_orbax(path), array)
     write_orbax(path.parent / "pr-2", array)
-    np.testing.assert_array_equal(load_tensor(path.parent / "pr-2"), array)
+    np.testing.assert_array_equal(load_tree(path.parent / "pr-2")["prompt"], array)
 
 
 def test_a_prompts_place_is_in_the_bucket(root: str, tmp_path: Path) -> None:

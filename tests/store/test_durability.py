@@ -17,7 +17,7 @@ from sqlalchemy import event, text
 from ptsys.models.atomic_folder import atomic_folder
 from ptsys.prompts.multitask import Affine, TaskPart
 from ptsys.prompts.orbax_form import write_orbax
-from ptsys.prompts.storage import save_part, save_tensor
+from ptsys.prompts.storage import save_tree
 from ptsys.store.checkpoints import Checkpoints
 from ptsys.store.clock import utc_now
 from ptsys.store.database import Database
@@ -135,9 +135,9 @@ def general_checkpoint(database: Database, root: Path) -> None:
 PATHS = {
     "a dataset": add_dataset,
     "a prompt over HTTP": add_prompt(lambda path: write_orbax(path, PROMPT)),
-    "a prompt of a job": add_prompt(lambda path: save_tensor(path, PROMPT)),
+    "a prompt of a job": add_prompt(lambda path: save_tree(path, {"prompt": PROMPT})),
     "a part": add_prompt(
-        lambda path: save_part(path, TaskPart(PROMPT, Affine(np.ones((2, 2)), PROMPT)))
+        lambda path: save_tree(path, TaskPart(PROMPT, Affine(np.ones((2, 2)), PROMPT)).arrays)
     ),
     "a model": add_model,
     "a job's checkpoints": checkpoint,

@@ -12,7 +12,7 @@ import tiny_model
 from ptsys.config import Settings
 from ptsys.jobs.service import Service
 from ptsys.library.starts import write_start
-from ptsys.prompts.storage import save_tensor
+from ptsys.prompts.storage import save_tree
 from ptsys.store.clock import utc_now
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
@@ -44,7 +44,7 @@ def keep(service: Service, name: str, rows: np.ndarray, owner: str = "bob", **fi
         created=utc_now(),
         **{"visibility": "public", **fields},
     )
-    save_tensor(service.prompts.tensor_path(prompt.id), rows)
+    save_tree(service.prompts.tensor_path(prompt.id), {"prompt": rows})
     return service.prompts.add(prompt).id
 
 

@@ -10,7 +10,7 @@ import tiny_model
 from waiting import until
 from worker_deployment import Deployment
 
-from ptsys.prompts.storage import load_tensor, save_tensor
+from ptsys.prompts.storage import load_tree, save_tree
 from ptsys.types.example import Example
 from ptsys.types.records import Job, JobState, Prompt, Visibility
 
@@ -194,7 +194,7 @@ def test_killed_and_drained_it_resumes_at_its_stage_with_the_same_neighbours(
     copy = prompts.get(near, "bob").model_copy(
         update={"id": prompts.new_id(), "name": "newer", "job": None}
     )
-    save_tensor(prompts.tensor_path(copy.id), load_tensor(prompts.tensor_path(near)))
+    save_tree(prompts.tensor_path(copy.id), load_tree(prompts.tensor_path(near)))
     prompts.add(copy)  # a search anew would find it
 
     worker = deployment.start_worker()

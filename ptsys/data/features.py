@@ -5,11 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ptsys.data.unsupervised import span_corrupted
-from ptsys.data.vocabulary import EOS, PAD, Vocabulary
+from ptsys.data.vocabulary import EOS, Vocabulary
 from ptsys.data.writing import refuse_unwritable, unwritable
 from ptsys.errors import InvalidInput
 from ptsys.types.example import Example
@@ -134,21 +131,6 @@ def encode_targets(
 def longest_target(vocabulary: Vocabulary, texts: Sequence[str]) -> int:
     """Tokens of the longest of these targets, its end included; those too long are counted too."""
     return max(len(vocabulary.encode(text)) for text in texts) + 1
-
-
-def pad(rows: Sequence[Sequence[int]], width: int, count: int) -> NDArray[np.int32]:
-    """The rows as int32 [count, width], padded on the right and with empty rows below.
-
-    Raises ValueError if they do not fit: shapes are the caller's to choose.
-    """
-    if len(rows) > count:
-        raise ValueError(f"{len(rows)} rows do not fit into {count}")
-    padded = np.full((count, width), PAD, np.int32)
-    for i, row in enumerate(rows):
-        if len(row) > width:
-            raise ValueError(f"row {i} has {len(row)} tokens, more than {width}")
-        padded[i, : len(row)] = row
-    return padded
 
 
 def _ended(ids: Sequence[int], limit: int) -> list[int]:

@@ -25,18 +25,15 @@ class MixtureOrder:
     batch_size: int
     seed: int
     _mix: TaskMix = dataclasses.field(init=False, repr=False, compare=False)
-    _starts: NDArray[np.int64] = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         shares = task_shares(self.sizes, "rates", rates=self.rates)
         mix = TaskMix(self.sizes, tuple(shares.tolist()), self.batch_size, self.seed)
         object.__setattr__(self, "_mix", mix)
-        object.__setattr__(self, "_starts", np.cumsum([0, *self.sizes[:-1]]))
 
     def indices(self, step: int) -> NDArray[np.int64]:
         """Row numbers of the batch of `step` (counted from 0), [batch_size]."""
-        drawn = self._mix.rows(step)
-        return np.concatenate([self._starts[task] + rows for task, rows in drawn.items()])
+        return self._mix.indices(step)
 
 
 def joined(parts: Sequence[EncodedExamples]) -> EncodedExamples:

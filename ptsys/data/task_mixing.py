@@ -78,6 +78,12 @@ class TaskMix:
                 drawn.setdefault(task, []).append(rows)
         return {task: np.concatenate(drawn[task]) for task in sorted(drawn)}
 
+    def indices(self, step: int) -> NDArray[np.int64]:
+        """The same rows by their numbers through all tasks, one after another as
+        `ptsys.data.mixture_order.joined` lays them, [batch_size]."""
+        starts = np.cumsum([0, *self.sizes[:-1]])
+        return np.concatenate([starts[task] + rows for task, rows in self.rows(step).items()])
+
     def _block(self, block: int) -> NDArray[np.int64]:
         """The task of every row of a block, [BLOCK]; the last two asked for are kept."""
         tasks = self._blocks.get(block)

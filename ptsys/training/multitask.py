@@ -41,25 +41,11 @@ class TaskData:
     last: LastRows | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Drawn:
-    """Which rows a step sees, of all tasks' rows one after another."""
-
-    sizes: tuple[int, ...]
-    mix: TaskMix
-
-    @classmethod
-    def of(cls, spec: MultiTaskSpec, sizes: Sequence[int]) -> Drawn:
-        """As the spec mixes tasks of so many rows."""
-        rates = [task.rate or 0.0 for task in spec.tasks]
-        shares = task_shares(sizes, spec.mixing, rates=rates, size_limit=spec.size_limit)
-        mix = TaskMix(tuple(sizes), tuple(shares.tolist()), spec.batch_size, spec.seed)
-        return cls(tuple(sizes), mix)
-
-    def indices(self, step: int) -> NDArray[np.int64]:
-        """Row numbers of the batch of `step` (counted from 0), [batch_size]."""
-        starts = np.cumsum([0, *self.sizes[:-1]])
-        return np.concatenate([starts[task] + rows for task, rows in self.mix.rows(step).items()])
+def mix_of(spec: MultiTaskSpec, sizes: Sequence[int]) -> TaskMix:
+    """Which rows a step sees, as the spec mixes tasks of so many rows."""
+    rates = [task.rate or 0.0 for task in spec.tasks]
+    shares = task_shares(sizes, spec.mixing, rates=rates, size_limit=spec.size_limit)
+    return TaskMix(tuple(sizes), tuple(shares.tolist()), spec.batch_size, spec.seed)
 
 
 class MultiTaskTraining(ResidentTraining):
@@ -98,7 +84,7 @@ class MultiTaskTraining(ResidentTraining):
                 for number, task in enumerate(tasks)
                 if task.validation_inputs
             ],
-            order=Drawn.of(spec, sizes),
+            order=mix_of(spec, sizes),
             kind=spec.combination,
             members=np.repeat(np.arange(len(tasks), dtype=np.int32), sizes),
         )

@@ -16,7 +16,7 @@ from ptsys.engine.engine import Engine
 from ptsys.kinds.registry import prompt_kind
 from ptsys.training.course import Checkpoint, Completed, Ending, Failed
 from ptsys.training.loop import Loop
-from ptsys.training.multitask import Drawn, MultiTaskTraining, TaskData
+from ptsys.training.multitask import MultiTaskTraining, TaskData, mix_of
 from ptsys.types.example import Example
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.requests import Decoding
@@ -81,7 +81,7 @@ def autodiff(
 ) -> tuple[float, dict[str, np.ndarray]]:
     """Loss and gradients of the first batch, by jax through prompt and model."""
     sizes = [SIZES[name] for name in NAMES]
-    drawn = Drawn.of(spec, sizes).mix.rows(0)
+    drawn = mix_of(spec, sizes).rows(0)
     numbers = [(task, row) for task, index in drawn.items() for row in index.tolist()]
     encoded = [engine.encode(spec, rows(name)) for name in NAMES]
 
@@ -166,7 +166,7 @@ def test_a_task_that_is_not_drawn_keeps_its_bits_and_its_loss(engine: Engine, ki
     fields = {"tasks": tasks, "mixing": "rates", "batch_size": 4, "combination": "affine"}
     wanted = spec(**fields, steps=7, optimizer=Optimizer(kind=kind, learning_rate=0.1))
     _, states, _ = run(engine, wanted)
-    mix = Drawn.of(wanted, [SIZES[name] for name in NAMES]).mix
+    mix = mix_of(wanted, [SIZES[name] for name in NAMES])
     absent = 0
     for step, (before, after) in enumerate(itertools.pairwise(states)):
         drawn = set(mix.rows(step))

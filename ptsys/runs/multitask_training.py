@@ -17,6 +17,7 @@ from ptsys.engine.engine import Engine
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.progress_lines import ProgressLines
+from ptsys.runs.run_checkpoints import keep
 from ptsys.runs.run_metrics import RunMetrics
 from ptsys.runs.tasks.task import Task
 from ptsys.store.job_checkpoints import JobCheckpoints
@@ -158,11 +159,7 @@ class _Run:
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Keep it. If that is impossible, training goes on: the next one may be."""
         self._write(checkpoint.step, checkpoint.metrics)
-        try:
-            self._checkpoints.save(checkpoint.step, checkpoint.arrays, checkpoint.notes)
-        except Exception as error:  # Orbax and TensorStore raise many kinds
-            reason = str(error).partition("\n")[0]
-            self.note(f"the checkpoint of step {checkpoint.step} was not written: {reason}")
+        keep(self._checkpoints, checkpoint, self.note)
 
     def note(self, message: str, **about: object) -> None:
         """Say it."""

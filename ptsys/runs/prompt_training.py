@@ -15,6 +15,7 @@ from ptsys.errors import PtsysError, Unavailable
 from ptsys.prompts.storage import save_tree
 from ptsys.runs.prompt_plan import Plan, rates_of
 from ptsys.runs.prompt_progress import PromptProgress
+from ptsys.runs.run_checkpoints import keep
 from ptsys.runs.stores import Stores
 from ptsys.runs.tasks.task import Part, Task
 from ptsys.runs.tuning import Tuning
@@ -226,11 +227,7 @@ class _Prompt:
         self._progress.step(self.plan, checkpoint.step, *numbers)
         if checkpoint.stale:
             return
-        try:
-            self.checkpoints.save(checkpoint.step, checkpoint.arrays, checkpoint.notes)
-        except Exception as error:  # Orbax and TensorStore raise many kinds
-            reason = str(error).partition("\n")[0]
-            self.note(f"the checkpoint of step {checkpoint.step} was not written: {reason}")
+        keep(self.checkpoints, checkpoint, self.note)
 
 
 def _scorer(task: Task, part: Part) -> Scorer:

@@ -26,7 +26,7 @@ from ptsys.runs.tasks.task_list import Sources, task_list
 from ptsys.runs.tasks.task_mixture import TaskMixture
 from ptsys.runs.tuning import check_tuning, deployed, job_options
 from ptsys.types.input_notes import InputNotes
-from ptsys.types.training import TrainingOptions
+from ptsys.types.training import TOKENS, TrainingOptions
 
 _INITS = ("shared", "vocabulary", "labels")
 
@@ -62,7 +62,7 @@ class PromptTune:
     warmup_steps: int = 0
     z_loss: float = 1e-4
     initial_step: int = 0
-    prompt_kind: str = "tokens"
+    prompt_kind: str = TOKENS
     max_input_length: int | None = None
     truncate: bool = False
     evaluate_every: int = 1000

@@ -10,37 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import MODEL, Ended, call, clean_environment, command, examples, write_rows
+from commands import MODEL, Ended, call, clean_environment, command
+from small_runs import TASKS, rows, write_tasks
 from waiting import until
 
-from ptsys.prompts.storage import load_tensor
+from ptsys.prompts.storage import load_tree
 from ptsys.store.database import Database
 from ptsys.store.datasets import Datasets
 from ptsys.store.prompts import Prompts
-from ptsys.types.example import Example
 
 FILE = "gin/runs/build_library.gin"
-TASKS = ("colours", "parity", "shout")
 OWNER = "ada"
-
-
-def rows(task: str, start: int, count: int) -> list[Example]:
-    if task == "colours":
-        return examples(start + count)[start:]
-    numbers = range(start, start + count)
-    if task == "parity":
-        return [Example(f"number {i}", "odd" if i % 2 else "even") for i in numbers]
-    return [Example(f"say door {i}", "DOOR") for i in numbers]
 
 
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three sound tasks."""
-    folder = tmp_path_factory.mktemp("tasks")
-    for name in TASKS:
-        (folder / name).mkdir()
-        for part, start, count in (("train", 0, 24), ("validation", 24, 8), ("test", 32, 8)):
-            write_rows(folder / name / f"{part}.jsonl", rows(name, start, count))
+    folder = write_tasks(tmp_path_factory.mktemp("tasks"))
     described = [{"name": "colours", "description": "Say the colour.", "licence": "CC0-1.0"}]
     described[0]["kind"] = "classification"
     (folder / "tasks.json").write_text(json.dumps(described))
@@ -67,7 +53,8 @@ def stores(root: Path) -> tuple[Datasets, Prompts]:
 def tensors(root: Path) -> dict[str, np.ndarray]:
     prompts = stores(root)[1]
     return {
-        prompt.name: load_tensor(prompts.tensor_path(prompt.id)) for prompt in prompts.list("x")
+        prompt.name: load_tree(prompts.tensor_path(prompt.id))["prompt"]
+        for prompt in prompts.list("x")
     }
 
 
@@ -95,7 +82,7 @@ def test_every_task_is_recorded_with_all_that_is_known_of_it(root: Path, built: 
     assert datasets.read(datasets.get(f"{OWNER}/colours.validation", "x").id) == rows(
         "colours", 24, 8
     )
-    assert load_tensor(prompts.tensor_path(prompt.id)).shape == (4, prompt.d_model)
+    assert load_tree(prompts.tensor_path(prompt.id))["prompt"].shape == (4, prompt.d_model)
 
 
 def test_the_summary_compares_with_the_most_common_answer(root: Path, built: Ended) -> None:

@@ -25,6 +25,7 @@ from ptsys.engine.trainings import Failed, Training, TrainingTask
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.kinds.registry import kind_of, prompt_kind
 from ptsys.kinds.trees import Layout, Tree, shapes_of
+from ptsys.prompts.tokens import as_tree
 from ptsys.types.example import Example
 from ptsys.types.requests import Decoding, Prediction
 from ptsys.types.training import JobSpec
@@ -161,7 +162,7 @@ class Engine:
     ) -> concurrent.futures.Future[list[Prediction]]:
         """The answers to rows that are to be scored, made as every score's are; even while
         draining, as training jobs need them."""
-        tree = as_tree(prompt)
+        tree = None if prompt is None else as_tree(prompt)
         question = self.model.rows.scored(inputs, targets)
         return self._requests.ask(question, tree, self._layout(tree), user)
 
@@ -213,7 +214,7 @@ class Engine:
         self._check_accepting()
         if not inputs:
             raise InvalidInput("there are no rows; send at least one", field="inputs")
-        tree = as_tree(prompt)
+        tree = None if prompt is None else as_tree(prompt)
         if tree is not None:
             tree = kind_of(tree).check(tree, self.device.config, self.model.name)
         return tree, self._layout(tree)
@@ -226,8 +227,3 @@ class Engine:
     def _check_accepting(self) -> None:
         if not self._accepting:
             raise Unavailable("the worker is shutting down; try again")
-
-
-def as_tree(prompt: Prompt | None) -> Tree | None:
-    """The prompt's arrays by name."""
-    return {"prompt": prompt} if isinstance(prompt, np.ndarray) else prompt

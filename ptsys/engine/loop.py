@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ptsys.engine.device import Device
 from ptsys.engine.groups import Group
+from ptsys.engine.operations import OPERATIONS
 from ptsys.engine.scheduler import Limits, Scheduler, Step
 from ptsys.engine.shapes import Shapes
 from ptsys.engine.steps import Observer, StepClock, StepEnded, Work
@@ -222,7 +223,9 @@ class DeviceLoop:
         return any(self._limits(group) for group in self.scheduler.interactive.groups())
 
     def _limits(self, group: Group) -> Limits | None:
-        waiting = self.scheduler.waiting(group)
+        stays = OPERATIONS[group.operation].stays
+        queue = self.scheduler.training if stays else self.scheduler.interactive
+        waiting = queue.groups().get(group)
         return None if waiting is None else self._shapes.limits(group, waiting)
 
     def _try(self, command: Callable[[], None]) -> None:

@@ -95,10 +95,11 @@ class Residents:
             self._loop.finish_later(lambda: self._evaluation.begin(training, task.start, last=True))
             return
         try:
-            if not self._room(training):
+            layout = prompt_kind(task.kind).layout(shapes_of(task.start.values))
+            if not self._has_room(layout):
                 self._waiting[task.id] = training
                 return
-            resident = self._admit(training)
+            resident = self._admit(training, layout)
             optimizers = optimizers_of(task.start.values, prompt_kind(task.kind), task.spec)
             slots = self.slots(resident.group.prompt)
             resident.slot = slots.take(task.start, optimizers, task.spec.steps, resident.group)
@@ -110,16 +111,14 @@ class Residents:
         self._active[task.id] = resident
         self._queue.add(Item(task.id, task.user, resident.group, resident.rows))
 
-    def _room(self, training: Training) -> bool:
-        """Whether there is a slot for it."""
-        if len(self._active) >= self._capacity:
-            return False
-        return self.slots(_layout(training)).free > 0
+    def _has_room(self, layout: Layout) -> bool:
+        """Whether there is a slot for a prompt of this layout."""
+        return len(self._active) < self._capacity and self.slots(layout).free > 0
 
-    def _admit(self, training: Training) -> Resident:
+    def _admit(self, training: Training, layout: Layout) -> Resident:
         task, data = training.task, training.task.examples
         rows = len(data)
-        plain = Group("train", _layout(training), self._coder.layout(data.longest))
+        plain = Group("train", layout, self._coder.layout(data.longest))
         sparse = self._coder.mean_positions(data) + plain.prompt.positions
         packed = self._coder.packs(plain.rows) and sparse < SPARSE * plain.positions
         group = plain._replace(options=(("packed", packed),))
@@ -246,12 +245,6 @@ class Residents:
         failure = Failed(reason)
         training.put(failure)
         self._loop.command(lambda: self.fail(training.task.id, failure))
-
-
-def _layout(training: Training) -> Layout:
-    """Of the prompt."""
-    task = training.task
-    return prompt_kind(task.kind).layout(shapes_of(task.start.values))
 
 
 def _drawn(training: Training, losses: NDArray[np.float32]) -> NDArray[np.float32] | None:

@@ -194,14 +194,6 @@ class Scheduler(Generic[Key]):
         self._free = float("-inf")  # when the last interactive step ended
         self._crowd: float = float("inf")  # rows in that step, and rows that waited then
 
-    def waiting(self, group: Group) -> Waiting | None:
-        """What waits of a group, in whichever queue it is."""
-        for source in (self.training, self.interactive):
-            found = source.groups().get(group)
-            if found is not None:
-                return found
-        return None
-
     def request(self, item: Item[Key], now: float) -> None:
         """An interactive request arrives."""
         self.interactive.add(item)

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int
 from numpy.typing import NDArray
 
-from ptsys.kinds.batch import take_slots
+from ptsys.kinds.batch import take_each
 from ptsys.kinds.trees import Layout
 from ptsys.passes.optimizers import LeafState, SlotState, hyperparameters, initial_state
 from ptsys.passes.train import Hyper
@@ -123,7 +123,7 @@ def _put(
 @functools.partial(jax.jit, static_argnums=0)
 def _get(mesh: Mesh | None, leaves: SlotArrays, address: Int[Array, " N"]) -> SlotArrays:
     def shard(leaves: SlotArrays, address: Int[Array, "1"]) -> SlotArrays:
-        return jax.tree.map(lambda x: take_slots(x, address, 0), leaves)  # type: ignore[no-any-return]
+        return take_each(leaves, address)
 
     return each_shard(mesh, shard, (ROWS, ROWS), ROWS)(leaves, address)
 

@@ -15,8 +15,8 @@ from ptsys.data.features import EncodedExamples
 from ptsys.data.metrics import Scorer, summarize
 from ptsys.kinds.registry import prompt_kind
 from ptsys.kinds.trees import Tree, shapes_of
-from ptsys.prompts.tokens import NAME, tokens
-from ptsys.types.training import JobSpec
+from ptsys.prompts.tokens import NAME, as_tree
+from ptsys.types.training import TOKENS, JobSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Snapshot:
     updates: dict[str, NDArray[np.int32]]
 
     @classmethod
-    def start(cls, prompt: Tree | NDArray[np.float32], kind: str = "tokens") -> Snapshot:
+    def start(cls, prompt: Tree | NDArray[np.float32], kind: str = TOKENS) -> Snapshot:
         """Before the first update. An array alone is one of soft tokens [P, D]."""
-        tree = tokens(prompt) if isinstance(prompt, np.ndarray) else prompt
+        tree = as_tree(prompt)
         leaves = prompt_kind(kind).layout(shapes_of(tree)).leaves
         updates = {
             leaf.name: np.zeros(tree[leaf.name].shape[: bool(leaf.members)], np.int32)
@@ -129,7 +129,7 @@ class TrainingTask:
     start: Snapshot
     validations: Sequence[Validation] = ()
     order: RowOrder | None = None
-    kind: str = "tokens"
+    kind: str = TOKENS
     members: NDArray[np.int32] | None = None
 
 

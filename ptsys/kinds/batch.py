@@ -5,14 +5,13 @@ Shape letters: U slots, N members of a slot, V = U * N readings, P prompt positi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-Arrays = dict[str, Any]
-"""Arrays by name, of one leading axis."""
+Tree = TypeVar("Tree")
 
 
 class Readings(NamedTuple):
@@ -64,10 +63,7 @@ def real_positions(x: Float[Array, "V P *rest"], length: Int[Array, " V"]) -> Bo
 def gather(readings: Readings, slot: Int[Array, " B"]) -> Readings:
     """Each row's reading, of no position where the slot is out of range. Its transpose adds every
     row's gradient to its own slot and to no other, so users cannot reach one another."""
-    return Readings(
-        {name: take_slots(x, slot, 0) for name, x in masked(readings).values.items()},
-        {name: take_slots(x, slot, 0) for name, x in readings.length.items()},
-    )
+    return take_each(masked(readings), slot)
 
 
 def take_slots(
@@ -76,6 +72,12 @@ def take_slots(
     """`x[slot]`, with `fill` where the slot is out of range: a negative slot must not wrap round
     to another user's."""
     return x.at[slot].get(mode="fill", fill_value=fill, wrap_negative_indices=False)
+
+
+def take_each(tree: Tree, slot: Int[Array, " B"]) -> Tree:
+    """`take_slots` of every array of a tree, zeros where the slot is out of range."""
+    taken: Tree = jax.tree.map(lambda x: take_slots(x, slot, 0), tree)
+    return taken
 
 
 def add_slots(
@@ -88,8 +90,3 @@ def add_slots(
 def real_rows(slot: Int[Array, " B"], slots: int) -> Bool[Array, " B"]:
     """False for padding rows."""
     return (slot >= 0) & (slot < slots)
-
-
-def one_length(shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """The positions of the only array there is, or of that with the most."""
-    return max(shape[0] for shape in shapes.values())

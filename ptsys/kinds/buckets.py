@@ -12,7 +12,12 @@ SLOTS = (1, 4, 16, 64, 256, 1024, 4096)
 
 def fit(size: int, sizes: Sequence[int], field: str) -> int:
     """The smallest of `sizes` that holds `size`; raises InvalidInput above the largest."""
-    for candidate in sizes:
-        if size <= candidate:
-            return candidate
-    raise InvalidInput(f"{field} is {size}; the most is {sizes[-1]}", field=field)
+    fitting = smallest(size, sizes)
+    if fitting is None:
+        raise InvalidInput(f"{field} is {size}; the most is {sizes[-1]}", field=field)
+    return fitting
+
+
+def smallest(size: int, sizes: Sequence[int]) -> int | None:
+    """The smallest of `sizes` that holds `size`, if one does."""
+    return next((candidate for candidate in sizes if size <= candidate), None)

@@ -63,6 +63,22 @@ class PromptKind(Protocol):
         ...
 
 
+class ReadAsItIs:
+    """What all kinds have in common whose arrays a model reads as they are."""
+
+    def resolve(self, values: Any, length: Any, layout: Layout) -> tuple[Any, Any]:
+        """The prompts themselves."""
+        return values, length
+
+    def reading(self, tree: Tree, member: int = 0) -> Tree:
+        """The prompt itself."""
+        return tree
+
+    def optimizers(self, spec: JobSpec) -> Mapping[str, Optimizer]:
+        """The spec's for every array."""
+        return {}
+
+
 def optimizers_of(tree: Mapping[str, Any], kind: PromptKind, spec: JobSpec) -> dict[str, Optimizer]:
     """The optimizer of every array of a prompt."""
     own = kind.optimizers(spec)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ptsys.kinds.batch import Readings, Rows, add_slots, masked, real_rows, take_slots
+from ptsys.kinds.batch import Readings, Rows, add_slots, masked, real_rows, take_each, take_slots
 from ptsys.kinds.model_kind import ChunkSize, ModelKind
 from ptsys.passes.frozen import Frozen
 from ptsys.sharding.mesh import ROWS, WHOLE, agreed_any, each_shard
@@ -77,8 +77,7 @@ def slot_gradients(
         weight = 1 / jnp.maximum(take_slots(total, part.slot, 1), 1)
         return _chunk(kind, model, own, part, weight, z_loss, size.positions)
 
-    lengths = {name: take_slots(x, rows.slot, 0) for name, x in readings.length.items()}
-    positions = kind.positions(lengths, rows.features)
+    positions = kind.positions(take_each(readings.length, rows.slot), rows.features)
     found = _every_chunk(chunk, size, rows, positions, own, count)
     losses = add_slots(jnp.zeros((slots,), found.loss.dtype), rows.slot, found.loss)
     return Gradients(
@@ -100,16 +99,15 @@ def _chunk(
     capacity: int | None,
 ) -> _Chunk:
     """Gradient of the rows' weighted losses for each row's own copy of its reading."""
-    own = {name: take_slots(x, rows.slot, 0) for name, x in readings.values.items()}
-    length = {name: take_slots(x, rows.slot, 0) for name, x in readings.length.items()}
+    own = take_each(readings, rows.slot)
     own_z_loss = None if z_loss is None else take_slots(z_loss, rows.slot, 0)
 
     def total(values: dict[str, Any]) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        each = masked(Readings(values, length))
+        each = masked(own._replace(values=values))
         losses = kind.losses(model, each, rows.features, own_z_loss, capacity)
         return jnp.sum(losses.loss * weight), (losses.loss, losses.predicted)
 
-    values, (loss, predicted) = jax.grad(total, has_aux=True)(own)
+    values, (loss, predicted) = jax.grad(total, has_aux=True)(own.values)
     return _Chunk(loss, values, predicted.astype(jnp.int32))
 
 

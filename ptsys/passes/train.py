@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ptsys.kinds.batch import Readings, Rows, take_slots
+from ptsys.kinds.batch import Readings, Rows, take_each
 from ptsys.kinds.registry import prompt_kind
 from ptsys.kinds.trees import Layout
 from ptsys.passes.frozen import Frozen
@@ -64,11 +64,19 @@ def _shard_step(
     residents: jax.Array,
     rows: Rows,
 ) -> tuple[SlotState, TrainMetrics]:
-    part: SlotState = jax.tree.map(lambda x: take_slots(x, residents, 0), state)
-    own: Hyper = jax.tree.map(lambda x: take_slots(x, residents, 0), hyper)
-    members = layout.members
-    read = _Read(layout, part)
-    values, pull, length = jax.vjp(read, read.values, has_aux=True)
+    part, own = take_each(state, residents), take_each(hyper, residents)
+    members, kind = layout.members, prompt_kind(layout.kind)
+    lengths = {
+        leaf.name: part.leaves[leaf.name].length[:, 0]
+        if leaf.members
+        else part.leaves[leaf.name].length
+        for leaf in layout.leaves
+    }
+    values, pull, length = jax.vjp(
+        lambda values: kind.resolve(values, lengths, layout),
+        {name: leaf.value for name, leaf in part.leaves.items()},
+        has_aux=True,
+    )
     z_loss = jnp.repeat(next(iter(own.values())).z_loss, members)
     found = slot_gradients(
         frozen, Readings(values, length), rows, z_loss, members=members, packed=packed
@@ -97,24 +105,6 @@ def _shard_step(
         loss = jnp.sum(member_loss * tokens, axis=1) / jnp.maximum(jnp.sum(tokens, axis=1), 1)
     metrics = TrainMetrics(loss, jnp.sqrt(sum(squares[1:], squares[0])), member_loss)
     return SlotState(leaves, put(state.step, part.step + 1)), metrics
-
-
-class _Read:
-    """From the arrays of U prompts to their readings, which `jax.vjp` pulls gradients back by."""
-
-    def __init__(self, layout: Layout, part: SlotState) -> None:
-        self._kind, self._layout = prompt_kind(layout.kind), layout
-        self.values = {name: leaf.value for name, leaf in part.leaves.items()}
-        self._length = {
-            leaf.name: part.leaves[leaf.name].length[:, 0]
-            if leaf.members
-            else part.leaves[leaf.name].length
-            for leaf in layout.leaves
-        }
-
-    def __call__(self, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The readings' arrays, and beside them their lengths."""
-        return self._kind.resolve(values, self._length, self._layout)
 
 
 def _updated(

@@ -14,6 +14,7 @@ from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.kind import chunk_size
 from ptsys.models.t5.reading import beside_tokens
 from ptsys.plan.topologies import Topology, topology
+from ptsys.types.training import TOKENS
 
 Step = Literal["gradients", "train", "predict", "score"]
 DataType = Literal["bfloat16", "float32"]
@@ -39,7 +40,7 @@ class Case:
     targets: int = 16
     execution: Execution = Execution()
     dtype: DataType = "bfloat16"
-    prompt_kind: str = "tokens"
+    prompt_kind: str = TOKENS
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready form, which `Case.of` reads back."""

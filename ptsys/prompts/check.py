@@ -27,11 +27,7 @@ def check_prompt(
     `max_length` tokens, values that are not floating point, and values that are NaN or infinite
     in float32 (with the place of the first).
     """
-    if not (np.issubdtype(array.dtype, np.floating) or array.dtype.name == "bfloat16"):
-        raise InvalidInput(
-            f"a prompt holds floating point numbers, not {array.dtype}; save it as float32",
-            field=field,
-        )
+    _check_floating(array, field)
     if array.ndim != 2:
         raise InvalidInput(
             f"a prompt has two axes, [length, width]; this array has shape {list(array.shape)}",
@@ -56,13 +52,17 @@ def check_prompt(
 def check_numbers(array: NDArray[Any], field: str) -> NDArray[np.float32]:
     """The array, of any axes, as contiguous float32. Raises InvalidInput, naming `field`, for
     values that are not floating point, or not finite in float32 (with the place of the first)."""
+    _check_floating(array, field)
+    flat = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
+    return _finite(flat, field).reshape(array.shape)
+
+
+def _check_floating(array: NDArray[Any], field: str) -> None:
     if not (np.issubdtype(array.dtype, np.floating) or array.dtype.name == "bfloat16"):
         raise InvalidInput(
             f"a prompt holds floating point numbers, not {array.dtype}; save it as float32",
             field=field,
         )
-    flat = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
-    return _finite(flat, field).reshape(array.shape)
 
 
 def _finite(array: NDArray[Any], field: str) -> NDArray[np.float32]:

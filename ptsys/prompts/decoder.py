@@ -16,16 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput
+from ptsys.kinds.buckets import smallest
+from ptsys.kinds.prompt_kind import ReadAsItIs
 from ptsys.kinds.trees import Layout, Leaf, Shapes, Tree
 from ptsys.prompts.check import check_prompt
 from ptsys.prompts.tokens import LENGTHS, NAME
-from ptsys.types.training import JobSpec, Optimizer
 
 DECODER_NAME = "decoder_prompt"
 
 
 @dataclasses.dataclass(frozen=True)
-class DecoderTokens:
+class DecoderTokens(ReadAsItIs):
     """See `ptsys.kinds.prompt_kind.PromptKind`."""
 
     name: str
@@ -57,24 +58,12 @@ class DecoderTokens:
             for array in self.arrays
         }
 
-    def resolve(self, values: Any, length: Any, layout: Layout) -> tuple[Any, Any]:
-        """Prompts are read as they are."""
-        return values, length
-
-    def reading(self, tree: Tree, member: int = 0) -> Tree:
-        """The prompt itself."""
-        return tree
-
-    def optimizers(self, spec: JobSpec) -> Mapping[str, Optimizer]:
-        """The spec's."""
-        return {}
-
 
 def _padded(length: int, name: str) -> int:
-    for size in LENGTHS:
-        if size >= length:
-            return size
-    raise InvalidInput(f"{name} is {length} tokens long; the most is {LENGTHS[-1]}", field=name)
+    size = smallest(length, LENGTHS)
+    if size is None:
+        raise InvalidInput(f"{name} is {length} tokens long; the most is {LENGTHS[-1]}", field=name)
+    return size
 
 
 DECODER = DecoderTokens("decoder", (DECODER_NAME,))

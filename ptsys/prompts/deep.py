@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput
+from ptsys.kinds.buckets import smallest
+from ptsys.kinds.prompt_kind import ReadAsItIs
 from ptsys.kinds.trees import Layout, Leaf, Shapes, Tree
 from ptsys.prompts.check import check_numbers
-from ptsys.types.training import JobSpec, Optimizer
 
 LENGTHS = (8, 16, 20, 32, 50, 64, 100, 128, 256)  # those in use stand for themselves
 STACKS = ("encoder", "decoder", "cross")
@@ -29,7 +30,7 @@ SCALE = 0.5  # of the numbers that a new prompt starts with
 
 
 @dataclasses.dataclass(frozen=True)
-class DeepPrompts:
+class DeepPrompts(ReadAsItIs):
     """See `ptsys.kinds.prompt_kind.PromptKind`."""
 
     name: str = "deep"
@@ -91,18 +92,6 @@ class DeepPrompts:
             checked[array] = check_numbers(tree[array], array)
         return checked
 
-    def resolve(self, values: Any, length: Any, layout: Layout) -> tuple[Any, Any]:
-        """Prompts are read as they are."""
-        return values, length
-
-    def reading(self, tree: Tree, member: int = 0) -> Tree:
-        """The prompt itself."""
-        return tree
-
-    def optimizers(self, spec: JobSpec) -> Mapping[str, Optimizer]:
-        """The spec's."""
-        return {}
-
 
 def _layers(stack: str, model: Any) -> int:
     count: int = model.encoder_layers if stack == "encoder" else model.decoder_layers
@@ -110,10 +99,10 @@ def _layers(stack: str, model: Any) -> int:
 
 
 def _padded(length: int, name: str) -> int:
-    for size in LENGTHS:
-        if size >= length:
-            return size
-    raise InvalidInput(f"{name} has {length} positions; the most is {LENGTHS[-1]}", field=name)
+    size = smallest(length, LENGTHS)
+    if size is None:
+        raise InvalidInput(f"{name} has {length} positions; the most is {LENGTHS[-1]}", field=name)
+    return size
 
 
 def _drawn(number: int, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -12,20 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptsys.errors import InvalidInput
+from ptsys.kinds.buckets import fit
+from ptsys.kinds.prompt_kind import ReadAsItIs
 from ptsys.kinds.trees import Layout, Leaf, Shapes, Tree
 from ptsys.prompts.check import MAX_LENGTH, check_prompt
-from ptsys.types.training import JobSpec, Optimizer
+from ptsys.types.training import TOKENS as KIND
 
 LENGTHS = (16, 20, 32, 50, 64, 100, 128, 256, 512, MAX_LENGTH)  # those in use stand for themselves
 NAME = "prompt"
 
 
 @dataclasses.dataclass(frozen=True)
-class Tokens:
+class Tokens(ReadAsItIs):
     """See `ptsys.kinds.prompt_kind.PromptKind`."""
 
-    name: str = "tokens"
+    name: str = KIND
 
     def shapes(self, length: int, model: Any) -> Shapes:
         """So many tokens."""
@@ -42,26 +43,12 @@ class Tokens:
     def layout(self, shapes: Shapes) -> Layout:
         """Padded to one of `LENGTHS`."""
         length, width = shapes[NAME]
-        padded = next((size for size in LENGTHS if size >= length), None)
-        if padded is None:
-            raise InvalidInput(f"prompt is {length}; the most is {LENGTHS[-1]}", field=NAME)
+        padded = fit(length, LENGTHS, NAME)
         return Layout(self.name, (Leaf(NAME, (padded, width)),), padded)
 
     def check(self, tree: Mapping[str, NDArray[Any]], model: Any, name: str | None = None) -> Tree:
         """See `check_prompt`."""
         return {NAME: check_prompt(tree[NAME], model.d_model, model=name)}
-
-    def resolve(self, values: Any, length: Any, layout: Layout) -> tuple[Any, Any]:
-        """Prompts are read as they are."""
-        return values, length
-
-    def reading(self, tree: Tree, member: int = 0) -> Tree:
-        """The prompt itself."""
-        return tree
-
-    def optimizers(self, spec: JobSpec) -> Mapping[str, Optimizer]:
-        """The spec's."""
-        return {}
 
 
 TOKENS = Tokens()
@@ -70,3 +57,8 @@ TOKENS = Tokens()
 def tokens(array: NDArray[np.float32]) -> Tree:
     """The prompt of these soft tokens [P, D]."""
     return {NAME: array}
+
+
+def as_tree(prompt: Tree | NDArray[np.float32]) -> Tree:
+    """A prompt's arrays by name; an array alone is one of soft tokens [P, D]."""
+    return tokens(prompt) if isinstance(prompt, np.ndarray) else prompt

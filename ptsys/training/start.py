@@ -11,9 +11,7 @@ from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput
 from ptsys.kinds.registry import prompt_kind
 from ptsys.kinds.trees import Tree
-from ptsys.types.training import TrainingOptions
-
-_TOKENS = "tokens"
+from ptsys.types.training import TOKENS, TrainingOptions
 
 
 def first_prompt(
@@ -26,7 +24,7 @@ def first_prompt(
     """
     kind, config = prompt_kind(spec.prompt_kind), bench.config
     named = spec.initialization.kind == "prompt"
-    if spec.prompt_kind == _TOKENS or not named:
+    if spec.prompt_kind == TOKENS or not named:
         if not named and not kind.starts_at(spec.initialization.kind):
             raise InvalidInput(
                 f"a prompt of the kind {spec.prompt_kind!r} starts at the `shared` start or at "

@@ -1,9 +1,8 @@
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptsys.data.features import encode_examples, encode_inputs, encode_targets, pad
+from ptsys.data.features import encode_examples, encode_inputs, encode_targets
 from ptsys.data.vocabulary import EOS, ByteVocabulary
 from ptsys.errors import InvalidInput
 from ptsys.types.example import Example
@@ -32,28 +31,6 @@ def test_targets_are_whole_or_refused(texts, limit):
         for text, ids in zip(texts, encode_targets(VOCABULARY, texts, limit), strict=True):
             assert ids[-1] == EOS
             assert VOCABULARY.decode(ids) == text
-
-
-@given(
-    rows=st.lists(st.lists(st.integers(1, 300), max_size=6), max_size=5),
-    wider=st.integers(0, 3),
-    more=st.integers(0, 3),
-)
-def test_padding_adds_zeros_on_the_right_and_below_only(rows, wider, more):
-    width, count = max(map(len, rows), default=0) + wider, len(rows) + more
-    padded = pad(rows, width, count)
-    assert padded.shape == (count, width)
-    assert padded.dtype == np.int32
-    again = [row[row > 0].tolist() for row in padded]
-    assert again == rows + [[]] * more
-    assert (padded > 0).sum() == sum(map(len, rows))
-
-
-def test_padding_never_cuts():
-    with pytest.raises(ValueError, match=r"row 1 has 3 tokens"):
-        pad([[1], [1, 2, 3]], 2, 2)
-    with pytest.raises(ValueError, match="2 rows do not fit into 1"):
-        pad([[1], [2]], 2, 1)
 
 
 def test_a_dataset_tells_its_longest_rows_and_what_was_cut():

@@ -28,6 +28,7 @@ from ptsys.models.t5.reading import PROMPT, beside, decoder_tokens, prefixes, to
 from ptsys.models.t5.sequential import decode_sequentially
 from ptsys.models.t5.token_scores import token_scores
 from ptsys.sharding.mesh import agreed_any
+from ptsys.types.training import TOKENS
 
 LEAST_TOKENS = 16  # of a padded prompt
 LEAST_ROWS = 8  # a chunk
@@ -61,8 +62,8 @@ class T5Kind:
     @property
     def no_prompt(self) -> Layout:
         """Soft tokens of the smallest size, all of them padding."""
-        leaf = Leaf("prompt", (LEAST_TOKENS, self.config.d_model))
-        return Layout("tokens", (leaf,), LEAST_TOKENS)
+        leaf = Leaf(PROMPT, (LEAST_TOKENS, self.config.d_model))
+        return Layout(TOKENS, (leaf,), LEAST_TOKENS)
 
     @property
     def _encoder(self) -> int:
@@ -166,7 +167,7 @@ class T5Kind:
 
 def token_readings(values: Float[Array, "V P D"], length: Int[Array, " V"]) -> Readings:
     """Readings of soft tokens alone, right-aligned."""
-    return Readings({"prompt": values}, {"prompt": length})
+    return Readings({PROMPT: values}, {PROMPT: length})
 
 
 def text_rows(

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import tiny_model
+from blocking_asker import BlockingAsker
 from waiting import until
 
 from ptsys.config import Settings
-from ptsys.jobs.asking import BlockingAsker
 from ptsys.jobs.redis_server import EmbeddedRedis
 from ptsys.jobs.service import Service
 from ptsys.models.registry import Registry

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blocking_asker import BlockingAsker
 from kombu import Connection
 
 from ptsys.config import Settings
 from ptsys.errors import QuotaExceeded, Unavailable
-from ptsys.jobs.asking import BlockingAsker
 from ptsys.jobs.cancellations import Cancellations
 from ptsys.jobs.leases import new_worker_id
 from ptsys.jobs.presence import Presence, announce, workers

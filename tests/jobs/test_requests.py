@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import redis
+from blocking_asker import BlockingAsker
 from hypothesis import given
 from hypothesis import strategies as st
 from waiting import until
@@ -15,7 +16,6 @@ from waiting import until
 from ptsys import errors
 from ptsys.errors import Conflict, InvalidInput, NotFound, PtsysError, Unavailable
 from ptsys.jobs import requests as requests_module
-from ptsys.jobs.asking import BlockingAsker
 from ptsys.jobs.queue import Queue
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.redis_keys import RedisKeys

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blocking_asker import BlockingAsker
 from waiting import until
 
 from ptsys.errors import Unavailable
-from ptsys.jobs.asking import BlockingAsker
 from ptsys.jobs.redis_server import EmbeddedRedis
 from ptsys.jobs.requests import Request, RequestChannel
 from workers.interactive import Pending

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_model
+from blocking_asker import BlockingAsker
 from waiting import until
 from worker_deployment import Deployment
 
 from ptsys.engine.engine import Engine
 from ptsys.engine.workbench import load_workbench
 from ptsys.errors import InvalidInput, NotFound, PtsysError
-from ptsys.jobs.asking import BlockingAsker
 from ptsys.jobs.queue import QUEUE_CPU, device_queue
 from ptsys.library.starts import read_start
 from ptsys.prompts.safetensors_format import decode, encode

@@ -142,7 +142,7 @@ def _wait(where: Deployment, client: Client, job: JobHandle, as_json: bool) -> N
 def report(where: Deployment, client: Client, job: Job, as_json: bool) -> None:
     """A finished job's prompts. Raises JobFailed or JobCancelled if it ended otherwise."""
     prompt = client.prompts.get(check_succeeded(job))
-    linked = client.prompts.linked(prompt)
+    linked = _in_order(client.prompts.linked(prompt), job)
     if as_json:
         print_json({"job": job, "prompt": prompt, **({"tasks": linked} if linked else {})})
         return
@@ -159,6 +159,16 @@ def report(where: Deployment, client: Client, job: Job, as_json: bool) -> None:
     if linked:
         print_linked(linked)
     note(f"next: {where.line(f'predict {[prompt, *linked][-1].name} INPUTS.jsonl')}")
+
+
+def _in_order(prompts: Sequence[Prompt], job: Job) -> list[Prompt]:
+    """The prompts of a job's tasks as the job names them: all were made in one moment."""
+    from ptsys.types.multitask import MultiTaskSpec
+
+    if not isinstance(job.spec, MultiTaskSpec):
+        return list(prompts)
+    places = {task.name: place for place, task in enumerate(job.spec.tasks)}
+    return sorted(prompts, key=lambda one: places.get(one.task or "", len(places)))
 
 
 def print_linked(prompts: Sequence[Prompt]) -> None:

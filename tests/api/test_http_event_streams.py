@@ -63,7 +63,9 @@ def _job(connect: Connect, user: str) -> tuple[httpx.Client, str]:
     client = connect(user)
     add_rows(client, "colours")
     body = {"name": "followed", "model": MODEL, "dataset": "colours", "steps": 5}
-    made: str = client.post("/v1/jobs", json=body).json()["id"]
+    answer = client.post("/v1/jobs", json=body)
+    assert answer.status_code == 201, answer.text
+    made: str = answer.json()["id"]
     return client, made
 
 

@@ -18,7 +18,8 @@ TOO_LONG = [{"input": "a", "target": "b"}, {"input": LONG, "target": "b"}]
 def datasets(ann: httpx.Client) -> None:
     for name, rows in {"fine": TOO_LONG[:1], "strange": UNWRITABLE, "long": TOO_LONG}.items():
         text = "".join(json.dumps(row) + "\n" for row in rows)
-        assert add_rows(ann, name, text.encode()).status_code in (201, 409)
+        answer = add_rows(ann, name, text.encode())
+        assert answer.status_code in (201, 409), answer.text
 
 
 JOBS: dict[str, Callable[[str], tuple[dict[str, Any], str]]] = {

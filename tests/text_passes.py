@@ -82,6 +82,11 @@ def score(frozen: Frozen, prompts: Prompts, rows: Rows) -> Scores:
     return found
 
 
+def encode(frozen: Frozen, prompts: Prompts, rows: Rows) -> Any:
+    inputs = TreeRows({"inputs": rows.inputs}, rows.slot)
+    return answers.answer(frozen, prompts.tree, inputs, operation="encode")
+
+
 def generate(
     frozen: Frozen, prompts: Prompts, inputs: Any, slot: Any, choices: Choices, **options: Any
 ) -> Generated:

@@ -1,9 +1,10 @@
 """From a request's header and tensor to the engine, and from its answer to what is sent back.
 
-A request's header is `PredictRequest` or `GradientsRequest` as JSON, and beside its fields `user`,
-who asks. A prompt sent along is a safetensors file with a float32 tensor for each of its arrays,
-of soft tokens `prompt` [P, D]; the gradient comes back as one with a tensor `gradient`, or where
-there are other arrays with one for each. Nothing of either is stored or logged.
+A request's header is `PredictRequest`, `GradientsRequest` or `EncodeRequest` as JSON, and beside
+its fields `user`, who asks. A prompt sent along is a safetensors file with a float32 tensor for
+each of its arrays, of soft tokens `prompt` [P, D]; the gradient comes back as one with a tensor
+`gradient`, or where there are other arrays with one for each, and encodings as `encodings`
+[rows, D]. Nothing of any of them is stored or logged.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from ptsys.prompts.storage import load_part, load_tree
 from ptsys.prompts.tokens import NAME
 from ptsys.store.prompts import Prompts
 from ptsys.types.multitask import Combination
-from ptsys.types.requests import GradientsRequest, Prediction, PredictRequest
+from ptsys.types.requests import EncodeRequest, GradientsRequest, Prediction, PredictRequest
 from ptsys.types.training import TOKENS
 from workers.uses import Uses
 
@@ -51,7 +52,7 @@ class Pending:
 
 
 class Interactive:
-    """Predict and gradients for one model."""
+    """Predict, gradients and encode for one model."""
 
     def __init__(self, engine: Engine, served: ServedModel, prompts: Prompts) -> None:
         self._engine = engine
@@ -81,6 +82,8 @@ class Interactive:
             return self._predict(_body(PredictRequest, header), user, request.tensors)
         if request.kind == "gradients":
             return self._gradients(_body(GradientsRequest, header), user, request.tensors)
+        if request.kind == "encode":
+            return self._encode(_body(EncodeRequest, header), user, request.tensors)
         raise InvalidInput(f"there are no requests of kind {request.kind!r}", field="kind")
 
     def _predict(self, body: PredictRequest, user: str, tensors: bytes | None) -> Pending:
@@ -114,6 +117,11 @@ class Interactive:
         future = self._engine.gradients(body.inputs, body.targets, prompt, user=user)
         return Pending(future, self._noting(_gradient, body.inputs))
 
+    def _encode(self, body: EncodeRequest, user: str, tensors: bytes | None) -> Pending:
+        prompt = self._prompt(body, user, tensors)
+        future = self._engine.encodings(body.inputs, prompt, user=user)
+        return Pending(future, self._noting(_encodings, body.inputs))
+
     def _noting(
         self, reply: Callable[[Any], Answer], inputs: Sequence[str]
     ) -> Callable[[Any], Answer]:
@@ -131,7 +139,10 @@ class Interactive:
         return noted
 
     def _prompt(
-        self, body: PredictRequest | GradientsRequest, user: str, tensors: bytes | None
+        self,
+        body: PredictRequest | GradientsRequest | EncodeRequest,
+        user: str,
+        tensors: bytes | None,
     ) -> Prompt | None:
         self._check_model(body)
         if body.general is not None and body.prompt is None:
@@ -149,7 +160,7 @@ class Interactive:
             return tree  # the engine checks its shapes and values
         return None if body.prompt is None else self._stored(body.prompt, user, body.general)
 
-    def _check_model(self, body: PredictRequest | GradientsRequest) -> None:
+    def _check_model(self, body: PredictRequest | GradientsRequest | EncodeRequest) -> None:
         if body.model != self._served.name:
             raise InvalidInput(
                 f"the request is for model {body.model!r}, this worker serves "
@@ -213,6 +224,10 @@ def _body(kind: type[Body], header: dict[str, Any]) -> Body:
 
 def _predictions(answers: list[Prediction]) -> Answer:
     return {"predictions": [answer.model_dump(mode="json") for answer in answers]}, None
+
+
+def _encodings(rows: list[NDArray[np.float32]]) -> Answer:
+    return {"rows": len(rows)}, encode(np.stack(rows), tensor="encodings")
 
 
 def _gradient(result: GradientsResult) -> Answer:

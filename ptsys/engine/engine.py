@@ -166,6 +166,14 @@ class Engine:
         question = self.model.rows.scored(inputs, targets)
         return self._requests.ask(question, tree, self._layout(tree), user)
 
+    def encodings(
+        self, inputs: Sequence[Any], prompt: Prompt | None = None, *, user: str = "local"
+    ) -> concurrent.futures.Future[list[NDArray[np.float32]]]:
+        """How the model reads rows, an array [d_model] each: for text the mean of the encoder's
+        outputs over the input's positions, read behind a prompt or, without one, alone."""
+        tree, layout = self._checked(prompt, inputs)
+        return self._requests.ask(self.model.rows.read(inputs), tree, layout, user)
+
     def gradients(
         self,
         inputs: Sequence[Any],

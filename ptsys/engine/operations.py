@@ -192,6 +192,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "gradients": PromptGradients(),
     "score": Answers("score", "scores of labels"),
     "generate": Answers("generate", "answers"),
+    "encode": Answers("encode", "encodings"),
 }
 
 

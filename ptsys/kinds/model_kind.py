@@ -174,6 +174,10 @@ class RowCoder(Protocol):
         """Rows to answer as every score's are."""
         ...
 
+    def read(self, inputs: Sequence[Any]) -> Question:
+        """Rows whose encodings are wanted: of each an array of the model's width."""
+        ...
+
     def answers(self, operation: str, result: Any, rows: Any) -> list[Any]:
         """What a user gets of an operation's result, for the rows of these numbers [rows]."""
         ...

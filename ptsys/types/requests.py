@@ -1,4 +1,4 @@
-"""Interactive requests: predict and gradients. Nothing of them is ever stored."""
+"""Interactive requests: predict, gradients and encode. Nothing of them is ever stored."""
 
 from __future__ import annotations
 
@@ -94,3 +94,16 @@ class GradientsRequest(Value):
     )
     inputs: tuple[Text, ...]
     targets: tuple[Text, ...]
+
+
+class EncodeRequest(Value):
+    """Rows whose encodings are wanted, read behind a stored prompt, the tensor sent beside the
+    request, or none: float32 [rows, d_model]."""
+
+    model: Text = "tiny"
+    prompt: Text | None = None
+    general: Text | None = Field(
+        default=None,
+        description="For a task-specific prompt: another general prompt than its own.",
+    )
+    inputs: tuple[Text, ...]

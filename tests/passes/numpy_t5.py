@@ -37,8 +37,8 @@ class Reference:
         self.model = frozen.model()
         self.config = frozen.config
 
-    def logits(self, prompt: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """[T, V] teacher-forced logits of `targets` after `prompt` [P, D] and `inputs` [L]."""
+    def memory(self, prompt: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+        """[P + L, D] what the encoder makes of `prompt` [P, D] and `inputs` [L]."""
         model, table = self.model, _weights(self.model.token_embedder.embedding)
         x = np.concatenate([np.asarray(prompt, np.float64), table[inputs]])
         bias = self._bias(model.encoder, len(x), bidirectional=True)
@@ -47,8 +47,12 @@ class Reference:
             normed = self._norm(layer.pre_attention_layer_norm, x)
             x = x + self._attend(layer.attention, normed, normed, bias)
             x = x + self._feed_forward(layer.mlp, self._norm(layer.pre_mlp_layer_norm, x))
-        memory = self._norm(model.encoder.encoder_norm, x)
+        return self._norm(model.encoder.encoder_norm, x)
 
+    def logits(self, prompt: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """[T, V] teacher-forced logits of `targets` after `prompt` [P, D] and `inputs` [L]."""
+        model, table = self.model, _weights(self.model.token_embedder.embedding)
+        memory = self.memory(prompt, inputs)
         y = table[np.concatenate([[0], targets[:-1]])]
         causal = np.where(np.tri(len(y)) > 0, 0, -np.inf)
         bias = self._bias(model.decoder, len(y), bidirectional=False) + causal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from text_passes import Gradients, Prompts, Rows, generate, gradients
+from text_passes import Gradients, Prompts, Rows, encode, generate, gradients
 from tiny_batches import WIDTH, prompts, rows, wishes
 
 from ptsys.models.t5.decoding import Choices
@@ -71,6 +71,13 @@ def test_padding_changes_no_loss_and_no_gradient(frozen: Frozen, kind: str) -> N
     grown = np.asarray(second.values)
     assert not np.any(grown[:4, : grown.shape[1] - 4])
     assert not np.any(grown[4:])
+
+
+def test_padding_changes_no_encoding(frozen: Frozen) -> None:
+    own, some = prompts(LENGTHS, 4), rows(SLOTS)
+    first, second = encode(frozen, own, some), encode(frozen, *padded("all", own, some))
+    np.testing.assert_allclose(first, second[:6], rtol=0, atol=1e-5)
+    assert not np.any(second[6:])
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from ptsys.jobs.queue import QUEUE_CPU, device_queue
 from ptsys.library.starts import read_start
 from ptsys.prompts.safetensors_format import decode, encode
 from ptsys.types.records import Job
-from ptsys.types.requests import Decoding, GradientsRequest, PredictRequest
+from ptsys.types.requests import Decoding, EncodeRequest, GradientsRequest, PredictRequest
 
 pytestmark = pytest.mark.device
 MODEL = tiny_model.NAME
@@ -125,6 +125,25 @@ def test_gradients_are_the_engines(
         gradient, _ = decode(tensors or b"", tensor="gradient")
         assert np.allclose(gradient, wanted.gradient, atol=1e-6)
         assert np.abs(gradient).max() > 0
+
+
+def test_encodings_are_the_engines(
+    served: Deployment, asker: BlockingAsker, engine: Engine, job: Job
+) -> None:
+    def encode_rows(user: str, tensors: bytes | None = None, **fields: Any) -> np.ndarray:
+        header = EncodeRequest(model=MODEL, inputs=INPUTS, **fields).model_dump(mode="json")
+        told = asker.call(MODEL, "encode", header | {"user": user}, tensors, timeout=WAIT)
+        assert told[0] == {"rows": 3}
+        return decode(told[1] or b"", tensor="encodings")[0]
+
+    bare = np.stack(engine.encodings(INPUTS).result(WAIT))
+    assert np.allclose(encode_rows("ann"), bare, atol=1e-5)
+    prompted = np.stack(engine.encodings(INPUTS, served.tensor(job)).result(WAIT))
+    assert not np.allclose(prompted, bare, atol=1e-3)
+    assert np.allclose(encode_rows("ann", prompt="mine"), prompted, atol=1e-5)
+    assert np.allclose(encode_rows("bob", encode(served.tensor(job))), prompted, atol=1e-5)
+    with pytest.raises(NotFound, match="ann/mine"):
+        encode_rows("bob", prompt="ann/mine")
 
 
 def test_many_users_are_answered_together(

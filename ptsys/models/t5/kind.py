@@ -124,9 +124,11 @@ class T5Kind:
         features: Features,
         real: Bool[Array, " B"],
         options: Mapping[str, Any],
-    ) -> Scores | Generated:
-        """`score`: the log-probability of the targets. `generate`: tokens, as `options` say: the
-        `method`, so many `beams`, and at most `max_tokens`."""
+    ) -> Scores | Generated | Float[Array, "B D"]:
+        """`encode`: see `mean_encodings`. `score`: the log-probability of the targets. `generate`:
+        tokens, as `options` say: the `method`, so many `beams`, and at most `max_tokens`."""
+        if operation == "encode":
+            return mean_encodings(model, own, features["inputs"], real)
         if operation == "score":
             losses = self.losses(model, own, features)
             return Scores(jnp.where(real, -losses.loss, 0), jnp.where(real, losses.tokens, 0))
@@ -163,6 +165,19 @@ class T5Kind:
             agreed_any(real), some, lambda: nothing(real.shape[0], max_tokens)
         )
         return found._replace(steps=found.steps[None])
+
+
+def mean_encodings(
+    model: T5, own: Readings, inputs: Int[Array, "B L"], real: Bool[Array, " B"]
+) -> Float[Array, "B D"]:
+    """The mean of the encoder's outputs over every input's own positions, its end among them and
+    a prompt's not, in float32; zeros for rows that are not `real`."""
+    encoded = model.encode(inputs, *tokens_before(own), deep=prefixes(own))
+    memory = encoded.memory[:, -inputs.shape[1] :].astype(jnp.float32)
+    there = (inputs > 0) & real[:, None]
+    total = jnp.sum(jnp.where(there[:, :, None], memory, 0), axis=1)
+    count: jax.Array = jnp.maximum(jnp.sum(there, axis=1), 1)
+    return total / count[:, None]
 
 
 def token_readings(values: Float[Array, "V P D"], length: Int[Array, " V"]) -> Readings:

@@ -121,6 +121,12 @@ class TextRows:
         longest = longest_target(self.vocabulary, targets)
         return self._free(self._inputs(inputs), scoring(longest, self.config.max_target_length))
 
+    def read(self, inputs: Sequence[str]) -> Question:
+        """Rows whose encodings are wanted."""
+        ids = self._inputs(inputs)
+        size = fit(_longest(ids), INPUT_LENGTHS, "inputs")
+        return Question("encode", {"inputs": ids}, (Feature("inputs", (size,)),))
+
     def _free(self, ids: list[list[int]], decoding: Decoding) -> Question:
         most = min(decoding.max_tokens, self.config.max_target_length)
         room = fit(most, TARGET_LENGTHS, "max_tokens")
@@ -144,7 +150,9 @@ class TextRows:
     # ---- results --------------------------------------------------------------------------
 
     def answers(self, operation: str, result: Any, rows: NDArray[np.int64]) -> list[Any]:
-        """Of `generate` predictions, of `score` log-probabilities."""
+        """Of `generate` predictions, of `score` log-probabilities, of `encode` arrays [D]."""
+        if operation == "encode":
+            return list(result[rows])
         if operation == "score":
             return [float(x) for x in result.log_probability[rows]]
         texts, scores = self.texts(result.tokens[rows]), result.score[rows]

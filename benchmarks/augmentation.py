@@ -220,7 +220,7 @@ class Known:
         return self._tasks[dataset].train
 
     def _vector(self, prompt: Array) -> Array:
-        vector = prompt_vector(prompt, self._start, "token")
+        vector = prompt_vector(prompt - self._start, "token")
         return vector / np.linalg.norm(vector)
 
 

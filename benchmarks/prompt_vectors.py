@@ -51,10 +51,9 @@ EARLY, TOP, TRIED, TEST_ROWS = 50, 3, 24, 32
 
 def vector(prompt: Array, start: Array, kind: str) -> Array:
     """A prompt's unit vector."""
-    change = (prompt - start).ravel()
-    if kind != "flat":
-        change = prompt_vector(prompt, start, kind)  # type: ignore[arg-type]
-    return change / np.linalg.norm(change)
+    change = prompt - start
+    flat = change.ravel() if kind == "flat" else prompt_vector(change, kind)  # type: ignore[arg-type]
+    return flat / np.linalg.norm(flat)
 
 
 def losses(

@@ -58,6 +58,13 @@ class PromptKind(Protocol):
         """The same of one prompt on the host: what the model reads for one member."""
         ...
 
+    def compared(self, tree: Tree, start: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What training changed of a prompt, [P, W]: the library compares prompts of this kind,
+        and of no other, by it. `start` [S, D] are the soft tokens at whose end all prompts of the
+        model start; positions P are counted from the end, W is one for all prompts of a model.
+        Raises InvalidInput for a prompt that does not compare with others of its kind."""
+        ...
+
     def optimizers(self, spec: JobSpec) -> Mapping[str, Optimizer]:
         """Of each array, as a job of this spec trains it; the spec's own where one is missing."""
         ...

@@ -36,6 +36,9 @@ READ_AS: dict[frozenset[str], str] = {
 }
 """The kind of a prompt that a model reads as it is, by the names of its arrays."""
 
+STORED_KINDS: tuple[str, ...] = tuple(dict.fromkeys(READ_AS.values()))
+"""Those kinds: of what jobs make, what is stored, searched for and asked."""
+
 MODEL_KINDS: dict[str, str] = {"t5": "ptsys.models.t5.kind:T5Kind"}
 """Where each model kind lies: a class made of a model's configuration."""
 
@@ -66,10 +69,9 @@ def kind_of(tree: Mapping[str, Any]) -> PromptKind:
 def read_as_it_is(name: str) -> PromptKind:
     """The prompt kind of that name. Raises InvalidInput for one that there is not, or that a model
     reads only with others, such as those of multi-task prompts."""
-    names = tuple(dict.fromkeys(READ_AS.values()))
-    if name not in names:
+    if name not in STORED_KINDS:
         raise InvalidInput(
-            f"there is no kind {name!r}; choose {', '.join(names)}", field="prompt_kind"
+            f"there is no kind {name!r}; choose {', '.join(STORED_KINDS)}", field="prompt_kind"
         )
     return prompt_kind(name)
 

@@ -12,7 +12,10 @@ from etils import epath
 from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput
-from ptsys.library.model_index import ModelIndex, Viewer
+from ptsys.kinds.registry import STORED_KINDS, kind_of
+from ptsys.kinds.trees import Tree
+from ptsys.library.model_index import Indexed, ModelIndex, Viewer
+from ptsys.prompts.tokens import as_tree
 from ptsys.store.database import Database
 from ptsys.store.prompt_search import ANY, PromptSearch
 from ptsys.store.prompt_vectors import PromptVectors
@@ -37,13 +40,13 @@ class Library:
         self._root = root
         self._search = PromptSearch(database)
         self._vectors = PromptVectors(database)
-        self._indexes: dict[tuple[str, VectorKind], ModelIndex] = {}
-        self._saved: dict[tuple[str, VectorKind], float] = {}
+        self._indexes: dict[Indexed, ModelIndex] = {}
+        self._saved: dict[Indexed, float] = {}
         self._lock = threading.Lock()
 
     def search(
         self,
-        query: Prompt | NDArray[np.float32],
+        query: Prompt | Tree | NDArray[np.float32],
         user: str,
         *,
         fingerprint: str | None = None,
@@ -54,19 +57,26 @@ class Library:
         filters: Filters = ANY,
         text: str = "",
     ) -> list[Found]:
-        """The prompts nearest to a stored one, which is not among them, or to a tensor [P, D] of
-        the model of that `fingerprint`; nearest first, without those whose ids are in `exclude`.
+        """The prompts of its kind nearest to a stored one, which is not among them, or to the
+        arrays of one (an array alone is soft tokens [P, D]) of the model of that `fingerprint`;
+        nearest first, without those whose ids are in `exclude`.
 
         `filters` and the words of `text`, which all must stand somewhere, say which may be found.
         Raises InvalidInput for a query that does not compare with others, Unavailable if nobody
         knows yet where the model's prompts start.
         """
-        index = self._index(_fingerprint(query, fingerprint), kind)
-        index.refresh()
         if isinstance(query, Prompt):
+            _refuse_incomparable(query)
+            index = self._index(Indexed(query.model_fingerprint, query.kind, kind))
+            index.refresh()
             vector, exclude = index.vector(query), {*exclude, query.id}
         else:
-            vector = index.vector_of(query)
+            if fingerprint is None:
+                raise InvalidInput("say which model the prompt is of", field="fingerprint")
+            tree = as_tree(query)
+            index = self._index(Indexed(fingerprint, kind_of(tree).name, kind))
+            index.refresh()
+            vector = index.vector_of(tree)
         finding = _Finding(self._search, index, user, filters, text)
         return self._results(finding.nearest(vector, metric, count, sorted(exclude)), user)
 
@@ -77,14 +87,22 @@ class Library:
     def vectors(
         self, fingerprint: str, user: str, *, kind: VectorKind = DEFAULT_KIND, most: int
     ) -> tuple[list[tuple[Prompt, NDArray[np.float32]]], int]:
-        """The prompts of a model that compare and that the user may see, with their vectors [D],
-        in order of ids: all, or of more than `most` a sample; and how many there are before those
-        that do not compare are left out. Raises Unavailable if nobody knows where they start."""
+        """The prompts of a model that compare with others of their kind and that the user may see,
+        with their vectors, those of each kind of a length [N] of its own, in order of ids: all, or
+        of more than `most` a sample; and how many there are before those that do not compare are
+        left out. Raises Unavailable if nobody knows where they start."""
         ids, total = self._search.sample(fingerprint, user, most)
         prompts = self._search.several(ids, user, ANY)
-        comparing = [one for one in ids if one in prompts and comparable(prompts[one])]
-        vectors = self._index(fingerprint, kind).vectors(comparing)
-        pairs = [(prompts[one], vectors[one]) for one in comparing if one in vectors]
+        vectors: dict[str, NDArray[np.float32]] = {}
+        for prompt_kind in STORED_KINDS:
+            comparing = [
+                one
+                for one in ids
+                if one in prompts and prompts[one].kind == prompt_kind and comparable(prompts[one])
+            ]
+            index = self._index(Indexed(fingerprint, prompt_kind, kind))
+            vectors |= index.vectors(comparing)
+        pairs = [(prompts[one], vectors[one]) for one in ids if one in vectors]
         return pairs, total if len(ids) < total else len(pairs)
 
     def datasets(self, prompts: Iterable[Prompt], user: str) -> dict[str, Dataset]:
@@ -92,21 +110,24 @@ class Library:
         return self._search.datasets(prompts, user)
 
     def refresh(self, fingerprint: str, kind: VectorKind = DEFAULT_KIND) -> None:
-        """Bring the index up to date with the database, and save it if enough has changed: what
-        a worker does now and then. Raises Unavailable."""
-        index = self._index(fingerprint, kind)
-        index.refresh(audit=True)
-        since = time.monotonic() - self._saved.get((fingerprint, kind), -_SAVE_SECONDS)
-        if index.unsaved > _SAVE_SHARE * len(index) or (index.unsaved and since >= _SAVE_SECONDS):
-            index.save()
-            self._saved[fingerprint, kind] = time.monotonic()
+        """Bring the indexes of a model's prompts up to date with the database, and save those of
+        which enough has changed: what a worker does now and then. Raises Unavailable."""
+        for prompt_kind in STORED_KINDS:
+            indexed = Indexed(fingerprint, prompt_kind, kind)
+            index = self._index(indexed)
+            index.refresh(audit=True)
+            since = time.monotonic() - self._saved.get(indexed, -_SAVE_SECONDS)
+            enough = index.unsaved > _SAVE_SHARE * len(index)
+            if enough or (index.unsaved and since >= _SAVE_SECONDS):
+                index.save()
+                self._saved[indexed] = time.monotonic()
 
-    def _index(self, fingerprint: str, kind: VectorKind) -> ModelIndex:
+    def _index(self, indexed: Indexed) -> ModelIndex:
         with self._lock:
-            index = self._indexes.get((fingerprint, kind))
+            index = self._indexes.get(indexed)
             if index is None:
-                index = ModelIndex(fingerprint, kind, self._vectors, self._prompts, self._root)
-                self._indexes[fingerprint, kind] = index
+                index = ModelIndex(indexed, self._vectors, self._prompts, self._root)
+                self._indexes[indexed] = index
             return index
 
     def _results(self, pairs: list[tuple[Prompt, float]], user: str) -> list[Found]:
@@ -173,11 +194,7 @@ def comparable(prompt: Prompt) -> bool:
     return prompt.initialization.get("kind", "shared") in ("shared", "prompt")
 
 
-def _fingerprint(query: Prompt | NDArray[np.float32], fingerprint: str | None) -> str:
-    if not isinstance(query, Prompt):
-        if fingerprint is None:
-            raise InvalidInput("say which model the tensor is of", field="fingerprint")
-        return fingerprint
+def _refuse_incomparable(query: Prompt) -> None:
     if not comparable(query):
         start = query.initialization["kind"]
         raise InvalidInput(
@@ -185,4 +202,3 @@ def _fingerprint(query: Prompt | NDArray[np.float32], fingerprint: str | None) -
             "compare; train one with the shared initialization",
             field="prompt",
         )
-    return query.model_fingerprint

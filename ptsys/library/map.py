@@ -6,6 +6,9 @@ Few prompts are laid out by their principal components, more by t-SNE (van der M
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,7 +36,7 @@ def prompt_map(
     """
     pairs, total = library.vectors(fingerprint, user, kind=kind, most=MOST_POINTS)
     prompts = [prompt for prompt, _ in pairs]
-    vectors = np.stack([vector for _, vector in pairs]) if pairs else np.zeros((0, 1), np.float32)
+    vectors = side_by_side([(prompt.kind, vector) for prompt, vector in pairs])
     places = layout(vectors)
     datasets = library.datasets(prompts, user)
     return PromptMap(
@@ -47,6 +50,17 @@ def prompt_map(
             for prompt, place in zip(prompts, places.tolist(), strict=True)
         ),
     )
+
+
+def side_by_side(vectors: Sequence[tuple[str, NDArray[np.float32]]]) -> NDArray[np.float32]:
+    """Vectors of several kinds of prompts, all of one kind as long as each other, as one matrix
+    [N, D]. Each kind has columns of its own: what cannot be compared has nothing in common."""
+    lengths = {kind: len(vector) for kind, vector in vectors}
+    ends = dict(zip(lengths, itertools.accumulate(lengths.values()), strict=True))
+    whole = np.zeros((len(vectors), sum(lengths.values())), np.float32)
+    for row, (kind, vector) in enumerate(vectors):
+        whole[row, ends[kind] - lengths[kind] : ends[kind]] = vector
+    return whole
 
 
 def layout(vectors: NDArray[np.float32]) -> NDArray[np.float64]:

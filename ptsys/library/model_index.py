@@ -1,8 +1,9 @@
-"""One index of the library in this process: the vectors of one kind of one model's prompts, and
-who may see them."""
+"""One index of the library in this process: the vectors of one model's prompts of one kind, and who
+may see them."""
 
 from __future__ import annotations
 
+import collections
 import datetime
 import logging
 import threading
@@ -15,6 +16,8 @@ from etils import epath
 from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput, PtsysError
+from ptsys.kinds.registry import prompt_kind
+from ptsys.kinds.trees import Tree
 from ptsys.library.index import VectorIndex
 from ptsys.library.ranking import Hit
 from ptsys.library.starts import library_folder, read_start
@@ -47,29 +50,39 @@ class Viewer(NamedTuple):
     shared: Sequence[str]
 
 
+class Indexed(NamedTuple):
+    """What an index holds: the prompts of one kind of the model of that fingerprint, and which
+    vector of each. None but these compare."""
+
+    fingerprint: str
+    prompt_kind: str
+    vector: VectorKind
+
+
 class ModelIndex:
     """Vectors with their owners and visibilities, aligned by slot. Safe to share between
     threads."""
 
     def __init__(
         self,
-        fingerprint: str,
-        kind: VectorKind,
+        indexed: Indexed,
         vectors: PromptVectors,
         prompts: Prompts,
         root: epath.PathLike,
     ) -> None:
         """Nothing is read yet: `refresh`. Raises Unavailable if nobody knows where the model's
-        prompts start."""
-        self.fingerprint = fingerprint
-        self._kind = kind
+        prompts start, InvalidInput for a kind that there is not."""
+        self.fingerprint = indexed.fingerprint
+        self._indexed = indexed
+        self._kind = prompt_kind(indexed.prompt_kind)
         self._vectors = vectors
         self._prompts = prompts
-        self._start = read_start(root, fingerprint)
-        self._folder = library_folder(root, fingerprint) / kind
+        self._start = read_start(root, self.fingerprint)
+        folder = library_folder(root, self.fingerprint)
+        self._folder = folder / indexed.prompt_kind / indexed.vector
         self._refreshing = threading.Lock()
         self._writing = threading.Lock()
-        self._index = VectorIndex(self._start.shape[1])
+        self._index: VectorIndex | None = None  # as long as there is no vector, whose length counts
         self._viewers = _Viewers.none()
         self._codes: dict[str, int] = {}  # users, as `_viewers` has them
         self._looked: datetime.datetime | None = None
@@ -79,7 +92,7 @@ class ModelIndex:
         self.unsaved = 0
 
     def __len__(self) -> int:
-        return len(self._index)
+        return 0 if self._index is None else len(self._index)
 
     # ---- up to date -----------------------------------------------------------------------
 
@@ -93,7 +106,7 @@ class ModelIndex:
             now, looked = time.monotonic(), utc_now()
             whole = self._looked is None or (audit and now - self._audited > _AUDIT_SECONDS)
             since = None if whole or self._looked is None else self._looked - _OVERLAP
-            listed = list(self._vectors.changed(self.fingerprint, since))
+            listed = list(self._vectors.changed(self.fingerprint, self._kind.name, since))
             self._take([one for one in listed if self._recent.get(one.id) != one.changed])
             if whole:
                 self._drop_others({one.id for one in listed if one.indexed})
@@ -104,23 +117,28 @@ class ModelIndex:
 
     def drop(self, ids: Sequence[str]) -> None:
         """Forget prompts that are gone."""
+        index = self._index
+        if index is None:
+            return
         with self._writing:
-            slots = self._index.slots(ids)
+            slots = index.slots(ids)
             known = slots[slots >= 0]
             if len(known):
                 noted = known[known < len(self._viewers.owners)]
                 self._viewers.owners[noted] = _NOBODY  # before another prompt gets the slot
                 self._viewers.visibilities[noted] = _PRIVATE
-                self._index.delete(ids)
+                index.delete(ids)
                 self.unsaved += len(known)
 
     def save(self) -> None:
         """Write the index, so that the next process need not make it again; if that is
         impossible, it will have to."""
-        saved = self.unsaved
+        index, saved = self._index, self.unsaved
+        if index is None:
+            return
         try:
             self._folder.parent.mkdir(parents=True, exist_ok=True)
-            self._index.save(self._folder)
+            index.save(self._folder)
         except OSError as error:
             logger.warning("%s cannot be written: %s", self._folder, error)
         else:
@@ -131,31 +149,33 @@ class ModelIndex:
         if not self._folder.exists():
             return
         try:
-            index = VectorIndex.load(self._folder)
-            if index.dimension != self._start.shape[1]:
-                raise InvalidInput("it is of another model")
+            self._index = VectorIndex.load(self._folder)
         except InvalidInput as error:
             logger.warning("%s is made anew: %s", self._folder, error)
-            return
-        self._index = index
 
     def _take(self, listed: Sequence[Listed]) -> None:
         """Bring these up to date."""
         self.drop([one.id for one in listed if not one.indexed])
         wanted = [one for one in listed if one.indexed]
-        known = self._index.slots([one.id for one in wanted]) >= 0
-        new = [one.id for one, there in zip(wanted, known, strict=True) if not there]
+        new = [one.id for one in wanted]
+        if self._index is not None:
+            known = self._index.slots(new) >= 0
+            new = [one for one, there in zip(new, known, strict=True) if not there]
         vectors = self.vectors(new)
         with self._writing:
             if vectors:
-                self._index.upsert(list(vectors), np.stack(list(vectors.values())))
+                whole = np.stack(list(vectors.values()))
+                if self._index is None:
+                    self._index = VectorIndex(whole.shape[1])
+                self._index.upsert(list(vectors), whole)
                 self.unsaved += len(vectors)
-            self._note(wanted)
+            if self._index is not None:
+                self._note(self._index, wanted)
 
-    def _note(self, listed: Sequence[Listed]) -> None:
+    def _note(self, index: VectorIndex, listed: Sequence[Listed]) -> None:
         """Write down owners and visibilities; of what has no slot nothing."""
-        self._viewers = self._viewers.grown(self._index.capacity)
-        slots = self._index.slots([one.id for one in listed])
+        self._viewers = self._viewers.grown(index.capacity)
+        slots = index.slots([one.id for one in listed])
         there = slots >= 0
         owners = [self._codes.setdefault(one.owner, len(self._codes)) for one in listed]
         seen = [_VISIBILITIES.index(one.visibility) for one in listed]
@@ -163,7 +183,10 @@ class ModelIndex:
         self._viewers.visibilities[slots[there]] = np.array(seen, np.int8)[there]
 
     def _drop_others(self, kept: Collection[str]) -> None:
-        ids = (self._index.id_at(slot) for slot in range(self._index.capacity))
+        index = self._index
+        if index is None:
+            return
+        ids = (index.id_at(slot) for slot in range(index.capacity))
         gone = [one for one in ids if one is not None and one not in kept]
         if gone:
             self.drop(gone)
@@ -171,22 +194,19 @@ class ModelIndex:
     # ---- vectors --------------------------------------------------------------------------
 
     def vector(self, prompt: Prompt) -> NDArray[np.float32]:
-        """A prompt's vector [D], whether it is indexed or not. Raises NotFound, Unavailable or
+        """A prompt's vector [N], whether it is indexed or not. Raises NotFound, Unavailable or
         InvalidInput if it cannot be read or does not compare."""
-        stored = self._vectors.read([prompt.id], self._kind)
+        stored = self._vectors.read([prompt.id], self._indexed.vector)
         return stored[prompt.id] if stored else self._computed(prompt)
 
-    def vector_of(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The vector [D] of a tensor [P, D]. Raises InvalidInput if it does not compare."""
-        return prompt_vector(tensor, self._start, self._kind)
+    def vector_of(self, tree: Tree) -> NDArray[np.float32]:
+        """The vector [N] of a prompt's arrays. Raises InvalidInput if they do not compare."""
+        return self._made(tree, self._start)
 
     def vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """Stored vectors, or computed and then stored; without those that cannot be had."""
-        found = {
-            one: vector
-            for one, vector in self._vectors.read(ids, self._kind).items()
-            if vector.shape == self._start.shape[1:]
-        }
+        """Stored vectors, or computed and then stored; without those that cannot be had. All are of
+        one length."""
+        found = self._alike(self._vectors.read(ids, self._indexed.vector))
         missing = [one for one in ids if one not in found]
         for start in range(0, len(missing), _COMPUTED_AT_ONCE):
             made: dict[str, NDArray[np.float32]] = {}
@@ -195,13 +215,32 @@ class ModelIndex:
                     made[one] = self._computed(self._prompts.read(one))
                 except PtsysError as error:
                     self._leave_out(one, error)
-            self._vectors.write(made, self._kind)
+            self._vectors.write(made, self._indexed.vector)
             found |= made
-        return found
+        return self._alike(found)
+
+    def _alike(self, vectors: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Those as long as what is in the index; before there is any, as most of them."""
+        counts = collections.Counter(map(len, vectors.values()))
+        if self._index is not None:
+            length = self._index.dimension
+        else:
+            length = counts.most_common(1)[0][0] if counts else 0
+        return {one: vector for one, vector in vectors.items() if len(vector) == length}
 
     def _computed(self, prompt: Prompt) -> NDArray[np.float32]:
-        tensor = whole_prompt(self._prompts, prompt)
-        return prompt_vector(tensor, start_of(prompt, self._start), self._kind)
+        tree = whole_prompt(self._prompts, prompt)
+        return self._made(tree, start_of(prompt, self._start))
+
+    def _made(self, tree: Tree, start: NDArray[np.float32]) -> NDArray[np.float32]:
+        vector = prompt_vector(self._kind.compared(tree, start), self._indexed.vector)
+        if self._index is not None and len(vector) != self._index.dimension:
+            raise InvalidInput(
+                "this prompt is wider or narrower than the others of its kind; search with one of "
+                "this model",
+                field="prompt",
+            )
+        return vector
 
     def _leave_out(self, identifier: str, error: PtsysError) -> None:
         if identifier not in self._unreadable:
@@ -220,30 +259,34 @@ class ModelIndex:
         without: Sequence[str] = (),
         only: Sequence[str] | None = None,
     ) -> list[Hit]:
-        """The nearest prompts to `query` [D] that the viewer may see, best first."""
-        with self._index.steady():
-            allowed = self._allowed(viewer)
+        """The nearest prompts to `query` [N] that the viewer may see, best first."""
+        index = self._index
+        if index is None:
+            return []
+        with index.steady():
+            allowed = self._allowed(index, viewer)
             if only is not None:
                 chosen = np.zeros_like(allowed)
-                chosen[self._noted(only, len(allowed))] = True
+                chosen[_noted(index, only, len(allowed))] = True
                 allowed &= chosen
-            allowed[self._noted(without, len(allowed))] = False
-            return self._index.search(query[None], count, metric, allowed=allowed)[0]
+            allowed[_noted(index, without, len(allowed))] = False
+            return index.search(query[None], count, metric, allowed=allowed)[0]
 
-    def _allowed(self, viewer: Viewer) -> NDArray[np.bool_]:
+    def _allowed(self, index: VectorIndex, viewer: Viewer) -> NDArray[np.bool_]:
         owners, visibilities = self._viewers
         allowed = np.asarray(visibilities == _PUBLIC)
         code = self._codes.get(viewer.user)
         if code is not None:
             allowed |= owners == code
-        shared = self._noted(viewer.shared, len(allowed))
+        shared = _noted(index, viewer.shared, len(allowed))
         allowed[shared[visibilities[shared] == _SHARED]] = True
         return allowed
 
-    def _noted(self, ids: Sequence[str], count: int) -> NDArray[np.int64]:
-        """The slots of these ids, of those that are there and below `count`."""
-        slots = self._index.slots(ids)
-        return slots[(slots >= 0) & (slots < count)]
+
+def _noted(index: VectorIndex, ids: Sequence[str], count: int) -> NDArray[np.int64]:
+    """The slots of these ids, of those that are there and below `count`."""
+    slots = index.slots(ids)
+    return slots[(slots >= 0) & (slots < count)]
 
 
 class _Viewers(NamedTuple):

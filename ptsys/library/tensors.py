@@ -5,36 +5,31 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ptsys.errors import InvalidInput, NotFound
-from ptsys.prompts.orbax_form import read_orbax, read_part
+from ptsys.errors import NotFound
+from ptsys.kinds.trees import Tree
+from ptsys.prompts.orbax_form import read_orbax, read_part, read_tree
+from ptsys.prompts.tokens import as_tree
 from ptsys.store.prompts import Prompts
 from ptsys.types.records import Prompt
-from ptsys.types.training import TOKENS
 
 
-def whole_prompt(prompts: Prompts, prompt: Prompt) -> NDArray[np.float32]:
-    """The tensor [P, D], of a task-specific prompt its combination with its general one.
+def whole_prompt(prompts: Prompts, prompt: Prompt) -> Tree:
+    """A prompt of any kind, of a task-specific one its combination with its general one.
 
-    Raises NotFound if a tensor is gone, Unavailable if one is damaged, InvalidInput if two do not
-    fit together.
+    Raises NotFound if a tensor is gone, Damaged or Unavailable if one cannot be read, InvalidInput
+    if two do not fit together.
     """
-    if prompt.kind != TOKENS:
-        raise InvalidInput(
-            f"prompt {prompt.name!r} is of the kind {prompt.kind!r}; the library compares soft "
-            "tokens with one another alone",
-            field="prompt",
-        )
     path = prompts.tensor_path(prompt.id)
     if prompt.general is None or prompt.combination is None:
-        return read_orbax(path)
+        return read_tree(path)
     part = read_part(path, prompt.combination, prompt.length)
     try:
         general = read_orbax(prompts.tensor_path(prompt.general))
     except NotFound:
         if part.rows is None:
             raise
-        return part.rows  # those next to the input, so they compare by themselves
-    return part.with_general(general, prompt.combination)
+        return as_tree(part.rows)  # those next to the input, so they compare by themselves
+    return as_tree(part.with_general(general, prompt.combination))
 
 
 def start_of(prompt: Prompt, start: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput
 from ptsys.kinds.buckets import smallest
+from ptsys.kinds.changes import joined_change
 from ptsys.kinds.prompt_kind import ReadAsItIs
 from ptsys.kinds.trees import Layout, Leaf, Shapes, Tree
 from ptsys.prompts.check import check_prompt
@@ -57,6 +58,10 @@ class DecoderTokens(ReadAsItIs):
             array: check_prompt(tree[array], model.d_model, model=name, field=array)
             for array in self.arrays
         }
+
+    def compared(self, tree: Tree, start: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The change of every token before the encoder's input, beside that of the decoder's."""
+        return joined_change(tree, dict.fromkeys(self.arrays, start))
 
 
 def _padded(length: int, name: str) -> int:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput
 from ptsys.kinds.buckets import smallest
+from ptsys.kinds.changes import joined_change
 from ptsys.kinds.prompt_kind import ReadAsItIs
 from ptsys.kinds.trees import Layout, Leaf, Shapes, Tree
 from ptsys.prompts.check import check_numbers
@@ -91,6 +92,19 @@ class DeepPrompts(ReadAsItIs):
                 raise InvalidInput(f"{stack}_keys and {array} differ in length", field=array)
             checked[array] = check_numbers(tree[array], array)
         return checked
+
+    def compared(self, tree: Tree, start: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The change of all keys and values at a position, layer by layer. One that lacks some,
+        as PEFT's do, began elsewhere than those that jobs make."""
+        missing = [name for name in NAMES if name not in tree]
+        if missing:
+            raise InvalidInput(
+                f"a deep prompt without {', '.join(missing)} does not compare with those that have "
+                "all keys and values; search with one that a job made",
+                field="prompt",
+            )
+        begun = {name: _drawn(place, tree[name].shape) for place, name in enumerate(NAMES)}
+        return joined_change(tree, begun)
 
 
 def _layers(stack: str, model: Any) -> int:

@@ -20,7 +20,7 @@ from ptsys.errors import InvalidInput
 from ptsys.kinds.trees import Layout, Leaf, Shapes, Tree
 from ptsys.prompts.check import check_prompt
 from ptsys.prompts.multitask import Affine, TaskPart
-from ptsys.prompts.tokens import NAME
+from ptsys.prompts.tokens import NAME, TOKENS
 from ptsys.types.multitask import MOST_TASKS, Combination, MultiTaskSpec
 from ptsys.types.training import JobSpec, Optimizer
 
@@ -110,6 +110,11 @@ class Multitask:
     def reading(self, tree: Tree, member: int = 0) -> Tree:
         """The combined prompt of one task."""
         return {NAME: task_part(tree, member).with_general(tree["general"], self.name)}
+
+    def compared(self, tree: Tree, start: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The change of the combined prompt of the first task. Jobs store their prompts apart, as
+        soft tokens each, and these compare with all others."""
+        return TOKENS.compared(self.reading(tree), start)
 
     def optimizers(self, spec: JobSpec) -> Mapping[str, Optimizer]:
         """An affine map has a rate of its own, and no decay, which would pull it away from the

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.kinds.buckets import fit
+from ptsys.kinds.changes import joined_change
 from ptsys.kinds.prompt_kind import ReadAsItIs
 from ptsys.kinds.trees import Layout, Leaf, Shapes, Tree
 from ptsys.prompts.check import MAX_LENGTH, check_prompt
@@ -49,6 +50,10 @@ class Tokens(ReadAsItIs):
     def check(self, tree: Mapping[str, NDArray[Any]], model: Any, name: str | None = None) -> Tree:
         """See `check_prompt`."""
         return {NAME: check_prompt(tree[NAME], model.d_model, model=name)}
+
+    def compared(self, tree: Tree, start: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The change of every token."""
+        return joined_change(tree, {NAME: start})
 
 
 TOKENS = Tokens()

@@ -15,7 +15,6 @@ from sqlalchemy.exc import IntegrityError
 from ptsys.store.database import Database
 from ptsys.store.tables import PromptRow, PromptVectorRow
 from ptsys.types.library import QUERY_TAG, VectorKind
-from ptsys.types.training import TOKENS
 
 _AT_ONCE = 500  # vectors in one query
 _LISTED_AT_ONCE = 5000
@@ -40,25 +39,25 @@ class PromptVectors:
         postgres = database.engine.dialect.name == "postgresql"
         self._insert = postgresql.insert if postgres else sqlite.insert
 
-    def changed(self, fingerprint: str, since: datetime.datetime | None) -> Iterator[Listed]:
-        """The prompts of a model that were added since then, or whose tags or viewers changed;
-        all of them where no moment is given."""
+    def changed(
+        self, fingerprint: str, prompt_kind: str, since: datetime.datetime | None
+    ) -> Iterator[Listed]:
+        """The prompts of one kind of a model that were added since then, or whose tags or viewers
+        changed; all of them where no moment is given."""
         query = select(
             PromptRow.id,
             PromptRow.owner,
             PromptRow.visibility,
             PromptRow.tags,
             PromptRow.initialization,
-            PromptRow.kind,
             PromptRow.changed,
-        ).where(PromptRow.model_fingerprint == fingerprint)
+        ).where(PromptRow.model_fingerprint == fingerprint, PromptRow.kind == prompt_kind)
         if since is not None:
             query = query.where(PromptRow.changed > since)
         with self._database.reading() as session:
             for row in session.execute(query.execution_options(yield_per=_LISTED_AT_ONCE)):
                 start = row.initialization.get("kind")
                 indexed = start in _COMPARABLE and QUERY_TAG not in row.tags
-                indexed = indexed and row.kind == TOKENS
                 yield Listed(row.id, row.owner, row.visibility, indexed, row.changed)
 
     def read(self, ids: Sequence[str], kind: VectorKind) -> dict[str, NDArray[np.float32]]:

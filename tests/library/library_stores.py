@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from ptsys.kinds.trees import Tree
 from ptsys.library.library import Library
 from ptsys.library.starts import write_start
-from ptsys.prompts.orbax_form import write_orbax
+from ptsys.prompts.orbax_form import write_tree
+from ptsys.prompts.tokens import tokens
 from ptsys.store.clock import utc_now
 from ptsys.store.database import Database
 from ptsys.store.datasets import Datasets
@@ -51,19 +53,24 @@ class LibraryStores:
             direction = np.random.default_rng(abs(hash(name)) % 2**32).normal(size=WIDTH)
         moved = np.asarray(direction, np.float32)
         tensor = START[-length:] + np.broadcast_to(moved, (length, WIDTH)).astype(np.float32)
+        return self.add_tree(name, "tokens", tokens(tensor), owner=owner, **fields)
+
+    def add_tree(self, name: str, kind: str, tree: Tree, **fields: Any) -> Prompt:
+        """A prompt of any kind of these arrays."""
         values = {
             "id": self.prompts.new_id(),
             "name": name,
-            "owner": owner,
+            "owner": "ann",
             "model": "m",
             "model_fingerprint": FINGERPRINT,
-            "length": length,
+            "kind": kind,
+            "length": max(map(len, tree.values())),
             "d_model": WIDTH,
             "created": utc_now(),
             "initialization": {"kind": "shared"},
         }
         prompt = Prompt(**{**values, **fields})
-        write_orbax(self.prompts.tensor_path(prompt.id), tensor)
+        write_tree(self.prompts.tensor_path(prompt.id), tree)
         return self.prompts.add(prompt)
 
     def close(self) -> None:

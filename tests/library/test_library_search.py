@@ -213,7 +213,7 @@ def test_an_index_is_saved_and_a_damaged_one_made_anew(stores: LibraryStores) ->
     for axis in range(4):
         stores.add(f"axis-{axis}", AXES[axis])
     stores.library().refresh(FINGERPRINT)
-    folder = library_folder(stores.root, FINGERPRINT) / DEFAULT_KIND
+    folder = library_folder(stores.root, FINGERPRINT) / "tokens" / DEFAULT_KIND
     files = [path for path in Path(str(folder)).rglob("*") if path.is_file()]
     assert files
     stores.prompts.delete("axis-3", "ann")

@@ -6,10 +6,11 @@ import pytest
 
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.library.starts import kept_start, library_folder, read_start, write_start
-from ptsys.library.vectors import change, prompt_vector, token_vector
+from ptsys.library.vectors import MOST_NUMBERS, prompt_vector, token_vector
 from ptsys.models.registry import load_builtin
 from ptsys.prompts.check import MAX_LENGTH
 from ptsys.prompts.initialization import shared_start
+from ptsys.prompts.tokens import TOKENS, tokens
 from ptsys.types.library import VectorKind
 
 KINDS: tuple[VectorKind, ...] = ("mean", "token", "projection")
@@ -21,6 +22,11 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 START = normal(64, WIDTH, seed=99)
+
+
+def vector_of(prompt: np.ndarray, start: np.ndarray, kind: VectorKind) -> np.ndarray:
+    """Of soft tokens that began at the end of a start."""
+    return prompt_vector(TOKENS.compared(tokens(prompt), start), kind)
 
 
 def test_token_vectors_multiply_to_the_mean_cosine_of_all_pairs() -> None:
@@ -35,22 +41,22 @@ def test_token_vectors_multiply_to_the_mean_cosine_of_all_pairs() -> None:
 
 def test_mean_is_the_mean_change_counted_from_the_end() -> None:
     moved = normal(6, WIDTH)
-    vector = prompt_vector(START[-6:] + moved, START, "mean")
+    vector = vector_of(START[-6:] + moved, START, "mean")
     np.testing.assert_allclose(vector, moved.mean(axis=0), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_untrained_prompt_has_no_direction(kind: VectorKind) -> None:
-    assert not prompt_vector(START[-8:], START, kind).any()
-    assert not np.isnan(prompt_vector(START[-8:], START, kind)).any()
+    assert not vector_of(START[-8:], START, kind).any()
+    assert not np.isnan(vector_of(START[-8:], START, kind)).any()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_vector_has_the_models_width_and_is_the_same_again(kind: VectorKind) -> None:
     prompt = normal(7, WIDTH)
-    vector = prompt_vector(prompt, START, kind)
+    vector = vector_of(prompt, START, kind)
     assert (vector.shape, vector.dtype) == ((WIDTH,), np.float32)
-    np.testing.assert_array_equal(vector, prompt_vector(prompt.copy(), START[-20:], kind))
+    np.testing.assert_array_equal(vector, vector_of(prompt.copy(), START[-20:], kind))
 
 
 def test_projection_keeps_lengths_and_angles_in_the_mean() -> None:
@@ -62,7 +68,7 @@ def test_projection_keeps_lengths_and_angles_in_the_mean() -> None:
         a = normal(length, width, seed=2 * seed)
         b = (a + normal(length, width, seed=2 * seed + 1)) / 2
         true = float((a * b).sum()) / float((a * a).sum())
-        made = prompt_vector(a, start, "projection") @ prompt_vector(b, start, "projection")
+        made = vector_of(a, start, "projection") @ vector_of(b, start, "projection")
         errors.append(float(made) / float((a * a).sum()) - true)
     assert abs(np.mean(errors)) < 0.03
     assert np.std(errors) < 3 / np.sqrt(width)
@@ -72,7 +78,7 @@ def test_projection_takes_missing_tokens_as_unmoved() -> None:
     short = START[-3:] + normal(3, WIDTH)
     long = np.concatenate([START[-10:-3], short])
     np.testing.assert_allclose(
-        prompt_vector(short, START, "projection"), prompt_vector(long, START, "projection")
+        vector_of(short, START, "projection"), vector_of(long, START, "projection")
     )
 
 
@@ -81,15 +87,27 @@ def test_order_matters_to_the_projection_alone() -> None:
     start = np.zeros((5, WIDTH), np.float32)
     for kind in KINDS:
         same = np.allclose(
-            prompt_vector(moved, start, kind), prompt_vector(moved[::-1], start, kind), atol=1e-5
+            vector_of(moved, start, kind), vector_of(moved[::-1], start, kind), atol=1e-5
         )
         assert same == (kind != "projection")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_wide_change_is_projected_to_fewer_numbers(kind: VectorKind) -> None:
+    """Alike prompts of many layers stay alike, others stay apart."""
+    width = 3 * MOST_NUMBERS
+    one, other = normal(4, width), normal(4, width, seed=1)
+    vectors = [prompt_vector(x, kind) for x in (one, one + 0.5 * other, other)]
+    assert {x.shape for x in vectors} == {(MOST_NUMBERS,)}
+    first, twin, stranger = (x / np.linalg.norm(x) for x in vectors)
+    assert first @ twin == pytest.approx(1 / np.hypot(1, 0.5), abs=0.05)
+    assert first @ stranger == pytest.approx(0, abs=0.05)
 
 
 def test_other_widths_and_longer_prompts_are_refused() -> None:
     for shape in ((3, WIDTH + 1), (65, WIDTH), (WIDTH,)):
         with pytest.raises(InvalidInput) as raised:
-            change(np.zeros(shape, np.float32), START)
+            TOKENS.compared(tokens(np.zeros(shape, np.float32)), START)
         assert raised.value.field == "prompt"
 
 

@@ -48,7 +48,7 @@ from ptsys.prompts.orbax_form import read_orbax, read_part, read_tree, write_tre
 from ptsys.store.prompts import refuse_taken_name
 from ptsys.types.records import Prompt
 from ptsys.types.text import Text
-from ptsys.types.training import TOKENS, Tag
+from ptsys.types.training import Tag
 
 router = APIRouter(prefix="/v1/prompts", tags=["prompts"])
 
@@ -207,9 +207,9 @@ def get_tensor(
     """
     kind = accepted(request, _OFFERED, default=SAFETENSORS)
     found = context.service.prompts.get(prompt, caller.user)
-    if found.kind != TOKENS and general is None:
+    if found.combination is None and general is None:
         return _tensor(found, read_tree(context.service.prompts.tensor_path(found.id)), kind)
-    if general is not None or (combined and found.combination is not None):
+    if general is not None or combined:
         array = _combined(context, found, caller.user, general)
     elif not found.length:
         raise InvalidInput(

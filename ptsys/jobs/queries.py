@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 from ptsys.errors import Conflict, JobFailed, NotFound
 from ptsys.jobs.limits import ModelLimits
+from ptsys.jobs.promises import stored_size
 from ptsys.jobs.service import Service
 from ptsys.types.example import Example, digest
 from ptsys.types.library import QUERY_STEPS, QUERY_TAG
 from ptsys.types.records import Dataset, Job, JobState, Prompt
-from ptsys.types.storage import Quota, stored_size
+from ptsys.types.storage import Quota
 from ptsys.types.training import TrainingSpec
 
 _DIGITS = 16  # of the name that tells one query from another
@@ -60,7 +61,7 @@ def query_prompt(
             most_unfinished=most_unfinished,
             api_key=api_key,
             quota=quota,
-            promised=stored_size(spec, limits.d_model),
+            promised=stored_size(spec, limits),
         )
     except Conflict:
         found = _there(service, user, name)  # asked twice at the same moment

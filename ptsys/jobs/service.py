@@ -371,6 +371,12 @@ class Service:
         if spec.query is None:
             return None
         prompt = self._prompt(spec.query, spec, owner, "query", "search with")
+        if prompt.kind != spec.makes:
+            raise InvalidInput(
+                f"prompt {spec.query!r} is of the kind {prompt.kind!r}, and an augmentation makes "
+                f"{spec.makes!r}; name a query of these, or none",
+                field="query",
+            )
         if prompt.general is None and prompt.length != spec.length:
             raise InvalidInput(
                 f"prompt {spec.query!r} has {prompt.length} tokens, the job {spec.length}; set "

@@ -5,10 +5,6 @@ from __future__ import annotations
 from pydantic import Field
 
 from ptsys.types.model import Value
-from ptsys.types.multitask import MultiTaskSpec
-from ptsys.types.specs import AnySpec
-
-_NUMBER = 4  # bytes of a float32
 
 
 class Quota(Value):
@@ -28,16 +24,3 @@ class Usage(Value):
 
 NOTHING = Usage(bytes=0, objects=0)
 ONE = Usage(bytes=0, objects=1)
-
-
-def stored_size(spec: AnySpec, d_model: int) -> Usage:
-    """What a job of this spec will store when it succeeds."""
-    width = d_model * _NUMBER
-    if not isinstance(spec, MultiTaskSpec):
-        return Usage(bytes=spec.length * width, objects=1)
-    own = 0 if spec.combination == "affine" and spec.task_length is None else spec.specific_length
-    task = own * width
-    if spec.combination == "affine":
-        task += spec.prompt_length * (spec.source_length * _NUMBER + width)
-    count = len(spec.tasks)
-    return Usage(bytes=spec.length * width + count * task, objects=1 + count)

@@ -107,6 +107,11 @@ class JobSpec(Value):
         """Updates in all, as far as is known before the job begins."""
         return self.steps
 
+    @property
+    def makes(self) -> str:
+        """The kind of the prompts that it makes."""
+        return TOKENS
+
 
 class TrainingOptions(JobSpec):
     """All that a training job is told but what it learns from."""
@@ -116,6 +121,11 @@ class TrainingOptions(JobSpec):
         max_length=MOST_KIND,
         description="What the prompt is made of and how it enters the model.",
     )
+
+    @property
+    def makes(self) -> str:
+        """The kind that was chosen."""
+        return self.prompt_kind
 
     def on(self, dataset: str, validation: str | None = None) -> TrainingSpec:
         """The job on these datasets. Raises ValidationError for what is no reference."""

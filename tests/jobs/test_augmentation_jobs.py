@@ -64,6 +64,7 @@ def test_its_steps_are_told_before_its_worker_knows(service: Service) -> None:
         ({"query": "nope"}, NotFound, None, "nope"),
         ({"query": "bob/theirs"}, NotFound, None, "theirs"),
         ({"query": "long"}, InvalidInput, "query", "set length to 20"),
+        ({"query": "layers"}, InvalidInput, "query", "of the kind 'deep'"),
         ({"query": "foreign"}, InvalidInput, "query", "belongs to model 'other'"),
         ({"dataset": "bob/reviews"}, NotFound, None, "reviews"),
     ],
@@ -72,6 +73,7 @@ def test_what_cannot_work_is_refused(
     service: Service, fields: dict[str, Any], error: type[Exception], field: str, told: str
 ) -> None:
     prompt(service, "long", length=20)
+    prompt(service, "layers", kind="deep")
     prompt(service, "foreign", model="other")
     prompt(service, "theirs", "bob")
     with pytest.raises(error, match=told) as caught:

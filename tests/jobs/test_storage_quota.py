@@ -1,17 +1,22 @@
 """What a user stores is counted, prompts to come included, and refused when it is too much."""
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
-from ptsys.errors import StorageUsedUp, TooLarge
+from ptsys.errors import InvalidInput, StorageUsedUp, TooLarge
+from ptsys.jobs.limits import read_shape
+from ptsys.jobs.promises import stored_size
 from ptsys.jobs.service import Service
+from ptsys.kinds.registry import STORED_KINDS, prompt_kind
 from ptsys.store.clock import utc_now
 from ptsys.store.tables import DatasetRow
 from ptsys.types.example import Example
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Prompt
-from ptsys.types.storage import Quota, Usage, stored_size
+from ptsys.types.storage import Quota, Usage
 from ptsys.types.training import TrainingSpec
 
 ROWS = [Example("good", "yes")]
@@ -91,7 +96,26 @@ def test_at_the_same_moment_no_more_get_in_than_there_is_room_for(service: Servi
         ({"combination": "add", "length": 6}, 6 * 8 + 2 * 6 * 8),
     ],
 )
-def test_what_a_multitask_job_will_store(changes: dict[str, object], numbers: int) -> None:
+def test_what_a_multitask_job_will_store(
+    service: Service, changes: dict[str, object], numbers: int
+) -> None:
     tasks = [{"name": name, "dataset": name} for name in ("a", "b")]
     spec = MultiTaskSpec.model_validate({"name": "m", "tasks": tasks, **changes})
-    assert stored_size(spec, 8) == Usage(bytes=4 * numbers, objects=3)
+    model = dataclasses.replace(read_shape(service.settings.root, "tiny"), d_model=8)
+    assert stored_size(spec, model) == Usage(bytes=4 * numbers, objects=3)
+
+
+@pytest.mark.parametrize("kind", STORED_KINDS)
+def test_a_job_will_store_what_a_prompt_of_its_kind_is_made_of(service: Service, kind: str) -> None:
+    model = read_shape(service.settings.root, "tiny")
+    made = prompt_kind(kind).start(np.zeros((5, model.d_model), np.float32), model)
+    spec = TrainingSpec(name="q", dataset="a", length=5, prompt_kind=kind)
+    counted = sum(array.nbytes for array in made.values())
+    assert stored_size(spec, model) == Usage(bytes=counted, objects=1)
+
+
+def test_a_kind_that_no_job_makes_has_no_size(service: Service) -> None:
+    spec = TrainingSpec(name="q", dataset="a", prompt_kind="affine")
+    with pytest.raises(InvalidInput, match="choose tokens") as raised:
+        stored_size(spec, read_shape(service.settings.root, "tiny"))
+    assert raised.value.field == "prompt_kind"

@@ -13,11 +13,11 @@ from ptsys.api.forms import JobView, OwnerQuery, job_view
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import documented
 from ptsys.errors import Forbidden
+from ptsys.jobs.promises import stored_size
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import ApiKey, Job, JobState
 from ptsys.types.specs import AnySpec, Spec
-from ptsys.types.storage import stored_size
 from ptsys.types.text import Text
 from ptsys.types.training import TrainingSpec
 
@@ -73,7 +73,7 @@ def create_job(
             most_unfinished=context.settings.max_user_jobs,
             api_key=caller.id or None,
             quota=context.quota,
-            promised=stored_size(spec, context.limits(spec.model).d_model),
+            promised=stored_size(spec, context.limits(spec.model)),
         )
     response.headers["Location"] = f"/v1/jobs/{known.id}"
     return _view(context, known)

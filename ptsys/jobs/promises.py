@@ -1,0 +1,31 @@
+"""What a job will store when it succeeds: it counts for its owner's quota until it ends."""
+
+from __future__ import annotations
+
+import math
+
+from ptsys.jobs.limits import ModelShape
+from ptsys.kinds.registry import read_as_it_is
+from ptsys.types.multitask import MultiTaskSpec
+from ptsys.types.specs import AnySpec
+from ptsys.types.storage import Usage
+
+_NUMBER = 4  # bytes of a float32
+
+
+def stored_size(spec: AnySpec, model: ModelShape) -> Usage:
+    """What a job of this spec will store. Raises InvalidInput for a kind that no job makes."""
+    if not isinstance(spec, MultiTaskSpec):
+        return Usage(bytes=_prompt_bytes(spec.makes, spec.length, model), objects=1)
+    width = model.d_model * _NUMBER
+    own = 0 if spec.combination == "affine" and spec.task_length is None else spec.specific_length
+    task = own * width
+    if spec.combination == "affine":
+        task += spec.prompt_length * (spec.source_length * _NUMBER + width)
+    count = len(spec.tasks)
+    return Usage(bytes=spec.length * width + count * task, objects=1 + count)
+
+
+def _prompt_bytes(name: str, length: int, model: ModelShape) -> int:
+    shapes = read_as_it_is(name).shapes(length, model)
+    return _NUMBER * sum(math.prod(shape) for shape in shapes.values())

@@ -44,6 +44,9 @@ def test_a_deep_prompt_goes_through_the_whole_service(ann: Client) -> None:
     assert (copy.kind, copy.bytes) == ("deep", record.bytes)
     for name, array in ann.prompts.arrays(copy).items():
         np.testing.assert_array_equal(array, arrays[name])
+    [near] = ann.prompts.search("deep")
+    assert (near.prompt.id, near.comparable) == (copy.id, False)
+    assert near.score == pytest.approx(1, abs=1e-5)
     narrow = {name: array[:, :, :-1] for name, array in arrays.items()}
     with pytest.raises(InvalidInput, match="wide together"):
         ann.prompts.add("narrow", narrow, model=MODEL)

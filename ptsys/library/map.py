@@ -43,7 +43,7 @@ def prompt_map(
         model=model,
         model_fingerprint=fingerprint,
         kind=kind,
-        method="none" if not pairs else "pca" if _by_components(vectors) else "t-sne",
+        method="none" if not pairs else "pca" if by_components(vectors) else "t-sne",
         total=total,
         points=tuple(
             _point(prompt, place, datasets.get(prompt.dataset or ""))
@@ -68,7 +68,7 @@ def layout(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     if len(vectors) == 0:
         return np.zeros((0, 2))
     directions = _directions(vectors)
-    if _by_components(vectors):
+    if by_components(vectors):
         return _framed(_components(directions))
     places = _framed(_neighbourhoods(directions))
     spread: NDArray[np.float64] = (1 - _SPREAD) * places + _SPREAD * _framed(_ranks(places))
@@ -87,7 +87,7 @@ def _ranks(places: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.argsort(np.argsort(places, axis=0, kind="stable"), axis=0).astype(np.float64)
 
 
-def _by_components(vectors: NDArray[np.float32]) -> bool:
+def by_components(vectors: NDArray[np.float32]) -> bool:
     """Whether there are too few points for t-SNE, or all point into one direction."""
     return len(vectors) < _FEWEST or float(np.ptp(_directions(vectors), axis=0).max()) < _SAME
 

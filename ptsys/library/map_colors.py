@@ -10,9 +10,9 @@ from typing import NamedTuple
 from ptsys.types.map import ColorBy, MapPoint, PromptMap
 
 OTHERS, UNTOLD = "others", "not told"
-_GREY, _PALE = "#9a9a9a", "#c9c9c9"
+GREY, PALE = "#9a9a9a", "#c9c9c9"
 # Ten that stay apart in print and for most who are colour blind (Tol 2021, "muted" and "bright").
-_COLORS = (
+COLORS = (
     "#4477aa",
     "#ee6677",
     "#228833",
@@ -41,10 +41,10 @@ def groups(points: Sequence[MapPoint], color_by: ColorBy) -> list[Group]:
     """
     labels = _labels(points, color_by)
     sizes = collections.Counter(label for label in labels if label is not None)
-    ranked = sorted(sizes, key=lambda label: (-sizes[label], label))[: len(_COLORS)]
-    found = [Group(label, color, []) for label, color in zip(ranked, _COLORS, strict=False)]
+    ranked = sorted(sizes, key=lambda label: (-sizes[label], label))[: len(COLORS)]
+    found = [Group(label, color, []) for label, color in zip(ranked, COLORS, strict=False)]
     by_label = {group.label: group for group in found}
-    others, untold = Group(OTHERS, _GREY, []), Group(UNTOLD, _PALE, [])
+    others, untold = Group(OTHERS, GREY, []), Group(UNTOLD, PALE, [])
     for point, label in zip(points, labels, strict=True):
         group = untold if label is None else by_label.get(label, others)
         group.points.append(point)

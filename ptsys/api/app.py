@@ -38,9 +38,11 @@ from ptsys.api.routes import (
     predict,
     prompts,
     search,
+    select,
     tokens,
 )
 from ptsys.api.searching import SearchBody
+from ptsys.api.selecting import SelectBody
 from ptsys.api.tensors import NPY, SAFETENSORS
 from ptsys.config import Settings
 from ptsys.jobs.service import Service
@@ -50,6 +52,7 @@ from ptsys.types.records import Event
 _ROUTERS = (
     gradients,
     predict,
+    select,
     jobs,
     events,
     search,
@@ -154,6 +157,7 @@ def _schemas() -> dict[str, Any]:
         (GradientsBody, "validation"),
         (GenerateBody, "validation"),
         (SearchBody, "validation"),
+        (SelectBody, "validation"),
         (TokensBody, "validation"),
         (Gradients, "serialization"),
         (Page[Event], "serialization"),

@@ -264,7 +264,7 @@ class Context:
                     function, *arguments, limiter=self._one_at_a_time
                 )
         except TimeoutError:
-            raise Unavailable("other maps are being made; try again soon") from None
+            raise Unavailable("other maps and choices are being made; try again soon") from None
 
     async def aclose(self) -> None:
         """Close what this context opened."""

@@ -27,6 +27,7 @@ LARGE_PATHS = frozenset(
         "/v1/predict",
         "/v1/prompts",
         "/v1/prompts/search",
+        "/v1/select",
         "/v1/tokens",
     }
 )

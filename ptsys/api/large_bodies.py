@@ -11,6 +11,7 @@ from ptsys.api.generating import GenerateBody, check_inputs
 from ptsys.api.json_bodies import parse_json
 from ptsys.api.questions import Body, GradientsBody, PredictBody, parse_question
 from ptsys.api.searching import SearchBody
+from ptsys.api.selecting import SelectBody, check_body
 from ptsys.api.tensors import Kind, decode_tree
 from ptsys.prompts.check import check_numbers
 from ptsys.prompts.safetensors_format import encode_tree
@@ -38,6 +39,12 @@ def _search(context: Context, data: bytes, _given: Kind) -> tuple[Any, bytes | N
     return body.model_dump(mode="json"), None
 
 
+def _select(context: Context, data: bytes, _given: Kind) -> tuple[Any, bytes | None]:
+    body = parse_json(data, SelectBody)
+    check_body(context, body)
+    return body.model_dump(mode="json"), None
+
+
 def _tokens(context: Context, data: bytes, _given: Kind) -> tuple[Any, bytes | None]:
     body = parse_json(data, TokensBody)
     body.check(context.settings)
@@ -54,6 +61,7 @@ READERS: Final[Mapping[str, Reader]] = {
     GradientsBody.__name__: _question(GradientsBody),
     GenerateBody.__name__: _generate,
     SearchBody.__name__: _search,
+    SelectBody.__name__: _select,
     TokensBody.__name__: _tokens,
     "prompt": _prompt,
 }

@@ -29,6 +29,7 @@ from ptsys.cli import (
     prompts,
     quickstart,
     run,
+    select,
     train,
     up,
 )
@@ -117,7 +118,9 @@ def _typed(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-for module in (quickstart, up, train, multitask, augment, predict, evaluate, gradients, run, plan):
+for module in (quickstart, up, train, multitask, augment, predict, evaluate, gradients, select):
+    module.register(app)
+for module in (run, plan):
     module.register(app)
 doctor.register(app)
 adopt.register(app)

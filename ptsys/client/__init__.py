@@ -16,6 +16,7 @@ from ptsys.types.example import Example
 from ptsys.types.library import Found
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.requests import Decoding, Prediction
+from ptsys.types.selection import Selection
 from ptsys.types.training import Initialization, Optimizer, TrainingSpec
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Optimizer",
     "Prediction",
     "Retries",
+    "Selection",
     "ServedModel",
     "SplitGradient",
     "TaskSpec",

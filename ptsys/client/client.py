@@ -6,24 +6,26 @@ import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import ValidationError
 
-from ptsys.client import asking
+from ptsys.client import asking, selecting
 from ptsys.client.asking import General, Gradients, Members, PromptLike
 from ptsys.client.connection import Connection, decoded
 from ptsys.client.datasets import Datasets
 from ptsys.client.in_order import in_order
 from ptsys.client.jobs import JobHandle, Jobs
 from ptsys.client.keys import Keys
+from ptsys.client.library import write_whole
 from ptsys.client.models import Models
 from ptsys.client.prompts import Prompts
 from ptsys.client.references import reference
 from ptsys.client.retries import Retries
-from ptsys.client.rows import Row, batches, examples
+from ptsys.client.rows import Row, batches, examples, read_rows
 from ptsys.data.metrics import summarize
 from ptsys.errors import (
     Conflict,
@@ -41,6 +43,7 @@ from ptsys.types.model import Value
 from ptsys.types.multitask import MultiTaskOptions, TaskRows
 from ptsys.types.records import Dataset, Prompt
 from ptsys.types.requests import Decoding, Ensemble, Prediction
+from ptsys.types.selection import Selection, SelectionMethod
 from ptsys.types.training import TrainingOptions
 
 TIMEOUT = 180.0
@@ -269,6 +272,62 @@ class Client:
         )
         return summarize([x.prediction for x in answers], targets)
 
+    def select(
+        self,
+        data: Data,
+        method: SelectionMethod = "kmeans",
+        count: int = 16,
+        *,
+        per_class: bool = False,
+        seed: int = 0,
+        prompt: str | Prompt | None = None,
+        general: General | None = None,
+        labels: Sequence[str] | None = None,
+        model: str | None = None,
+        truncate: bool = False,
+        places: bool = False,
+        plot: str | os.PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Selection:
+        """Choose `count` examples out of many, or as many of each target, and say why each.
+
+            few = client.select("reviews.jsonl", "kmeans", 16, plot="few.png")
+            for one in few.chosen:
+                print(one.row, one.reason)
+
+        `data` is a stored dataset (record, id, name), or rows: a `Path` or a text that ends in
+        `.jsonl`, or a list. `margin` and `badge` ask a prompted model which of the `labels` is
+        likeliest, by default the rows' targets; other methods read rows behind the `prompt` if one
+        is named. `places` asks for a map of the encodings, and `plot` draws it into a PNG file.
+        `progress` is called with the rows that were read more. Nothing is stored.
+
+        Raises InvalidInput naming the field, NotFound, Unavailable if no worker answers.
+        """
+        body: dict[str, Any] = {
+            **_named_or_rows(data),
+            "method": method,
+            "count": count,
+            "per_class": per_class,
+            "seed": seed,
+            "prompt": None if prompt is None else reference(prompt),
+            "general": None if general is None else reference(general),
+            "labels": None if labels is None else list(labels),
+            "model": model,
+            "truncate": truncate,
+            "places": places or plot is not None,
+        }
+        found = selecting.select(
+            self._connection,
+            {field: one for field, one in body.items() if one is not None},
+            progress or _silent,
+        )
+        _warn(InputNotes(rows=found.rows, cut=found.cut_inputs, unknown=found.unknown_inputs))
+        if plot is not None:
+            from ptsys.selection.picture import png  # draws: seconds to import
+
+            write_whole(Path(plot).expanduser(), png(found))
+        return found
+
     # ---- with the service's optimizer -----------------------------------------------------
 
     def train(
@@ -450,3 +509,14 @@ def _checked(make: Callable[[], _V]) -> _V:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise InvalidInput(f"{place}: {first['msg']}", field=place or None) from None
+
+
+def _named_or_rows(data: Data) -> dict[str, Any]:
+    """A stored dataset by its name, or rows as they are sent."""
+    if isinstance(data, Dataset) or (isinstance(data, str) and not data.endswith(".jsonl")):
+        return {"dataset": reference(data)}
+    if isinstance(data, str | os.PathLike):
+        rows = read_rows(data)
+    else:
+        rows = examples(data, require_target=False)
+    return {"rows": [{"input": row.input, "target": row.target} for row in rows]}

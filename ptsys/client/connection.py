@@ -160,13 +160,22 @@ class Connection:
 
     @contextlib.contextmanager
     def stream(
-        self, path: str, *, query: Mapping[str, Any], headers: Mapping[str, str], silence: float
+        self,
+        path: str,
+        *,
+        query: Mapping[str, Any],
+        headers: Mapping[str, str],
+        silence: float | None = None,
+        json: Any = None,
     ) -> Iterator[httpx.Response]:
         """An open response, of whatever status; reading it raises httpx's errors. `silence` is
-        the most seconds without a byte."""
-        timeout = httpx.Timeout(10.0, read=silence)
+        the most seconds without a byte, else those of every answer; with a `json` body it is
+        POSTed."""
+        read = self._http.timeout.read if silence is None else silence
+        timeout = httpx.Timeout(10.0, read=read)
+        method = "GET" if json is None else "POST"
         with self._http.stream(
-            "GET", path, params=dict(query), headers=dict(headers), timeout=timeout
+            method, path, params=dict(query), headers=dict(headers), timeout=timeout, json=json
         ) as response:
             yield response
 

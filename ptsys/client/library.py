@@ -54,9 +54,14 @@ def draw(
         raise InvalidInput(f"{file} ends in neither .png nor .html; name one of them", field="path")
     query = {"model": model, "kind": kind, "color_by": color_by}
     answer = connection.ask("GET", "/v1/prompts/map", query=query, headers={"Accept": form})
+    return write_whole(file, answer.content)
+
+
+def write_whole(file: Path, content: bytes) -> Path:
+    """Write a file so that it appears whole or not at all. Raises InvalidInput if it cannot be."""
     draft = file.with_name(f".{file.name}.{uuid.uuid4().hex}.part")
     try:
-        draft.write_bytes(answer.content)
+        draft.write_bytes(content)
         draft.replace(file)
     except OSError as error:
         draft.unlink(missing_ok=True)

@@ -75,7 +75,9 @@ class _Pairing:
     ) -> None:
         self.found: list[tuple[int, int, float]] = []
         self._directions, self._classes = directions, classes
-        self._silent = ~directions.any(axis=1)  # read as the mean is: such rows are one as well
+        self._silent = (
+            np.abs(directions).max(axis=1) == 0
+        )  # read as the mean is: such rows are one as well
         self._total, self._each = total, each
         self._free: Bool[ndarray, " N"] = np.ones(len(classes), bool)
         self._room: collections.Counter[int] = collections.Counter(classes.tolist())

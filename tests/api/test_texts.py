@@ -36,6 +36,8 @@ BODIES: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/v1/gradients", {"model": MODEL, "prompt": "p", "inputs": ["i"], "targets": ["t"]}),
     ("POST", "/v1/datasets/generate", {"name": "n", "prompt": "p", "inputs": ["i"]}),
     ("POST", "/v1/datasets/generate", {"name": "n", "prompt": "p", "dataset": "d", "general": "g"}),
+    ("POST", "/v1/select", {"rows": [{"input": "i", "target": "t"}], "method": "kmeans"}),
+    ("POST", "/v1/select", {"dataset": "d", "prompt": "p", "general": "g", "labels": ["l"]}),
     ("POST", "/v1/prompts/search", {"text": "t", "model": "m", "owner": "o", "tags": ["t"]}),
     ("POST", "/v1/prompts/search", {"examples": [{"input": "i", "target": "t"}], "licence": "l"}),
     ("POST", "/v1/prompts/search", {"dataset": "d", "prompt": "p", "created_after": "2026-01-01"}),

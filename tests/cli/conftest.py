@@ -124,6 +124,7 @@ ON_BOTH = {
     "test_library_commands",
     "test_round_trip",
     "test_rows_at_the_door",
+    "test_select_command",
     "test_search_command",
 }
 """What works on a folder as on a service; the rest is about this machine, or about the command line

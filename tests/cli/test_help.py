@@ -24,6 +24,7 @@ COMMANDS = [
             "predict",
             "evaluate",
             "gradients",
+            "select",
             "run",
             "plan",
         )

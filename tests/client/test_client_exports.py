@@ -24,6 +24,7 @@ def test_the_public_names() -> None:
         "Optimizer",
         "Prediction",
         "Retries",
+        "Selection",
         "ServedModel",
         "SplitGradient",
         "TaskSpec",

@@ -97,7 +97,8 @@ def check_rows(array: NDArray[Any], length: int, settings: Mapping[str, Any]) ->
         )
     if settings.get("token_dim") not in (None, array.shape[1]):
         raise InvalidInput(
-            f"{PROMPT_TENSOR!r} has width {array.shape[1]}, token_dim says {settings['token_dim']}",
+            f"{PROMPT_TENSOR!r} has width {array.shape[1]}, token_dim says "
+            f"{settings['token_dim']!r}",
             field="token_dim",
         )
 

@@ -123,7 +123,9 @@ def decode_tree(
         if kind == peft_multitask.PEFT_TYPE:
             return peft_multitask.decode(settings, tensors, task)
         if task is not None:
-            raise InvalidInput(f"a {kind} adapter has no tasks to name", field="task")
+            raise InvalidInput(
+                f"an adapter of the kind {kind!r} has no tasks to name", field="task"
+            )
         if kind == peft_prefix.PEFT_TYPE:
             return peft_prefix.decode(settings, tensors, decoder_layers)
         if kind == _PEFT_TYPE:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ptsys.errors import InvalidInput
@@ -155,6 +155,8 @@ def test_what_does_not_fit_is_refused_by_field(files: dict[str, bytes], field: s
 
 
 @HUNT
+@example(PREFIX, {"peft_type": "\n"}, 0)
+@example(PREFIX, {"token_dim": "\n"}, None)
 @given(
     st.sampled_from([PREFIX, TASKS]),
     st.dictionaries(

@@ -47,8 +47,10 @@ class Writer:
             self._tar.addfile(info, hashing)
         self._files[name] = (info.size, hashing.sha256.hexdigest())
 
-    def add_folder(self, name: str, folder: Path) -> bool:
-        """Add all files of a folder; False, and none of them counts, if it goes meanwhile."""
+    def add_folder(self, name: str, folder: Path, stays: Callable[[], bool] = lambda: True) -> bool:
+        """Add all files of a folder; False, and none of them counts, if it goes meanwhile. Files
+        go one by one, and what is left looks like a folder: `stays` says, once all are copied,
+        whether nobody has begun to remove it."""
         added = []
         try:
             files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -56,7 +58,8 @@ class Writer:
                 inner = f"{name}/{path.relative_to(folder).as_posix()}"
                 self.add(inner, path)
                 added.append(inner)
-            if files and files == sorted(path for path in folder.rglob("*") if path.is_file()):
+            same = files == sorted(path for path in folder.rglob("*") if path.is_file())
+            if files and same and stays():
                 return True
         except FileNotFoundError:
             pass

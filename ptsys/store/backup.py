@@ -143,7 +143,11 @@ class _Run:
 
     def _prompt(self, identifier: str) -> None:
         folder = Path(self._prompts.tensor_path(identifier))
-        if not self._writer.add_folder(f"prompts/{identifier}", folder):
+
+        def recorded() -> bool:  # a record goes before its folder
+            return self._holds(select(PromptRow.id).where(PromptRow.id == identifier))
+
+        if not self._writer.add_folder(f"prompts/{identifier}", folder, recorded):
             self._lost("prompts", identifier, lambda: self._prompts.read(identifier))
 
     def _lost(self, kind: str, identifier: str, read: Callable[[], Any]) -> None:
@@ -157,19 +161,24 @@ class _Run:
             pass
         self._damaged.append(identifier)
 
+    def _holds(self, query: Any) -> bool:
+        """Whether there is such a record now."""
+        with self._database.reading() as session:
+            return session.scalar(query) is not None
+
     def _job(self, folder: Path) -> bool:
         """The newest checkpoint; older ones may be on their way out."""
         place = folder / "checkpoints"
+        going_on = select(JobRow.id).where(JobRow.id == folder.name, JobRow.state.not_in(_FINAL))
         for _ in range(_TRIES):
-            try:
-                steps = [path for path in place.iterdir() if re.fullmatch(r"\d+", path.name)]
-            except FileNotFoundError:
+            newest = _newest(place)
+            if newest is None:
                 return False
-            if not steps:
-                return False
-            newest = max(steps, key=lambda path: int(path.name))
-            name = newest.relative_to(self._root).as_posix()
-            if self._writer.add_folder(name, newest):
+
+            def stays(copied: Path = newest) -> bool:
+                return _newest(place) == copied and self._holds(going_on)
+
+            if self._writer.add_folder(newest.relative_to(self._root).as_posix(), newest, stays):
                 return True
         return False  # it ended, or begins anew
 
@@ -184,6 +193,15 @@ class _Run:
         if kept:
             self._told(f"models {', '.join(path.name for path in kept)}")
         return len(kept)
+
+
+def _newest(checkpoints: Path) -> Path | None:
+    """The folder of the last step; None if there is none."""
+    try:
+        steps = [path for path in checkpoints.iterdir() if re.fullmatch(r"\d+", path.name)]
+    except FileNotFoundError:
+        return None
+    return max(steps, key=lambda path: int(path.name), default=None)
 
 
 def _ids(connection: Connection, query: Any) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from ptsys.config import Settings
 from ptsys.errors import Conflict, InvalidInput, Unauthenticated, WrongDeployment
@@ -19,7 +19,7 @@ from ptsys.store.clock import utc_now
 from ptsys.store.database import Database
 from ptsys.store.deployment import read_mark
 from ptsys.store.restore import check_backup, restore
-from ptsys.store.tables import PromptVectorRow, Row
+from ptsys.store.tables import PromptRow, PromptVectorRow, Row
 from ptsys.types.example import Example
 from ptsys.types.records import JobState, Parent, Prompt
 from ptsys.types.training import TrainingSpec
@@ -180,6 +180,25 @@ def test_it_is_whole_while_the_service_works(service: Service, tmp_path: Path) -
                 wanted = float(int.from_bytes(prompt.id.encode()[-2:]))
                 tensor = read_orbax(restored.prompts.tensor_path(prompt.id))
                 np.testing.assert_array_equal(tensor, np.full((2, 4), wanted))
+
+
+def test_what_is_on_its_way_out_is_not_taken_for_whole(service: Service, tmp_path: Path) -> None:
+    stays, goes = add_prompt(service, "stays"), add_prompt(service, "goes")
+
+    def begin_to_delete(told: str) -> None:
+        """The record is gone, and of the folder's files one: a slow moment of another process."""
+        if "tables" in told:
+            with service.database.session() as session:
+                session.execute(delete(PromptRow).where(PromptRow.id == goes.id))
+            folder = Path(service.prompts.tensor_path(goes.id))
+            next(path for path in sorted(folder.rglob("*")) if path.is_file()).unlink()
+
+    made = back_up(
+        service.database, service.settings.root, tmp_path / "b.tar", told=begin_to_delete
+    )
+    assert (made.prompts, made.damaged) == (1, ())
+    with again(tmp_path / "b.tar", tmp_path / "again", None) as restored:
+        assert [prompt.id for prompt in restored.prompts.list("ann")] == [stays.id]
 
 
 def test_a_damaged_backup_is_refused_and_leaves_nothing(tmp_path: Path) -> None:

@@ -7,11 +7,26 @@ from pathlib import Path
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 
+import hypothesis
 import jax
 import pytest
+from jaxtyping import install_import_hook
 from postgres_server import NoPostgres, PostgresServer, fresh_database
 
+PACKAGE = Path(__file__).resolve().parent.parent / "ptsys"
+SHAPED = [
+    ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
+    for file in PACKAGE.rglob("*.py")
+    if "jaxtyping" in file.read_text()
+]
+"""The modules whose signatures name shapes; none of them may be imported before this."""
+install_import_hook(SHAPED, "shapes.arrays")
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+hypothesis.settings.register_profile("house", deadline=None)  # no test is about time
+hypothesis.settings.load_profile("house")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

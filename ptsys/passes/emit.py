@@ -100,7 +100,7 @@ def assemble(
     weight = seen / jnp.maximum(jnp.sum(seen, axis=1, keepdims=True), 1)
     mean = jnp.einsum("ek,ekqd->eqd", weight, examples.tail.reshape(tasks, -1, *start.shape))
     if kind is not None:
-        mean *= kind[:, None, None]
+        mean = jnp.where(kind[:, None, None], mean, 0.0)
     values = jnp.concatenate([side, start[None] + mean], axis=1)
     length = jnp.minimum(jnp.sum(real, axis=1), side.shape[1]) + len(start)
     return token_readings(values, length.astype(jnp.int32))

@@ -86,8 +86,8 @@ class SlotState(NamedTuple):
     step: Int[Array, " U"]
 
 
-def initial_state(value: Float[Array, "U P *rest"], length: Int[Array, " U"]) -> LeafState:
-    """State before the first update."""
+def initial_state(value: Float[Array, "U ..."], length: Int[Array, "U ..."]) -> LeafState:
+    """State before the first update, of an array of slots or, with N of them each, of members."""
     first, second = jnp.zeros_like(value), jnp.zeros_like(value)  # two buffers: both are donated
     return LeafState(value, length, first, second, jnp.zeros(length.shape, jnp.int32))
 

@@ -98,7 +98,7 @@ def draw_episodes(
     task = jax.random.randint(keys[0], (episodes,), 0, tasks.total)
     count = tasks.rows[task]
     size = tasks.inputs.shape[1]
-    late = 2.0 * (jnp.arange(size)[None, :] >= count[:, None])
+    late = jnp.where(jnp.arange(size)[None, :] >= count[:, None], 2.0, 0.0)
     order = jnp.argsort(jax.random.uniform(keys[1], (episodes, size)) + late, axis=1)
     most = jnp.log(jnp.minimum(examples, count - queries).astype(jnp.float32) + 0.999)
     drawn = jnp.floor(jnp.exp(jax.random.uniform(keys[2], (episodes,)) * most)).astype(jnp.int32)
@@ -108,10 +108,9 @@ def draw_episodes(
     described &= chance < options.description_only + options.described
     drawn = jnp.where(alone, 0, drawn)
     shown = order[:, :examples]
-    texts = tasks.reading[task[:, None], shown] * (
-        jnp.arange(examples)[None, :, None] < drawn[:, None, None]
-    )
-    description = tasks.description[task] * described[:, None]
+    given = jnp.arange(examples)[None, :, None] < drawn[:, None, None]
+    texts = jnp.where(given, tasks.reading[task[:, None], shown], 0)
+    description = jnp.where(described[:, None], tasks.description[task], 0)
     asked = jnp.take_along_axis(order, drawn[:, None] + jnp.arange(queries)[None, :], axis=1)
     part = jax.random.uniform(keys[4], (episodes,))
     pairs = (part >= options.mean_only) & ~alone
@@ -229,4 +228,4 @@ def _distance(
     )
     scale = jnp.mean(jnp.square(target), axis=(1, 2)) + 1e-4
     far = jnp.mean(jnp.square(tails - target), axis=(1, 2)) / scale
-    return jnp.sum(jnp.where(real, far, 0)) / jnp.maximum(jnp.sum(real), 1)
+    return jnp.sum(jnp.where(real, far, 0)) / jnp.maximum(jnp.sum(real.astype(far.dtype)), 1)

@@ -221,7 +221,8 @@ def updated(
     state: PretrainState, transform: optax.GradientTransformation, gradients: Trained
 ) -> PretrainState:
     """The state after one update, none where a gradient is not finite."""
-    updates, opt = transform.update(gradients, state.optimizer, state.trained)
+    with jax.numpy_dtype_promotion("standard"):  # optax raises rates to the power of a count
+        updates, opt = transform.update(gradients, state.optimizer, state.trained)
     updates = jax.tree.map(lambda x: state.rate * x, updates)
     trained = optax.apply_updates(state.trained, updates)
     finite = jnp.isfinite(optax.tree.norm(gradients))

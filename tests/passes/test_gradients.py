@@ -27,13 +27,14 @@ class DoublePrecision(ModuleType):
         return getattr(jnp, name)
 
 
+@pytest.mark.filterwarnings("ignore:scatter inputs have incompatible types:FutureWarning")
 def test_gradients_equal_central_differences_in_float64(
     frozen: Frozen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (attention, layers, network, batch, kind):
         monkeypatch.setattr(module, "jnp", DoublePrecision("jnp"))
     own, some = prompts([2, 0, 3], 3), rows([0, 1, 2, 0, 2, 9])
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         leaves = tuple(jnp.asarray(np.asarray(x), jnp.float64) for x in frozen.leaves)
         double = Frozen(leaves, frozen.structure)
         values = own.values.astype(np.float64)

@@ -93,7 +93,7 @@ def test_a_slot_among_others_of_all_kinds_follows_optax_alone(slot: int) -> None
     own, changes = prompts(LENGTHS, 4, seed=1), some_gradients(2)
     found = run(OPTIMIZERS, initial_state(jnp.asarray(own.values), own.length), changes)
     first = 4 - LENGTHS[slot]
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):  # optax counts in integers
         transform = reference(OPTIMIZERS[slot], TOTAL[slot])
         prompt = jnp.asarray(own.values[slot, first:], jnp.float64)
         state = transform.init(prompt)

@@ -36,7 +36,7 @@ class KernelBias:
     mask: Float[Array, "B S"]
 
 
-Bias = Float[Array, "#B #H #Q S"] | BlockBias | KernelBias
+Bias = Float[Array, "#B #H #Q _"] | BlockBias | KernelBias
 
 
 def attend_by(
@@ -68,7 +68,8 @@ def attend(
 ) -> Float[Array, "B Q H K"]:
     """Softmax of scores and bias in float32, not divided by sqrt(K)."""
     scores = jnp.einsum("bqhk,bshk->bhqs", query, key)
-    weights = jax.nn.softmax(scores.astype(jnp.float32) + bias, axis=-1).astype(query.dtype)
+    biased = scores.astype(jnp.float32) + bias.astype(jnp.float32)
+    weights = jax.nn.softmax(biased, axis=-1).astype(query.dtype)
     return jnp.einsum("bhqs,bshk->bqhk", weights, value)
 
 

@@ -53,10 +53,10 @@ class _Progress(NamedTuple):
     cache: Cache
 
 
-def penalty(length: Int[Array, "*lead"], alpha: Float[Array, "*lead"]) -> Float[Array, "*lead"]:
+def penalty(length: Int[Array, "*#N"], alpha: Float[Array, "*#N"]) -> Float[Array, "*#N"]:
     """What a hypothesis's log-probability is divided by (Wu et al. 2016, equation 14); `length`
     counts its tokens, the end included."""
-    return ((5.0 + length) / 6.0) ** alpha
+    return ((5.0 + jnp.asarray(length, jnp.float32)) / 6.0) ** alpha
 
 
 def decode_with_beams(
@@ -163,7 +163,7 @@ def _mark_broken(best: _Best, broken: Bool[Array, " B"]) -> _Best:
     )
 
 
-def _reorder(cache: Cache, parent: Int[Array, "B N"]) -> Cache:
+def _reorder(cache: Cache, parent: Int[Array, "R N"]) -> Cache:
     """Give every kept hypothesis its parent's cache; a gather within each row."""
     rows, beams = parent.shape
 

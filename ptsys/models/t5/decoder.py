@@ -46,8 +46,11 @@ Cross = KeysValues | Memory
 """What a decoder layer reads of the encoded input."""
 
 
-def repeat_rows(cross: Cross, times: int) -> Cross:
-    """Every row as often, one after another."""
+_Repeated = tuple[Float[Array, "R _ H K"], Float[Array, "R _ H K"]] | Memory
+
+
+def repeat_rows(cross: Cross, times: int) -> _Repeated:
+    """Every row as often, one after another: R rows."""
     if isinstance(cross, Memory):
         values, bias, prefix = cross
         return Memory(
@@ -58,8 +61,10 @@ def repeat_rows(cross: Cross, times: int) -> Cross:
     return repeat_keys_values(cross, times)
 
 
-def repeat_keys_values(both: KeysValues, times: int) -> KeysValues:
-    """Every row as often, one after another."""
+def repeat_keys_values(
+    both: KeysValues, times: int
+) -> tuple[Float[Array, "R _ H K"], Float[Array, "R _ H K"]]:
+    """Every row as often, one after another: R rows."""
     key, value = both
     return jnp.repeat(key, times, axis=0), jnp.repeat(value, times, axis=0)
 

@@ -118,7 +118,7 @@ class RMSNorm(nnx.Module):
         """Norm over the last axis."""
         x32 = x.astype(jnp.float32)
         variance = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
-        scale = self.scale[...].reshape((1,) * (x.ndim - 1) + (-1,))
+        scale = self.scale[...].astype(jnp.float32).reshape((1,) * (x.ndim - 1) + (-1,))
         return (x32 * jax.lax.rsqrt(variance + self.epsilon) * scale).astype(x.dtype)
 
 
@@ -260,7 +260,7 @@ class Attention(nnx.Module):
         if prefix is not None:
             before = jnp.einsum("bqhk,bphk->bhqp", by_head, prefix[0]).astype(jnp.float32)
             scores = jnp.concatenate([before, scores], axis=-1)
-        weights = jax.nn.softmax(scores + bias, axis=-1).astype(x.dtype)
+        weights = jax.nn.softmax(scores + bias.astype(jnp.float32), axis=-1).astype(x.dtype)
         on_memory = weights if prefix is None else weights[..., prefix[0].shape[1] :]
         on_memory = on_memory.reshape(len(weights), *copies, *on_memory.shape[2:])
         read = jnp.einsum("bghqs,gbsd->bqghd", on_memory, memory)

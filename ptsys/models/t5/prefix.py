@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ptsys.sharding.mesh import MODEL, spread_over_model
 
-KeysValues = tuple[Float[Array, "B S H K"], Float[Array, "B S H K"]]
+KeysValues = tuple[Float[Array, "B _ H K"], Float[Array, "B _ H K"]]
 
 
 class Prefix(NamedTuple):

@@ -96,7 +96,7 @@ class _Blocks(NamedTuple):
         padded = jnp.pad(order, (0, -targets.size % size), constant_values=targets.size)
         return cls(padded, agreed((jnp.sum(targets > 0) + size - 1) // size), size)
 
-    def each(self, function: Callable[..., Any], *arrays: Shaped[Array, " N *rest"]) -> Any:
+    def each(self, function: Callable[..., Any], *arrays: Shaped[Array, "N ..."]) -> Any:
         """What `function` gives of each block's positions, at their places; zeros elsewhere."""
 
         def step(i: Int[Array, ""], done: Any) -> Any:

@@ -98,6 +98,8 @@ def select(
     from ptsys.selection.registry import METHODS
 
     how = METHODS[method]
+    if how.scores and prompt is None:
+        raise InvalidInput(f"{method} asks a prompted model; name a stored prompt", field="prompt")
     file = Path(data).expanduser()
     given: list[Example] | Dataset | None = None
     if data.endswith(".jsonl") or file.is_file():

@@ -21,8 +21,8 @@ _MOST_NAMES = 60  # are tried; those that fit are drawn
 
 def png(selection: Selection) -> bytes:
     """The picture, of 1650 by 1200 pixels: a dot for each row, coloured by its target; those that
-    were chosen are large, with their inputs' beginnings where these cover nothing, and a line
-    leads from each to its partner. Raises InvalidInput for a selection without places.
+    were chosen are large, with their inputs' beginnings where these cover no other of them, and a
+    line leads from each to its partner. Raises InvalidInput for a selection without places.
 
     Nothing of matplotlib's global state is used, so threads may draw at the same time.
     """
@@ -39,7 +39,6 @@ def png(selection: Selection) -> bytes:
     colors = _colors(points)
     chosen = {one.row: one for one in selection.chosen}
     ordered = sorted(points, key=lambda place: place.row in chosen)  # the chosen on top
-    dots = [Dot(place.x, place.y, _LARGE if place.row in chosen else _SMALL) for place in ordered]
     _lines(axes, selection)
     for large in (False, True):
         some = [place for place in ordered if (place.row in chosen) == large]
@@ -55,9 +54,11 @@ def png(selection: Selection) -> bytes:
         )
     _legend(axes, selection, colors)
     _write_title(figure, selection)
-    numbers = {place.row: number for number, place in enumerate(ordered)}
-    names = [(numbers[row], one.input) for row, one in chosen.items() if row in numbers]
-    write_names(axes, canvas.get_renderer(), dots, names[:_MOST_NAMES])
+    at = {place.row: place for place in points}
+    named = [one for one in selection.chosen if one.row in at]
+    dots = [Dot(at[one.row].x, at[one.row].y, _LARGE) for one in named]
+    names = [(number, one.input) for number, one in enumerate(named[:_MOST_NAMES])]
+    write_names(axes, canvas.get_renderer(), dots, names)
     made = io.BytesIO()
     figure.savefig(made, format="png")
     return made.getvalue()

@@ -15,7 +15,7 @@ from ptsys.api.app import create_app
 from ptsys.client import Client
 from ptsys.engine.engine import Engine
 from ptsys.engine.workbench import load_workbench
-from ptsys.errors import InvalidInput
+from ptsys.errors import InvalidInput, QuotaExceeded
 from ptsys.selection.pool import Pool
 from ptsys.selection.registry import choose
 from ptsys.types.requests import Decoding
@@ -157,6 +157,34 @@ def test_as_a_picture_with_places_and_as_a_stream(
 
 
 @pytest.mark.device
+def test_what_goes_wrong_on_the_way_is_a_problem_in_the_stream(
+    worker: Deployment, connect: Connect
+) -> None:
+    ann = connect("greedy-ann", rows_per_minute=300)
+    body = {"rows": ROWS * 8, "count": 4}
+    streamed = ann.post(PATH, json=body, headers={"Accept": "text/event-stream"})
+    assert streamed.status_code == 200
+    first, last = (block.split("\n") for block in streamed.text.strip().split("\n\n"))
+    assert json.loads(first[1][6:]) == {"done": 256, "total": 320}
+    assert last[0] == "event: problem"
+    told = json.loads(last[1][6:])
+    assert (told["status"], told["type"]) == (429, "urn:ptsys:problem:quota-exceeded")
+    client = Client("http://ptsys", "unused", transport=Canned(streamed.content))
+    with client, pytest.raises(QuotaExceeded):
+        client.select(ROWS * 8, count=4)
+
+
+class Canned(httpx.BaseTransport):
+    """Gives again what a service gave."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=self._content)
+
+
+@pytest.mark.device
 def test_the_client_follows_the_stream_and_draws(
     worker: Deployment, connect: Connect, prompt: np.ndarray, tmp_path: Any
 ) -> None:
@@ -178,9 +206,6 @@ def test_the_client_follows_the_stream_and_draws(
         stored = client.datasets.add("chosen-from", file)
         assert client.select(stored, count=4).chosen == found.chosen
         assert client.select("chosen-from", count=4).chosen == found.chosen
-        broken = np.full((4, tiny_model.D_MODEL), 1e38, np.float32)
-        client.prompts.add("broken", broken, model=MODEL)
-        with pytest.raises(InvalidInput) as caught:  # NaN comes with the first part: its own status
-            client.select(stored, "margin", 2, prompt="broken")
+        with pytest.raises(InvalidInput) as caught:
+            client.select(stored, "margin", 2)
         assert caught.value.field == "prompt"
-    transport.close()

@@ -18,7 +18,7 @@ from ptsys.stack.stack import Stack
         (["ROWS", "--method", "random", "--count", "30"], "count"),
         (["ROWS", "--plot", "map.html"], "plot"),
         (["ROWS", "--out", "/none/few.jsonl"], "few.jsonl"),
-        (["ROWS", "--method", "margin"], "margin"),
+        (["ROWS", "--method", "margin"], "prompt"),
         (["ROWS"], "no worker serves"),
     ],
 )

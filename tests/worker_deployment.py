@@ -19,6 +19,7 @@ from waiting import until
 from ptsys.config import Settings
 from ptsys.jobs.redis_server import EmbeddedRedis
 from ptsys.jobs.service import Service
+from ptsys.kinds.trees import Tree
 from ptsys.models.registry import Registry
 from ptsys.prompts.storage import load_tree
 from ptsys.types.augmentation import AugmentSpec
@@ -183,9 +184,12 @@ class Deployment:
         return self.job(job).step
 
     def tensor(self, job: Job) -> np.ndarray:
+        return self.tree(job)["prompt"]
+
+    def tree(self, job: Job) -> Tree:
         prompt = self.job(job).prompt
         assert prompt is not None
-        return load_tree(self.service.prompts.tensor_path(prompt))["prompt"]
+        return load_tree(self.service.prompts.tensor_path(prompt))
 
     def asker(self) -> BlockingAsker:
         asker = BlockingAsker(self.redis.address)

@@ -93,6 +93,22 @@ def write_tree(
     """Write a prompt of any kind, its arrays by name, as `write_prompt` does soft tokens. Raises
     InvalidInput as well for a format that has no place for it."""
     target = epath.Path(path).expanduser()
+    for name, content in _files(kind, tree, format, metadata).items():
+        _write_whole(target / name if name else target, content)
+
+
+def check_format(kind: str, tree: Mapping[str, NDArray[Any]], format: Format) -> None:
+    """Raise InvalidInput as `write_tree` does for a format that has no place for such a prompt."""
+    _files(kind, tree, format, None)
+
+
+def _files(
+    kind: str,
+    tree: Mapping[str, NDArray[Any]],
+    format: Format,
+    metadata: Mapping[str, str] | None,
+) -> dict[str, bytes]:
+    """What is written of a prompt: the files of a folder by name, or one that has none."""
     if format == "npy":
         if set(tree) != {"prompt"}:
             raise InvalidInput(
@@ -100,18 +116,14 @@ def write_tree(
                 "safetensors",
                 field="format",
             )
-        files = {target: npy_format.encode(np.asarray(tree["prompt"], np.float32))}
-    elif format == "safetensors":
-        files = {target: safetensors_format.encode_tree(tree, metadata)}
-    elif format == "peft":
-        contents = peft_format.encode_tree(kind, tree, metadata)
-        files = {target / name: content for name, content in contents.items()}
-    else:
-        raise InvalidInput(
-            f"unknown format {format!r}; choose npy, safetensors or peft", field="format"
-        )
-    for file, content in files.items():
-        _write_whole(file, content)
+        return {"": npy_format.encode(np.asarray(tree["prompt"], np.float32))}
+    if format == "safetensors":
+        return {"": safetensors_format.encode_tree(tree, metadata)}
+    if format == "peft":
+        return peft_format.encode_tree(kind, tree, metadata)
+    raise InvalidInput(
+        f"unknown format {format!r}; choose npy, safetensors or peft", field="format"
+    )
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[NDArray[Any], dict[str, str]]:

@@ -10,11 +10,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from ptsys.config import Settings
 from ptsys.engine.serving import Serving
 from ptsys.errors import InvalidInput
-from ptsys.jobs.limits import read_limits
-from ptsys.prompts.formats import write_tree
+from ptsys.jobs.limits import ModelLimits, read_limits
+from ptsys.kinds.registry import read_as_it_is
+from ptsys.prompts.formats import check_format, write_tree
 from ptsys.prompts.storage import load_tree
 from ptsys.runs.prompt_plan import Plan
 from ptsys.runs.prompt_run import Trained, trained_prompts
@@ -24,7 +27,7 @@ from ptsys.runs.submission import JobRequest, QueuedRows
 from ptsys.runs.tasks.task import Task
 from ptsys.runs.tasks.task_list import Sources, task_list
 from ptsys.runs.tasks.task_mixture import TaskMixture
-from ptsys.runs.tuning import check_tuning, deployed, job_options
+from ptsys.runs.tuning import check_tuning, deployed, job_options, naming
 from ptsys.types.input_notes import InputNotes
 from ptsys.types.training import TOKENS, TrainingOptions
 
@@ -141,11 +144,30 @@ class PromptTune:
         config, settings, output = deployed(self, settings, "prompt_tune")
         limits = read_limits(settings.root, config.model or "")
         check_fits(limits, self.title, self.max_input_length)
+        self._check_kind(limits)
         tasks = task_list(self.tasks, f"{self.title}.tasks")
         notes = check_rows(
             tasks, limits, truncate=self.truncate, max_input_length=self.max_input_length
         )
         return config, settings, output, tasks, notes
+
+    def _check_kind(self, limits: ModelLimits) -> None:
+        """Refuse what no prompt of the kind could be or start at, and a form that has no place for
+        one."""
+        with naming(f"{self.title}.prompt_kind"):
+            kind = read_as_it_is(self.prompt_kind)
+        with naming(f"{self.title}.length"):
+            kind.layout(kind.shapes(self.length, limits))
+        if not kind.starts_at(self.init):
+            raise InvalidInput(
+                f"a prompt of the kind {kind.name!r} has no tokens to start at {self.init!r}; "
+                "choose shared",
+                field=f"{self.title}.init",
+            )
+        if self.export is not None:
+            with naming(f"{self.title}.export"):
+                small = kind.start(np.zeros((1, limits.d_model), np.float32), limits)
+                check_format(kind.name, small, self.export)
 
     def _jobs(self, task: Task) -> list[JobRequest]:
         stem = f"{self.prefix}{task.title}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -133,6 +135,15 @@ def checked(kind: type[V], run: str, **values: Any) -> V:
         given = first["input"]
         shown = f"{given!r}: it " if isinstance(given, str | int | float) else ""
         raise InvalidInput(f"{shown}{reason}", field=f"{run}.{field}") from None
+
+
+@contextlib.contextmanager
+def naming(field: str) -> Iterator[None]:
+    """An InvalidInput raised inside names that field, the run's own."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise InvalidInput(str(error), field=field) from None
 
 
 def check_tuning(config: Tuning) -> None:

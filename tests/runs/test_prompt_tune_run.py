@@ -13,7 +13,8 @@ from small_runs import SMALL, TASKS, flags, killed, rows, start, stores, tensors
 from tensorboardX.proto.event_pb2 import Event
 
 from ptsys.errors import InvalidInput
-from ptsys.prompts.formats import read_prompt
+from ptsys.prompts.formats import read_prompt, read_tree
+from ptsys.prompts.storage import load_tree
 from ptsys.runs.gin_bindings import run_from_gin
 from ptsys.runs.prompt_tune import PromptTune
 from ptsys.runs.tasks.jsonl_task import JsonlTask
@@ -178,6 +179,25 @@ def test_the_built_in_model_takes_its_recipe(tasks: Path, tmp_path: Path) -> Non
     assert (prompt.model, prompt.length, prompt.d_model) == ("tiny", 16, 128)
 
 
+def test_prompts_of_another_kind_are_trained_recorded_and_exported(root: Path, tasks: Path) -> None:
+    named = {"PromptTune__prompt_kind": "deep", "PromptTune__prefix": "deep."}
+    output = root / "deep"
+    ended = tune(root, tasks / "parity", "--json", **named, OUTPUT=str(output))
+    assert ended.code == 0, ended.err
+    prompts = stores(root)[1]
+    [prompt] = [one for one in prompts.list("local") if one.kind == "deep"]
+    assert (prompt.name, prompt.length, prompt.steps) == ("deep.parity", 4, 8)
+    assert {"accuracy", "test_accuracy", "train_loss"} <= set(prompt.scores)
+    kept = load_tree(prompts.tensor_path(prompt.id))
+    exported = read_tree(output / "prompts/deep.parity.safetensors")
+    assert len(kept) == 6
+    for name, array in exported.items():
+        np.testing.assert_array_equal(array, kept[name])
+    assert prompt.bytes == sum(array.nbytes for array in kept.values())
+    again = tune(root, tasks / "parity", **named, OUTPUT=str(output))
+    assert "already_there  1" in again.out
+
+
 def test_a_mixture_is_one_prompt_scored_on_each_task(root: Path, tasks: Path) -> None:
     ended = start(
         root,
@@ -265,6 +285,13 @@ def test_a_task_is_scored_by_its_own_metric(root: Path, tasks: Path) -> None:
         ({"INIT": "zeros"}, ["PromptTune.init", "labels"]),
         ({"OPTIMIZER": "lion"}, ["PromptTune.optimizer", "adamw"]),
         ({"PromptTune__export": "onnx"}, ["PromptTune.export", "safetensors"]),
+        ({"PromptTune__prompt_kind": "affine"}, ["PromptTune.prompt_kind", "choose tokens"]),
+        ({"PromptTune__prompt_kind": "deep", "INIT": "labels"}, ["PromptTune.init", "shared"]),
+        ({"PromptTune__prompt_kind": "deep", "LENGTH": 300}, ["PromptTune.length", "256"]),
+        (
+            {"PromptTune__prompt_kind": "deep", "PromptTune__export": "npy"},
+            ["PromptTune.export", "safetensors"],
+        ),
         ({"PromptTune__nope": 1}, ["nope"]),
         ({"NOPE": 1}, ["NOPE"]),
         ({"PromptTune__seeds": ()}, ["PromptTune.seeds"]),

@@ -10,7 +10,8 @@ from waiting import until
 from worker_deployment import ADAFACTOR, Deployment
 from worker_group import Alone, WorkerGroup
 
-from ptsys.prompts.safetensors_format import decode, encode
+from ptsys.kinds.registry import prompt_kind
+from ptsys.prompts.safetensors_format import decode, decode_tree, encode, encode_tree
 from ptsys.sharding.group import GROUP_ENDED
 from ptsys.types.records import JobState
 from ptsys.types.requests import Decoding, GradientsRequest, PredictRequest
@@ -88,6 +89,30 @@ def test_gradients_are_those_of_one_process(group: WorkerGroup, alone: Alone) ->
     assert told["loss"] == pytest.approx(wanted.loss, abs=1e-4)
     assert np.abs(decode(tensors, tensor="gradient")[0] - wanted.gradient).max() < 1e-4
     assert np.abs(wanted.gradient).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["deep", "encoder_decoder"])
+def test_a_prompt_of_another_kind_trains_and_has_gradients_as_with_one_process(
+    group: WorkerGroup, alone: Alone, kind: str
+) -> None:
+    """Its arrays are told to the followers as those of soft tokens are."""
+    job = group.deployment.submit(kind, prompt_kind=kind)
+    group.deployment.wait(job)
+    found, wanted = group.deployment.tree(job), alone.tree(job)
+    assert found.keys() == wanted.keys() == set(prompt_kind(kind).shapes(8, tiny_model.CONFIG))
+    for name, array in found.items():
+        np.testing.assert_allclose(array, wanted[name], rtol=1e-4, atol=5e-4)
+
+    exact = alone.engine.gradients(INPUTS, TARGETS, wanted).result(WAIT)
+    request = GradientsRequest(model=MODEL, inputs=INPUTS, targets=TARGETS)
+    header = request.model_dump(mode="json") | {"user": "ann"}
+    asker = group.deployment.asker()
+    told, tensors = asker.call(MODEL, "gradients", header, encode_tree(wanted), timeout=WAIT)
+    assert tensors is not None
+    assert told["loss"] == pytest.approx(exact.loss, abs=1e-4)
+    answer, _ = decode_tree(tensors)
+    for name, array in exact.gradients.items():
+        np.testing.assert_allclose(answer[name], array, atol=1e-4)
 
 
 @pytest.mark.slow

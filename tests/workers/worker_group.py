@@ -10,9 +10,11 @@ from waiting import until
 from worker_deployment import Deployment, Worker
 
 from ptsys.engine.engine import Engine
-from ptsys.engine.trainings import Finished, Snapshot, TrainingTask
+from ptsys.engine.trainings import Finished, TrainingTask
 from ptsys.engine.workbench import load_workbench
+from ptsys.kinds.trees import Tree
 from ptsys.sharding.mesh import local_mesh
+from ptsys.training.start import first_prompt
 from ptsys.types.records import Job
 
 ONE_DEVICE = "--xla_force_host_platform_device_count=1"
@@ -60,15 +62,20 @@ class Alone:
         self.engine = Engine(self.bench.served).start()
 
     def prompt(self, job: Job) -> Any:
-        """The prompt that a job on `colours` ends with."""
+        """The soft tokens that a job on `colours` ends with."""
+        return self.tree(job)["prompt"]
+
+    def tree(self, job: Job) -> Tree:
+        """The prompt of any kind that a job on `colours` ends with."""
         spec: Any = job.spec
-        start = Snapshot.start(self.bench.start(spec.length))
         examples = self.engine.encode(spec, tiny_model.rows())
-        training = self.engine.train(TrainingTask(job.id, "u", spec, examples, start))
+        start = first_prompt(self.bench, spec, examples.texts)
+        task = TrainingTask(job.id, "u", spec, examples, start, kind=spec.prompt_kind)
+        training = self.engine.train(task)
         event = training.events.get(timeout=200)
         while not isinstance(event, Finished):
             event = training.events.get(timeout=200)
-        return event.snapshot.prompt
+        return event.snapshot.values
 
     def close(self) -> None:
         self.engine.close()

@@ -1,72 +1,48 @@
-"""The application: routers, middleware and an OpenAPI that leaves nothing out."""
+"""The application: routers and middleware."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+import importlib
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from pydantic.json_schema import models_json_schema
+from fastapi import APIRouter, FastAPI
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 import ptsys
 from ptsys.api.authentication import Keys
 from ptsys.api.context import Context
-from ptsys.api.counting import TokensBody
-from ptsys.api.generating import GenerateBody
 from ptsys.api.guarding import BrowserHeaders, Hosts
 from ptsys.api.incoming import BodyLimits
+from ptsys.api.media_types import NPY, SAFETENSORS
 from ptsys.api.methods import Methods
 from ptsys.api.observing import Observing
-from ptsys.api.pages import Page
-from ptsys.api.problems import Problem, add_handlers
-from ptsys.api.questions import Gradients, GradientsBody, PredictBody
-from ptsys.api.routes import (
-    datasets,
-    events,
-    fitting,
-    generation,
-    gradients,
-    health,
-    jobs,
-    keys,
-    library,
-    models,
-    pages,
-    predict,
-    prompts,
-    search,
-    select,
-    tokens,
-)
-from ptsys.api.searching import SearchBody
-from ptsys.api.selecting import SelectBody
-from ptsys.api.tensors import NPY, SAFETENSORS
+from ptsys.api.problems import add_handlers
 from ptsys.config import Settings
 from ptsys.jobs.service import Service
-from ptsys.types.records import Event
 
-# routes are looked for in this order, so those that come most often stand first
-_ROUTERS = (
-    gradients,
-    predict,
-    select,
-    jobs,
-    events,
-    search,
-    library,
-    prompts,
-    generation,
-    fitting,
-    datasets,
-    models,
-    keys,
-    tokens,
-    health,
-    pages,
-)
+ROUTERS: dict[str, tuple[str, ...]] = {
+    "gradients": ("gradients",),
+    "predict": ("predict",),
+    "select": ("select",),
+    "jobs": ("jobs",),
+    "events": ("jobs",),
+    "search": ("prompts",),
+    "library": ("prompts",),
+    "prompts": ("prompts",),
+    "generation": ("datasets",),
+    "fitting": ("datasets",),
+    "datasets": ("datasets",),
+    "models": ("models",),
+    "keys": ("me", "usage", "keys"),
+    "tokens": ("tokens",),
+    "health": (),
+    "pages": (),
+}
+"""The modules of `ptsys.api.routes`, each with what its paths under `/v1/` begin with. Routes are
+looked for in this order, so those that come most often stand first."""
+
 _GZIP_BYTES = 2048
 _GZIP_LEVEL = 1
 _DESCRIPTION = """Prompt tuning as a service: many users' soft prompts on one frozen T5.
@@ -85,7 +61,15 @@ def create_app(
     key is asked for, and nothing is hidden from them. No server may be given such an application.
     """
     settings = settings or (service.settings if service is not None else Settings())
-    context = Context(settings, service, owner=owner)
+    return application(Context(settings, service, owner=owner), list(ROUTERS))
+
+
+def application(context: Context, modules: Sequence[str]) -> FastAPI:
+    """The application with the routes of these modules alone; the context stays the giver's."""
+    routers: list[APIRouter] = [
+        importlib.import_module(f"ptsys.api.routes.{name}").router for name in modules
+    ]
+    settings = context.settings
     app = FastAPI(
         title="ptsys",
         version=ptsys.__version__,
@@ -95,10 +79,10 @@ def create_app(
         redoc_url=None,
     )
     app.state.context = context
-    for module in _ROUTERS:
-        app.include_router(module.router)
+    for router in routers:
+        app.include_router(router)
     add_handlers(app)
-    routes = [route for module in _ROUTERS for route in module.router.routes]
+    routes = [route for router in routers for route in router.routes]
     app.add_middleware(Methods, routes=routes)
     # Tensors do not shrink, and zipping them would take longer than the gradient.
     app.add_middleware(
@@ -128,44 +112,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        schema = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
-        )
-        for methods in schema["paths"].values():
-            for operation in methods.values():
-                for parameter in operation.get("parameters", ()):
-                    parameter["schema"] = _without_null(parameter["schema"])
-        known = schema.setdefault("components", {}).setdefault("schemas", {})
-        known.update(_schemas())
-        app.openapi_schema = schema
-    return app.openapi_schema
+    from ptsys.api.openapi import openapi  # the schemas of all bodies
 
-
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter's schema: what may be left out of a URL or a head has no null there."""
-    kinds = [kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"]
-    if len(kinds) != 1:
-        return schema
-    return {**kinds[0], **{name: value for name, value in schema.items() if name != "anyOf"}}
-
-
-def _schemas() -> dict[str, Any]:
-    """The shapes that routes refer to by name, because they come or go in several forms."""
-    kinds = [
-        (PredictBody, "validation"),
-        (GradientsBody, "validation"),
-        (GenerateBody, "validation"),
-        (SearchBody, "validation"),
-        (SelectBody, "validation"),
-        (TokensBody, "validation"),
-        (Gradients, "serialization"),
-        (Page[Event], "serialization"),
-        (Problem, "serialization"),
-    ]
-    _, definitions = models_json_schema(
-        kinds,  # type: ignore[arg-type]
-        ref_template="#/components/schemas/{model}",
-    )
-    found: dict[str, Any] = definitions["$defs"]
-    return found
+    return openapi(app)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import threading
 import time
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -19,15 +18,9 @@ from ptsys.api.readers import Readers
 from ptsys.api.recent_keys import RecentKeys
 from ptsys.config import Settings
 from ptsys.errors import Unavailable
-from ptsys.jobs.asking import Asker
 from ptsys.jobs.backlog import Backlog, backlog
-from ptsys.jobs.limits import ModelLimits, ModelShape, read_limits, read_shape
-from ptsys.jobs.presence import Presence, workers
 from ptsys.jobs.queue_places import Queues, places_of
-from ptsys.jobs.quotas import RowQuota
-from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.redis_server import locate
-from ptsys.jobs.requests import Answer, Kind, RequestChannel
 from ptsys.jobs.service import Service
 from ptsys.process.traces import carried
 from ptsys.store.clock import utc_now
@@ -35,6 +28,12 @@ from ptsys.store.model_folders import config_path
 from ptsys.store.statement_times import time_statements
 from ptsys.types.records import ApiKey
 from ptsys.types.storage import Quota
+
+if TYPE_CHECKING:  # Redis and vocabularies: a command that lists jobs waits for neither
+    from ptsys.api.link import Link
+    from ptsys.jobs.limits import ModelLimits, ModelShape
+    from ptsys.jobs.presence import Presence
+    from ptsys.jobs.requests import Answer, Kind
 
 T = TypeVar("T")
 
@@ -47,33 +46,6 @@ _STORES = 2  # large bodies that are read and stored at a time
 
 SMALL_BODY = 256 * 2**10
 """Bodies up to this many bytes are read in moments."""
-
-
-class _Link:
-    """The connections to one Redis."""
-
-    def __init__(self, address: RedisAddress, rows_per_minute: int) -> None:
-        self.address = address
-        self.channel = RequestChannel(address)
-        self.quota = RowQuota(address, rows_per_minute)
-        self._asker: Asker | None = None
-
-    def asker(self) -> Asker:
-        """The way to workers, of the event loop that runs here."""
-        if self._asker is None or self._asker.loop is not asyncio.get_running_loop():
-            self._asker = Asker(self.address)
-        return self._asker
-
-    async def aclose(self) -> None:
-        """Close the connections of the event loop."""
-        asker, self._asker = self._asker, None
-        if asker is not None:
-            await asker.close()
-
-    def close(self) -> None:
-        """Close the others."""
-        self.channel.close()
-        self.quota.close()
 
 
 class Context:
@@ -91,13 +63,11 @@ class Context:
         self.leaving = threading.Event()
         self.readers = Readers(settings)
         self._given = service
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._lock = threading.Lock()
         self._seen: tuple[float, list[Presence]] = (0.0, [])
         self._counted: tuple[float, Backlog | None] = (0.0, None)
-        self._read = functools.lru_cache(maxsize=_MODELS)(
-            lambda name, _version: read_limits(settings.root, name)
-        )
+        self._read = functools.lru_cache(maxsize=_MODELS)(self._read_limits)
 
     @functools.cached_property
     def service(self) -> Service:
@@ -144,6 +114,8 @@ class Context:
 
     def shape(self, model: str) -> ModelShape:
         """What that model's prompts look like. Raises InvalidInput for an unknown one."""
+        from ptsys.jobs.limits import read_shape
+
         return read_shape(self.settings.root, model)
 
     def limits(self, model: str) -> ModelLimits:
@@ -155,6 +127,11 @@ class Context:
             version = None
         return self._read(model, version)
 
+    def _read_limits(self, model: str, _version: int | None) -> ModelLimits:
+        from ptsys.jobs.limits import read_limits
+
+        return read_limits(self.settings.root, model)
+
     def present(self) -> list[Presence]:
         """The workers that are there, as of a second ago. Raises Unavailable."""
         return self._fresh() or self._look()
@@ -165,6 +142,8 @@ class Context:
         return found if time.monotonic() - since <= _PRESENCE_SECONDS else []
 
     def _look(self) -> list[Presence]:
+        from ptsys.jobs.presence import workers
+
         found = workers(self.link().address)
         self._seen = (time.monotonic(), found)
         return found
@@ -198,12 +177,14 @@ class Context:
         """The places for jobs that workers offer, by model; none if Redis does not answer."""
         return places_of(self.seen())
 
-    def link(self) -> _Link:
+    def link(self) -> Link:
         """The connections to Redis. Raises Unavailable if none is known."""
+        from ptsys.api.link import Link
+
         address = locate(self.settings)
         with self._lock:
             if self._link is None or self._link.address != address:
-                self._link = _Link(address, self.settings.rows_per_minute)
+                self._link = Link(address, self.settings.rows_per_minute)
             return self._link
 
     async def ask(

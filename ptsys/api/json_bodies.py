@@ -8,8 +8,8 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from ptsys.api.context import SMALL_BODY, Context
+from ptsys.api.media_types import JSON, content_type, json_object
 from ptsys.api.problems import wrong_fields
-from ptsys.api.tensors import JSON, content_type, json_object
 from ptsys.errors import InvalidInput
 
 Body = TypeVar("Body", bound=BaseModel)

@@ -9,10 +9,11 @@ from ptsys.api.context import Context
 from ptsys.api.counting import TokensBody
 from ptsys.api.generating import GenerateBody, check_inputs
 from ptsys.api.json_bodies import parse_json
+from ptsys.api.media_types import Kind
 from ptsys.api.questions import Body, GradientsBody, PredictBody, parse_question
 from ptsys.api.searching import SearchBody
 from ptsys.api.selecting import SelectBody, check_body
-from ptsys.api.tensors import Kind, decode_tree
+from ptsys.api.tensors import decode_tree
 from ptsys.prompts.check import check_numbers
 from ptsys.prompts.safetensors_format import encode_tree
 

@@ -11,16 +11,8 @@ from ptsys.api.alternatives import one_of
 from ptsys.api.context import SMALL_BODY, Context
 from ptsys.api.forms import Texts
 from ptsys.api.json_bodies import validated
-from ptsys.api.tensors import (
-    JSON,
-    SAFETENSORS,
-    Kind,
-    Rows,
-    content_type,
-    from_rows,
-    json_object,
-    structure_bytes,
-)
+from ptsys.api.media_types import JSON, SAFETENSORS, Kind, content_type, json_object
+from ptsys.api.tensors import Rows, from_rows, structure_bytes
 from ptsys.errors import InvalidInput
 from ptsys.jobs.limits import ModelLimits
 from ptsys.kinds.registry import kind_of

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from types import TracebackType
 
-from ptsys.api.app import create_app
-from ptsys.client import Client, Retries
+from ptsys.api.local_app import LocalApp
+from ptsys.client.client import Client
 from ptsys.client.in_process import InProcess
+from ptsys.client.retries import Retries
 from ptsys.config import Settings
 from ptsys.jobs.service import Service
 from ptsys.store.deployment import make_root
@@ -58,8 +59,8 @@ class LocalService:
 
     def client(self, user: str) -> Client:
         """A client that asks as this user; it is closed with the service."""
-        app = create_app(self._settings, self.service, owner=user)
-        transport = InProcess(app, closing=app.state.context.aclose)
+        app = LocalApp(self._settings, self.service, owner=user)
+        transport = InProcess(app, closing=app.context.aclose)
         client = Client(
             _URL,
             _NO_KEY,

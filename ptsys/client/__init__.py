@@ -3,14 +3,14 @@
 It may import types, errors and data; no store and no jobs, so that it installs on a laptop.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ptsys.client.asking import Gradients
 from ptsys.client.client import Client
 from ptsys.client.jobs import JobHandle
 from ptsys.client.models import ServedModel
-from ptsys.client.multitask import Affine, SplitGradient, combine, split_gradient
 from ptsys.client.retries import Retries
 from ptsys.client.rows import read_rows
-from ptsys.data.order import BatchOrder
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
 from ptsys.types.library import Found
@@ -18,6 +18,10 @@ from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.requests import Decoding, Prediction
 from ptsys.types.selection import Selection
 from ptsys.types.training import Initialization, Optimizer, TrainingSpec
+
+if TYPE_CHECKING:
+    from ptsys.client.multitask import Affine, SplitGradient, combine, split_gradient
+    from ptsys.data.order import BatchOrder
 
 __all__ = [
     "Affine",
@@ -43,3 +47,20 @@ __all__ = [
     "read_rows",
     "split_gradient",
 ]
+
+_ARRAYS = {  # what a loop of one's own works with; numpy comes with it
+    "Affine": "ptsys.client.multitask",
+    "BatchOrder": "ptsys.data.order",
+    "SplitGradient": "ptsys.client.multitask",
+    "combine": "ptsys.client.multitask",
+    "split_gradient": "ptsys.client.multitask",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What works on arrays, loaded when it is first used."""
+    if name not in _ARRAYS:
+        raise AttributeError(f"module 'ptsys.client' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_ARRAYS[name]), name)

@@ -6,27 +6,27 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard, cast
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 from ptsys.client.connection import Connection, decoded, value
 from ptsys.client.prompts import SAFETENSORS, prompt_tree
 from ptsys.client.references import reference
 from ptsys.client.rows import batches
 from ptsys.errors import InvalidInput, Unavailable
-from ptsys.prompts.safetensors_format import decode_tree, encode_tree
 from ptsys.types.example import Example
 from ptsys.types.input_notes import InputNotes
 from ptsys.types.records import Prompt
 from ptsys.types.requests import Decoding, Ensemble, Prediction
 from ptsys.types.scoring import scoring
 
+if TYPE_CHECKING:  # who asks for no arrays does not wait for numpy
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
 General = str | Prompt
 """A stored general prompt: its name, id, "owner/name" or record."""
 
-PromptLike = str | Prompt | ArrayLike | Mapping[str, ArrayLike]
+PromptLike: TypeAlias = "str | Prompt | ArrayLike | Mapping[str, ArrayLike]"
 """A stored prompt's name, id, "owner/name" or record; or the prompt itself [length, d_model], of
 another kind than soft tokens its arrays by name."""
 
@@ -63,6 +63,8 @@ def gradients(
     truncate: bool,
 ) -> Gradients:
     """The gradient of one request's rows."""
+    from ptsys.prompts.safetensors_format import decode_tree
+
     request: dict[str, Any] = {
         "inputs": [row.input for row in rows],
         "targets": [row.target for row in rows],
@@ -114,11 +116,15 @@ def joined(parts: Sequence[Gradients]) -> Gradients:
 
 def _gradient(tree: Mapping[str, NDArray[Any]]) -> Any:
     """One array, or several by name."""
+    import numpy as np
+
     arrays = {name: array.astype(np.float32) for name, array in tree.items()}
     return arrays["gradient"] if set(arrays) == {"gradient"} else arrays
 
 
 def _mean(arrays: Sequence[NDArray[np.float32]], shares: Sequence[float]) -> NDArray[np.float32]:
+    import numpy as np
+
     total = sum(x.astype(np.float64) * share for x, share in zip(arrays, shares, strict=True))
     return np.asarray(total, np.float32)
 
@@ -146,7 +152,7 @@ def predict(
         models = [one.model for one in prompt if isinstance(one, Prompt)]
         body = _body(request, None, model or next(iter(models), None))
     else:
-        body = _body(request, cast(PromptLike | None, prompt), model)
+        body = _body(request, cast("PromptLike | None", prompt), model)
     answer = connection.ask("POST", "/v1/predict", **body, **_accepting(body, "application/json"))
     told = decoded(answer)
     rows = told.get("predictions")
@@ -205,6 +211,8 @@ def _body(request: dict[str, Any], prompt: PromptLike | None, model: str | None)
         return {"json": request}
     if isinstance(prompt, str):
         return {"json": request | {"prompt": prompt}}
+    from ptsys.prompts.safetensors_format import encode_tree
+
     text = json.dumps(request, ensure_ascii=True, separators=(",", ":"))
     return {"content": encode_tree(prompt_tree(prompt), {"request": text})}
 

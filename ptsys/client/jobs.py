@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from ptsys.client.connection import Connection, decoded, value
 from ptsys.client.following import follow
@@ -16,6 +14,10 @@ from ptsys.client.references import path
 from ptsys.errors import Conflict, JobCancelled, JobFailed
 from ptsys.types.records import Event, Job, JobState
 from ptsys.types.specs import AnySpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class JobHandle:

@@ -8,24 +8,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
 from ptsys.client import library, searching
 from ptsys.client.connection import Connection, decoded, value
 from ptsys.client.idempotency import new_key
 from ptsys.client.references import address, reference
 from ptsys.client.rows import Row
 from ptsys.errors import NotFound
-from ptsys.prompts.check import check_numbers, check_prompt
-from ptsys.prompts.safetensors_format import decode, decode_tree, encode_tree
 from ptsys.types.library import DEFAULT_KIND, QUERY_STEPS, Found, VectorKind
 from ptsys.types.map import ColorBy, PromptMap
 from ptsys.types.metric import Metric
 from ptsys.types.records import Dataset, Prompt, Visibility
 from ptsys.types.standing import Difficulty, RankedPrompt, RankedSubmitter, RankedThing
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # who asks for no arrays does not wait for numpy
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
     from ptsys.client.jobs import JobHandle
 
 SAFETENSORS = "application/x-safetensors"
@@ -57,6 +55,8 @@ class Prompts:
         Raises InvalidInput for an array that is no prompt of the model, Conflict if the name is
         taken.
         """
+        from ptsys.prompts.safetensors_format import encode_tree
+
         tree = prompt_tree(tensor)
         query = {
             "name": name,
@@ -91,6 +91,10 @@ class Prompts:
         """The prompt of soft tokens itself, float32 [length, d_model]; of a task-specific one its
         own tokens alone, or with `combined` what the model reads, with its general prompt or the
         `general` that is named. Raises NotFound."""
+        import numpy as np
+
+        from ptsys.prompts.safetensors_format import decode
+
         query = {
             "combined": combined or None,
             "general": None if general is None else reference(general),
@@ -104,6 +108,10 @@ class Prompts:
     def arrays(self, prompt: str | Prompt) -> dict[str, NDArray[np.float32]]:
         """All arrays of a prompt of any kind, float32, by name; of soft tokens `prompt`. Raises
         NotFound."""
+        import numpy as np
+
+        from ptsys.prompts.safetensors_format import decode_tree
+
         response = self._connection.ask(
             "GET", self._address(prompt, "tensor"), headers={"Accept": SAFETENSORS}
         )
@@ -251,6 +259,8 @@ class Prompts:
 
     def _same(self, name: str, tree: Mapping[str, NDArray[np.float32]]) -> Prompt | None:
         """The user's prompt of that name, if it is this very one."""
+        import numpy as np
+
         try:
             known = self.get(name)
             kept = self.arrays(known)
@@ -276,12 +286,20 @@ def _yours(prompt: str | Prompt) -> Iterator[None]:
 def prompt_array(tensor: ArrayLike) -> NDArray[np.float32]:
     """The prompt as float32 [P, D]: from numpy, jax, a torch tensor on the CPU without a graph, or
     nested lists. Raises InvalidInput for what is none (`ptsys.prompts.check`)."""
+    import numpy as np
+
+    from ptsys.prompts.check import check_prompt
+
     return check_prompt(np.asarray(tensor), None)
 
 
 def prompt_tree(tensor: ArrayLike | Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float32]]:
     """A prompt's arrays by name; an array alone is one of soft tokens. Raises InvalidInput as
     `prompt_array`."""
+    import numpy as np
+
+    from ptsys.prompts.check import check_numbers
+
     if isinstance(tensor, Mapping):
         return {name: check_numbers(np.asarray(x), name) for name, x in tensor.items()}
     return {"prompt": prompt_array(tensor)}

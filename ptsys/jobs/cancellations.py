@@ -7,10 +7,12 @@ and a worker that misses the hint sees it at its next heartbeat.
 from __future__ import annotations
 
 import threading
-
-import redis
+from typing import TYPE_CHECKING
 
 from ptsys.jobs.redis_address import RedisAddress
+
+if TYPE_CHECKING:
+    import redis
 
 _RETRY_SECONDS = 2.0
 
@@ -31,6 +33,8 @@ class Cancellations:
 
     def wait(self, seconds: float, stop: threading.Event) -> bool:
         """Wait for word; False after so many seconds without, or while Redis is away."""
+        import redis
+
         try:
             if self._subscription is None:
                 self._subscription = self._client.pubsub(  # type: ignore[no-untyped-call]

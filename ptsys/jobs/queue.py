@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-import redis
-
 from ptsys.config import Settings
 from ptsys.jobs import cancellations
 from ptsys.jobs.redis_address import RedisAddress
@@ -63,6 +61,8 @@ class Queue:
 
     def send_cancelled(self, model: str) -> None:
         """Say to all workers of this model that a job of theirs was cancelled."""
+        import redis
+
         try:
             cancellations.tell(self._redis, self.address.keys.cancelled(model))
         except (redis.RedisError, OSError) as error:
@@ -70,6 +70,8 @@ class Queue:
 
     def depth(self, model: str) -> int:
         """How many messages wait for workers of this model. Raises Unavailable."""
+        import redis
+
         try:
             return int(self._redis.llen(self.address.keys.celery + device_queue(model)))
         except redis.RedisError as error:
@@ -100,6 +102,7 @@ class Queue:
     def _send(
         self, name: str, arguments: list[str], queue: str, expires: float | None = None
     ) -> None:
+        import redis
         from kombu.exceptions import KombuError
 
         try:

@@ -6,15 +6,18 @@ import collections
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from ptsys.jobs.presence import Presence
 from ptsys.jobs.records import job_value
 from ptsys.jobs.service import Service
 from ptsys.jobs.wait_estimate import Running, wait_seconds
 from ptsys.store.tables import JobRow
 from ptsys.types.records import Job, JobState, QueuePlace
+
+if TYPE_CHECKING:
+    from ptsys.jobs.presence import Presence
 
 _MOST_PLAYED = 200  # waiting jobs; those behind them are told no time
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
-
-import redis
-import redis.asyncio
 
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.jobs.redis_keys import RedisKeys
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
 
 _CONNECTIONS = 10_000  # one a waiting thread; redis-py refuses the 101st unless told otherwise
 _FIX = "write redis://host:6379/0, rediss://user:password@host:6380/0 or unix:///path/to/redis.sock"
@@ -74,6 +75,8 @@ class RedisAddress:
 
     def client(self, *, timeout: float = 5.0, **options: Any) -> redis.Redis:
         """A client of its own, thread-safe; commands give up after `timeout` seconds."""
+        import redis  # a third of a second that who asks nothing of Redis need not wait
+
         return redis.Redis.from_url(
             self.redis_url,
             socket_timeout=timeout,
@@ -84,12 +87,16 @@ class RedisAddress:
 
     def async_client(self) -> redis.asyncio.Redis:
         """The same for an event loop; a command may block for as long as it likes."""
+        import redis.asyncio
+
         return redis.asyncio.Redis.from_url(
             self.redis_url, socket_timeout=None, socket_connect_timeout=5.0
         )
 
     def check(self) -> None:
         """Raise Unavailable, saying what to look at, unless the server answers."""
+        import redis
+
         try:
             with self.client(timeout=3.0) as client:
                 client.ping()

@@ -17,8 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import redis
-
 from ptsys.config import Settings
 from ptsys.errors import Unavailable
 from ptsys.jobs.redis_address import RedisAddress
@@ -185,6 +183,8 @@ def running_address(root: Path) -> RedisAddress | None:
     record = _written(root)
     if record is None:
         return None
+    import redis
+
     address = RedisAddress.socket(Path(record["socket"]))
     try:
         with address.client(timeout=3.0) as client:

@@ -14,13 +14,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from ptsys.errors import InvalidInput
 from ptsys.types.names import NAME
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FORMAT = "ptsys-model-1"
 CONFIG, VOCABULARY, INITIALIZATION = "config.json", "vocabulary.model", "initialization.npy"
@@ -77,6 +78,8 @@ def read_initialization(folder: Path, width: int | None = None) -> NDArray[np.fl
     path = folder / INITIALIZATION
     if not path.is_file():
         return None
+    import numpy as np
+
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -86,6 +89,8 @@ def read_initialization(folder: Path, width: int | None = None) -> NDArray[np.fl
 
 def checked_initialization(array: NDArray[Any], width: int | None) -> NDArray[np.float32]:
     """The array as a shared initialization. Raises InvalidInput if it is none."""
+    import numpy as np
+
     checked = np.ascontiguousarray(array, np.float32)
     fits = checked.ndim == 2 and (width is None or checked.shape[1] == width)
     if not fits or not np.isfinite(checked).all():

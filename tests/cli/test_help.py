@@ -4,11 +4,13 @@ import re
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from commands import call, command
 
 import ptsys
+from ptsys.api.app import ROUTERS
 
 COMMANDS = [
     *(
@@ -91,6 +93,23 @@ def test_imports_take_less_than_a_second_and_no_jax(statement: str) -> None:
     printed, seconds = _timed([sys.executable, "-c", code])
     assert printed.strip() == "[]"
     assert seconds < 1
+
+
+def test_a_list_of_jobs_waits_for_nothing_that_it_does_not_show(tmp_path: Path) -> None:
+    """In the folder too, where the command asks the application itself."""
+    heavy = {"jax", "flax", "optax", "orbax", "celery", "redis", "scann", "sentencepiece"}
+    heavy |= {"numpy", "safetensors", "matplotlib", "plotly", "sklearn", "ptsys.library"}
+    heavy |= {f"ptsys.api.routes.{name}" for name in ROUTERS} - {
+        "ptsys.api.routes.jobs",
+        "ptsys.api.routes.events",
+    }
+    code = (
+        "import sys, ptsys.cli.main as main\n"
+        f"assert main.call(['--data', {str(tmp_path)!r}, 'jobs', 'list', '--json']) == 0\n"
+        "assert 'ptsys.api.routes.jobs' in sys.modules\n"
+        f"print(sorted({heavy!r} & set(sys.modules)))"
+    )
+    assert _timed([sys.executable, "-c", code])[0].splitlines() == ["[]", "[]"]
 
 
 def test_the_first_help_page_takes_less_than_a_second() -> None:

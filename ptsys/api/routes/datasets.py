@@ -20,10 +20,10 @@ from ptsys.api.forms import (
     Sharing,
     VisibilityQuery,
 )
+from ptsys.api.media_types import media_type
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import Refused, documented
 from ptsys.api.storing import refuse_declared
-from ptsys.api.tensors import media_type
 from ptsys.data.examples import read_examples
 from ptsys.errors import InvalidInput
 from ptsys.types.example import Example

@@ -16,10 +16,10 @@ from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
 from ptsys.api.event_feed import Listener
 from ptsys.api.forms import event_view
+from ptsys.api.media_types import JSON, wishes
 from ptsys.api.pages import Page
 from ptsys.api.problems import Refused, documented
 from ptsys.api.routes.jobs import JobId, seen_by
-from ptsys.api.tensors import JSON, wishes
 from ptsys.types.records import Event, JobState
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Shared
 from ptsys.api.disconnects import while_connected
+from ptsys.api.media_types import JSON, SAFETENSORS, Kind, accepted, content_type
 from ptsys.api.problems import Refused, documented
 from ptsys.api.questions import (
     KINDS,
@@ -21,7 +22,7 @@ from ptsys.api.questions import (
     header,
     read_question,
 )
-from ptsys.api.tensors import JSON, SAFETENSORS, Kind, accepted, content_type, number, to_rows
+from ptsys.api.tensors import number, to_rows
 from ptsys.prompts.safetensors_format import annotated, decode_tree
 
 router = APIRouter(tags=["interactive"])

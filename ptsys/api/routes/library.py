@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
 from ptsys.api.forms import Reference
+from ptsys.api.media_types import JSON, wishes
 from ptsys.api.problems import Refused, documented
-from ptsys.api.tensors import JSON, wishes
 from ptsys.library.difficulty import difficulty
 from ptsys.library.map import prompt_map
 from ptsys.library.map_html import page

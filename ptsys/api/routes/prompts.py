@@ -24,21 +24,10 @@ from ptsys.api.forms import (
     SharesQuery,
     VisibilityQuery,
 )
+from ptsys.api.media_types import JSON, NPY, ORBAX, PEFT, SAFETENSORS, Kind, accepted, content_type
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import Refused, documented
-from ptsys.api.tensors import (
-    JSON,
-    NPY,
-    ORBAX,
-    PEFT,
-    SAFETENSORS,
-    Kind,
-    accepted,
-    content_type,
-    decode_tree,
-    structure_bytes,
-    to_rows,
-)
+from ptsys.api.tensors import decode_tree, structure_bytes, to_rows
 from ptsys.errors import InvalidInput
 from ptsys.kinds.registry import kind_of
 from ptsys.kinds.trees import Tree

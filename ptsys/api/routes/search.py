@@ -13,9 +13,9 @@ from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
 from ptsys.api.forms import JobView, job_view
 from ptsys.api.json_bodies import documented_json, read_json
+from ptsys.api.media_types import JSON
 from ptsys.api.problems import documented
 from ptsys.api.searching import SearchBody, SearchedFor, SearchQuery, SearchResults
-from ptsys.api.tensors import JSON
 from ptsys.errors import Conflict, JobFailed
 from ptsys.jobs.queries import query_prompt, trained
 from ptsys.types.records import ApiKey, Job, Prompt

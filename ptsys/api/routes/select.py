@@ -13,9 +13,9 @@ from ptsys.api.authentication import Caller
 from ptsys.api.context import Context, Shared
 from ptsys.api.disconnects import while_connected
 from ptsys.api.json_bodies import documented_json, read_json
+from ptsys.api.media_types import JSON, wishes
 from ptsys.api.problems import Refused, documented, told
 from ptsys.api.selecting import SelectBody, Wanted, steps, wanted
-from ptsys.api.tensors import JSON, wishes
 from ptsys.errors import PtsysError
 from ptsys.selection.picture import png
 from ptsys.types.selection import Selection

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from ptsys.jobs.limits import ModelShape
 from ptsys.kinds.registry import read_as_it_is
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.specs import AnySpec
 from ptsys.types.storage import Usage
+
+if TYPE_CHECKING:
+    from ptsys.jobs.limits import ModelShape
 
 _NUMBER = 4  # bytes of a float32
 

@@ -35,13 +35,8 @@ class Prefix(NamedTuple):
 
     def layers(self, heads: int, dtype: DTypeLike) -> list[KeysValues]:
         """Each layer's, its heads spread over the `model` axis as the model's own are."""
-        return [
-            (
-                _by_head(self.keys[:, :, i], heads, dtype),
-                _by_head(self.values[:, :, i], heads, dtype),
-            )
-            for i in range(self.keys.shape[2])
-        ]
+        keys, values = (_by_layer(x, heads, dtype) for x in (self.keys, self.values))
+        return list(zip(keys, values, strict=True))
 
 
 class Deep(NamedTuple):
@@ -89,11 +84,14 @@ def joined_places(prefix: Prefix | None, tokens: int, count: int) -> Int[Array, 
     return jnp.concatenate([jnp.arange(length) + (tokens - length), places])
 
 
-def _by_head(x: Float[Array, "B P HK"], heads: int, dtype: DTypeLike) -> Float[Array, "B P H K"]:
+def _by_layer(
+    x: Float[Array, "B P N HK"], heads: int, dtype: DTypeLike
+) -> list[Float[Array, "B P H K"]]:
+    """All layers' are spread at once and parted then: the gradient is one array put together, in
+    place of an array of all layers for each of them, all added up."""
     split = x.astype(dtype).reshape(*x.shape[:-1], heads, -1)
-    if spread_over_model() == 1 or heads % spread_over_model():
-        return split
-    spread: jax.Array = jax.lax.with_sharding_constraint(
-        split, PartitionSpec(None, None, MODEL, None)
-    )
-    return spread
+    if spread_over_model() > 1 and heads % spread_over_model() == 0:
+        split = jax.lax.with_sharding_constraint(
+            split, PartitionSpec(None, None, None, MODEL, None)
+        )
+    return list(jnp.unstack(split, axis=2))

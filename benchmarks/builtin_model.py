@@ -37,6 +37,7 @@ import optax
 from safetensors.numpy import load_file
 
 from ptsys.data.order import BatchOrder
+from ptsys.data.shown_examples import ARROW, LABEL
 from ptsys.data.vocabulary import Vocabulary, load_vocabulary
 from ptsys.kinds.batch import Readings, Rows, gather
 from ptsys.kinds.trees import Layout, Leaf
@@ -51,7 +52,7 @@ from ptsys.passes.emit import MEANS, MetaPrompt, assemble, read
 from ptsys.passes.frozen import Frozen, freeze
 from ptsys.passes.optimizers import SlotState, hyperparameters, initial_state
 from ptsys.passes.train import train_step
-from ptsys.pretraining.episodes import ARROW, LABEL, read_description, read_example
+from ptsys.pretraining.episodes import read_description, read_example
 from ptsys.prompts.tokens import NAME
 from ptsys.sharding.host_memory import keep_freed_memory
 from ptsys.types.training import Optimizer

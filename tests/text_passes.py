@@ -87,6 +87,11 @@ def encode(frozen: Frozen, prompts: Prompts, rows: Rows) -> Any:
     return answers.answer(frozen, prompts.tree, inputs, operation="encode")
 
 
+def emit(frozen: Frozen, prompts: Prompts, rows: Rows) -> Any:
+    inputs = TreeRows({"inputs": rows.inputs}, rows.slot)
+    return answers.answer(frozen, prompts.tree, inputs, operation="emit")
+
+
 def generate(
     frozen: Frozen, prompts: Prompts, inputs: Any, slot: Any, choices: Choices, **options: Any
 ) -> Generated:

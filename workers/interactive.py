@@ -1,10 +1,11 @@
 """From a request's header and tensor to the engine, and from its answer to what is sent back.
 
-A request's header is `PredictRequest`, `GradientsRequest` or `EncodeRequest` as JSON, and beside
-its fields `user`, who asks. A prompt sent along is a safetensors file with a float32 tensor for
-each of its arrays, of soft tokens `prompt` [P, D]; the gradient comes back as one with a tensor
-`gradient`, or where there are other arrays with one for each, and encodings as `encodings`
-[rows, D]. Nothing of any of them is stored or logged.
+A request's header is `PredictRequest`, `GradientsRequest`, `EncodeRequest` or `EmitRequest` as
+JSON, and beside its fields `user`, who asks. A prompt sent along is a safetensors file with a
+float32 tensor for each of its arrays, of soft tokens `prompt` [P, D]; the gradient comes back as
+one with a tensor `gradient`, or where there are other arrays with one for each, encodings as
+`encodings` [rows, D], and a prompt that was written as `prompt` [P, D]. Nothing of any of them is
+stored or logged.
 """
 
 from __future__ import annotations
@@ -22,18 +23,30 @@ from pydantic import BaseModel, ValidationError
 from ptsys.data.reading import input_notes
 from ptsys.engine.engine import Engine, Prompt
 from ptsys.engine.ensemble import join_ensemble
+from ptsys.engine.joining import chained
 from ptsys.engine.model import ServedModel
 from ptsys.engine.operations import GradientsResult
 from ptsys.errors import InvalidInput
 from ptsys.jobs.requests import Answer, Request
+from ptsys.kinds.registry import META, writes_prompts
 from ptsys.kinds.trees import Tree
 from ptsys.prompts.multitask import TaskPart
 from ptsys.prompts.safetensors_format import decode_tree, encode, encode_tree
 from ptsys.prompts.storage import load_part, load_tree
 from ptsys.prompts.tokens import NAME
 from ptsys.store.prompts import Prompts
+from ptsys.types.example import Example
 from ptsys.types.multitask import Combination
-from ptsys.types.requests import EncodeRequest, GradientsRequest, Prediction, PredictRequest
+from ptsys.types.records import Prompt as Record
+from ptsys.types.requests import (
+    GENERIC,
+    EmitRequest,
+    EncodeRequest,
+    GradientsRequest,
+    Prediction,
+    PredictRequest,
+    TaskExample,
+)
 from ptsys.types.training import TOKENS
 from workers.uses import Uses
 
@@ -52,7 +65,7 @@ class Pending:
 
 
 class Interactive:
-    """Predict, gradients and encode for one model."""
+    """Predict, gradients, encode and emit for one model."""
 
     def __init__(self, engine: Engine, served: ServedModel, prompts: Prompts) -> None:
         self._engine = engine
@@ -65,7 +78,8 @@ class Interactive:
 
     def reads(self, request: Request) -> bool:
         """Whether this request names stored prompts, for which the database has to be asked."""
-        return any(request.header.get(name) for name in ("prompt", "prompts", "general"))
+        named = any(request.header.get(name) for name in ("prompt", "prompts", "general"))
+        return named or request.header.get("meta", GENERIC) != GENERIC
 
     def begin(self, request: Request) -> Pending:
         """Hand a request to the engine.
@@ -84,15 +98,69 @@ class Interactive:
             return self._gradients(_body(GradientsRequest, header), user, request.tensors)
         if request.kind == "encode":
             return self._encode(_body(EncodeRequest, header), user, request.tensors)
+        if request.kind == "emit":
+            return self._emit(_body(EmitRequest, header), user)
         raise InvalidInput(f"there are no requests of kind {request.kind!r}", field="kind")
 
     def _predict(self, body: PredictRequest, user: str, tensors: bytes | None) -> Pending:
         if body.prompts:
             reply = self._noting(_predictions, body.inputs)
             return Pending(self._predict_ensemble(body, user, tensors), reply)
-        prompt = self._prompt(body, user, tensors)
-        future = self._engine.predict(body.inputs, prompt, body.decoding, user=user)
+        if body.examples:
+            future = self._predict_from_examples(body, user, tensors)
+        else:
+            prompt = self._prompt(body, user, tensors)
+            future = self._engine.predict(body.inputs, prompt, body.decoding, user=user)
         return Pending(future, self._noting(_predictions, body.inputs))
+
+    def _predict_from_examples(
+        self, body: PredictRequest, user: str, tensors: bytes | None
+    ) -> concurrent.futures.Future[list[Prediction]]:
+        if tensors is not None or body.general is not None:
+            raise InvalidInput(
+                "give examples to write a prompt from, or a prompt, not both", field="examples"
+            )
+        self._check_model(body)
+        written = self._engine.written(
+            self._meta(body.meta, user), _examples(body.examples), user=user
+        )
+        return chained(
+            written,
+            lambda prompt: self._engine.predict(body.inputs, prompt, body.decoding, user=user),
+        )
+
+    def _emit(self, body: EmitRequest, user: str) -> Pending:
+        self._check_model(body)
+        if not body.examples and body.description is None:
+            raise InvalidInput("give examples, a description, or both", field="examples")
+        future = self._engine.written(
+            self._meta(body.meta, user),
+            _examples(body.examples),
+            body.description,
+            aggregate=body.aggregate,
+            user=user,
+        )
+        texts = [example.input for example in body.examples]
+        return Pending(future, self._noting(_written, [*texts, body.description or ""]))
+
+    def _meta(self, reference: str, user: str) -> Tree:
+        """A stored meta-prompt, or that which ships with the model."""
+        if reference == GENERIC:
+            if self._served.meta_prompt is None:
+                raise InvalidInput(
+                    f"no meta-prompt ships with model {self._served.name!r}; name a stored one",
+                    field="meta",
+                )
+            return self._served.meta_prompt
+        record = self._prompts.get(reference, user)
+        self._check_weights(record, reference, "meta")
+        if record.kind != META:
+            raise InvalidInput(
+                f"{reference!r} is a prompt, not a meta-prompt; `ptsys meta list` shows those",
+                field="meta",
+            )
+        self.uses.add([record.id])
+        return self._whole(record.id)
 
     def _predict_ensemble(
         self, body: PredictRequest, user: str, tensors: bytes | None
@@ -160,7 +228,9 @@ class Interactive:
             return tree  # the engine checks its shapes and values
         return None if body.prompt is None else self._stored(body.prompt, user, body.general)
 
-    def _check_model(self, body: PredictRequest | GradientsRequest | EncodeRequest) -> None:
+    def _check_model(
+        self, body: PredictRequest | GradientsRequest | EncodeRequest | EmitRequest
+    ) -> None:
         if body.model != self._served.name:
             raise InvalidInput(
                 f"the request is for model {body.model!r}, this worker serves "
@@ -174,13 +244,9 @@ class Interactive:
         """A stored prompt, a task-specific one combined with its general one or with that named
         `general`. Whether the user may see them is asked every time."""
         record = self._prompts.get(reference, user)
-        if record.model_fingerprint != self._served.fingerprint:
-            raise InvalidInput(
-                f"prompt {reference!r} was trained on model {record.model!r} with fingerprint "
-                f"{record.model_fingerprint}; this worker serves {self._served.name!r} with "
-                f"{self._served.fingerprint}",
-                field=field,
-            )
+        self._check_weights(record, reference, field)
+        if record.kind == META:
+            raise writes_prompts(field)
         if record.kind != TOKENS and general is None:
             self.uses.add([record.id])
             return self._whole(record.id)
@@ -200,6 +266,15 @@ class Interactive:
             ) from error
         self.uses.add([record.id, other.id])
         return pair
+
+    def _check_weights(self, record: Record, reference: str, field: str) -> None:
+        if record.model_fingerprint != self._served.fingerprint:
+            raise InvalidInput(
+                f"prompt {reference!r} was trained on model {record.model!r} with fingerprint "
+                f"{record.model_fingerprint}; this worker serves {self._served.name!r} with "
+                f"{self._served.fingerprint}",
+                field=field,
+            )
 
     def _combine(self, task: str, general: str, method: Combination) -> NDArray[np.float32]:
         rows = self._part(general).rows
@@ -228,6 +303,14 @@ def _predictions(answers: list[Prediction]) -> Answer:
 
 def _encodings(rows: list[NDArray[np.float32]]) -> Answer:
     return {"rows": len(rows)}, encode(np.stack(rows), tensor="encodings")
+
+
+def _examples(told: Sequence[TaskExample]) -> list[Example]:
+    return [Example(one.input, one.target) for one in told]
+
+
+def _written(prompt: NDArray[np.float32]) -> Answer:
+    return {"length": len(prompt)}, encode(prompt)
 
 
 def _gradient(result: GradientsResult) -> Answer:

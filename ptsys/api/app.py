@@ -31,6 +31,7 @@ ROUTERS: dict[str, tuple[str, ...]] = {
     "search": ("prompts",),
     "library": ("prompts",),
     "prompts": ("prompts",),
+    "meta_prompts": ("meta-prompts",),
     "generation": ("datasets",),
     "fitting": ("datasets",),
     "datasets": ("datasets",),

@@ -14,6 +14,7 @@ from ptsys.api.questions import Body, GradientsBody, PredictBody, parse_question
 from ptsys.api.searching import SearchBody
 from ptsys.api.selecting import SelectBody, check_body
 from ptsys.api.tensors import decode_tree
+from ptsys.api.writing import WriteBody
 from ptsys.prompts.check import check_numbers
 from ptsys.prompts.safetensors_format import encode_tree
 
@@ -52,6 +53,10 @@ def _tokens(context: Context, data: bytes, _given: Kind) -> tuple[Any, bytes | N
     return body.model_dump(mode="json"), None
 
 
+def _write(_context: Context, data: bytes, _given: Kind) -> tuple[Any, bytes | None]:
+    return parse_json(data, WriteBody).model_dump(mode="json"), None
+
+
 def _prompt(_context: Context, data: bytes, given: Kind) -> tuple[Any, bytes | None]:
     tree = decode_tree(data, given)
     return None, encode_tree({name: check_numbers(leaf, name) for name, leaf in tree.items()})
@@ -64,5 +69,6 @@ READERS: Final[Mapping[str, Reader]] = {
     SearchBody.__name__: _search,
     SelectBody.__name__: _select,
     TokensBody.__name__: _tokens,
+    WriteBody.__name__: _write,
     "prompt": _prompt,
 }

@@ -15,6 +15,7 @@ from ptsys.api.problems import Problem
 from ptsys.api.questions import Gradients, GradientsBody, PredictBody
 from ptsys.api.searching import SearchBody
 from ptsys.api.selecting import SelectBody
+from ptsys.api.writing import WriteBody, WrittenPrompt
 from ptsys.types.records import Event
 
 
@@ -49,9 +50,11 @@ def _schemas() -> dict[str, Any]:
         (GradientsBody, "validation"),
         (GenerateBody, "validation"),
         (SearchBody, "validation"),
+        (WriteBody, "validation"),
         (SelectBody, "validation"),
         (TokensBody, "validation"),
         (Gradients, "serialization"),
+        (WrittenPrompt, "serialization"),
         (Page[Event], "serialization"),
         (Problem, "serialization"),
     ]

@@ -13,13 +13,22 @@ from ptsys.api.forms import Texts
 from ptsys.api.json_bodies import validated
 from ptsys.api.media_types import JSON, SAFETENSORS, Kind, content_type, json_object
 from ptsys.api.tensors import Rows, from_rows, structure_bytes
+from ptsys.api.writing import check_examples
 from ptsys.errors import InvalidInput
 from ptsys.jobs.limits import ModelLimits
 from ptsys.kinds.registry import kind_of
 from ptsys.prompts.check import check_prompt
 from ptsys.prompts.safetensors_format import decode_tree, encode_tree
 from ptsys.types.model import Value
-from ptsys.types.requests import MOST_MEMBERS, Decoding, Ensemble
+from ptsys.types.requests import (
+    GENERIC,
+    MOST_EXAMPLES,
+    MOST_MEMBERS,
+    Decoding,
+    Ensemble,
+    MetaReference,
+    TaskExample,
+)
 from ptsys.types.text import Reference, Text
 
 KINDS: tuple[Kind, ...] = (JSON, SAFETENSORS)
@@ -65,12 +74,18 @@ class PredictBody(_Question):
         description="How the answers of several prompts become one: that which most give, or the "
         "label of the best mean score.",
     )
+    examples: list[TaskExample] = Field(
+        default=[],
+        max_length=MOST_EXAMPLES,
+        description="In place of `prompt`: rows of the task, from which a prompt is written first.",
+    )
+    meta: MetaReference = GENERIC
     decoding: Decoding = Decoding()
 
     @property
     def rows(self) -> int:
         """What the request costs."""
-        return len(self.inputs) * max(len(self.prompts), 1)
+        return len(self.inputs) * max(len(self.prompts), 1) + len(self.examples)
 
 
 class GradientsBody(_Question):
@@ -181,6 +196,7 @@ def parse_question(
         raise InvalidInput("name the stored task-specific prompt it goes with", field="general")
     if isinstance(body, PredictBody):
         _check_ensemble(body, tree is not None)
+        _refuse_two_ways(body, tree is not None)
     elif tree is None and body.prompt is None:
         raise InvalidInput("name a stored prompt or send a tensor", field="prompt")
     limits = context.limits(body.model)
@@ -207,6 +223,14 @@ def _check_ensemble(body: PredictBody, tensor: bool) -> None:
         )
 
 
+def _refuse_two_ways(body: PredictBody, tensor: bool) -> None:
+    named = tensor or body.prompt is not None or bool(body.prompts)
+    if body.examples and named:
+        raise InvalidInput(
+            "give examples to write a prompt from, or a prompt, not both", field="examples"
+        )
+
+
 def _check_rows(context: Context, body: PredictBody | GradientsBody, limits: ModelLimits) -> None:
     settings = context.settings
     if body.rows > settings.max_request_rows:
@@ -217,6 +241,8 @@ def _check_rows(context: Context, body: PredictBody | GradientsBody, limits: Mod
         )
     _check_texts(body.inputs, "inputs", settings.max_row_bytes)
     limits.check_inputs(body.inputs, truncate=body.truncate, field="inputs", by_place=True)
+    if isinstance(body, PredictBody) and body.examples:
+        check_examples(body.examples, settings, limits, truncate=body.truncate)
     if isinstance(body, GradientsBody):
         _check_targets(body, limits, settings.max_row_bytes)
     elif body.decoding.labels is not None:

@@ -22,6 +22,7 @@ from ptsys.cli import (
     gradients,
     jobs,
     keys,
+    meta,
     models,
     multitask,
     plan,
@@ -127,6 +128,7 @@ adopt.register(app)
 backup.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(prompts.app, name="prompts")
+app.add_typer(meta.app, name="meta")
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")

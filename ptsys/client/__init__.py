@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ptsys.client.asking import Gradients
 from ptsys.client.client import Client
 from ptsys.client.jobs import JobHandle
+from ptsys.client.meta_prompts import MetaPrompt
 from ptsys.client.models import ServedModel
 from ptsys.client.retries import Retries
 from ptsys.client.rows import read_rows
@@ -34,6 +35,7 @@ __all__ = [
     "Gradients",
     "Initialization",
     "JobHandle",
+    "MetaPrompt",
     "MultiTaskSpec",
     "Optimizer",
     "Prediction",

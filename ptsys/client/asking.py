@@ -16,7 +16,7 @@ from ptsys.errors import InvalidInput, Unavailable
 from ptsys.types.example import Example
 from ptsys.types.input_notes import InputNotes
 from ptsys.types.records import Prompt
-from ptsys.types.requests import Decoding, Ensemble, Prediction
+from ptsys.types.requests import GENERIC, Decoding, Ensemble, Prediction
 from ptsys.types.scoring import scoring
 
 if TYPE_CHECKING:  # who asks for no arrays does not wait for numpy
@@ -139,14 +139,21 @@ def predict(
     general: General | None,
     ensemble: Ensemble,
     truncate: bool,
+    examples: Sequence[Example] | None = None,
+    meta: str | Prompt = GENERIC,
 ) -> tuple[list[Prediction], InputNotes]:
-    """The answers to one request's inputs, and what was not read of these."""
+    """The answers to one request's inputs, and what was not read of these; with `examples` under
+    the prompt that the meta-prompt writes from them."""
     request: dict[str, Any] = {
         "inputs": list(inputs),
         "decoding": decoding.model_dump(mode="json"),
         "truncate": truncate,
         **_with_general(general),
     }
+    if examples is not None:
+        shown = [{"input": row.input, "target": row.target} for row in examples]
+        request |= {"examples": shown, "meta": reference(meta)}
+        model = meta.model if model is None and isinstance(meta, Prompt) else model
     if is_ensemble(prompt):
         request |= {"prompts": [reference(one) for one in prompt], "ensemble": ensemble}
         models = [one.model for one in prompt if isinstance(one, Prompt)]

@@ -21,11 +21,13 @@ from ptsys.client.in_order import in_order
 from ptsys.client.jobs import JobHandle, Jobs
 from ptsys.client.keys import Keys
 from ptsys.client.library import write_whole
+from ptsys.client.meta_prompts import MetaPrompts
 from ptsys.client.models import Models
 from ptsys.client.prompts import Prompts
 from ptsys.client.references import reference
 from ptsys.client.retries import Retries
-from ptsys.client.rows import Row, batches, examples, read_rows
+from ptsys.client.rows import Row, batches, read_rows
+from ptsys.client.rows import examples as as_examples
 from ptsys.data.metrics import summarize
 from ptsys.errors import (
     Conflict,
@@ -42,7 +44,7 @@ from ptsys.types.input_notes import InputNotes
 from ptsys.types.model import Value
 from ptsys.types.multitask import MultiTaskOptions, TaskRows
 from ptsys.types.records import Dataset, Prompt
-from ptsys.types.requests import Decoding, Ensemble, Prediction
+from ptsys.types.requests import GENERIC, Decoding, Ensemble, Prediction
 from ptsys.types.selection import Selection, SelectionMethod
 from ptsys.types.training import TrainingOptions
 
@@ -90,6 +92,7 @@ class Client:
         self.models = Models(self._connection)
         self.datasets = Datasets(self._connection)
         self.prompts = Prompts(self._connection)
+        self.meta_prompts = MetaPrompts(self._connection)
         self.jobs = Jobs(self._connection)
         self.keys = Keys(self._connection)
         self._rows: int | None = None
@@ -149,7 +152,7 @@ class Client:
             )
 
         parts = []
-        for part in in_order(ask, batches(examples(rows), self._rows_a_request())):
+        for part in in_order(ask, batches(as_examples(rows), self._rows_a_request())):
             parts.append(part)
             (progress or _silent)(len(part.row_losses))
         whole = asking.joined(parts)
@@ -161,6 +164,8 @@ class Client:
         prompt: PromptLike | Members | None,
         inputs: Iterable[str],
         *,
+        examples: Iterable[Row] | None = None,
+        meta: str | Prompt = GENERIC,
         general: General | None = None,
         ensemble: Ensemble = "vote",
         model: str | None = None,
@@ -176,6 +181,9 @@ class Client:
         `general` names; any two of one model whose shapes fit make a pair. Several stored prompts
         of one task, as a list, are asked in one pass, and their answers made one: by `ensemble`
         that which most give, or ("mean") the label with the best mean score.
+        With `examples` of a task instead of a prompt (None), the meta-prompt `meta` writes one from
+        them first: of many inputs once for each request, so keep it (`meta_prompts.generate`)
+        where there are thousands.
         `labels` are scored instead of generating. `options` are the fields of `Decoding`, such as
         `method="beam"` or `max_tokens=8`; or give a whole `Decoding`. `progress` is called with the
         rows of each request that is answered.
@@ -184,6 +192,8 @@ class Client:
         parts = self.answers(
             prompt,
             inputs,
+            examples=examples,
+            meta=meta,
             general=general,
             ensemble=ensemble,
             model=model,
@@ -200,6 +210,8 @@ class Client:
         prompt: PromptLike | Members | None,
         inputs: Iterable[str],
         *,
+        examples: Iterable[Row] | None = None,
+        meta: str | Prompt = GENERIC,
         general: General | None = None,
         ensemble: Ensemble = "vote",
         model: str | None = None,
@@ -208,6 +220,7 @@ class Client:
     ) -> Iterator[list[Prediction]]:
         """As `predict`, but a few answers at a time, as they come: of many inputs the first are
         there long before the last."""
+        shown = None if examples is None else as_examples(examples)
         if isinstance(inputs, str):
             raise InvalidInput("inputs is one text; give a list of texts", field="inputs")
         members = len(prompt) if asking.is_ensemble(prompt) else 1
@@ -220,6 +233,8 @@ class Client:
                 model,
                 part,
                 decoding or Decoding(),
+                examples=shown,
+                meta=meta,
                 general=general,
                 ensemble=ensemble,
                 truncate=truncate,
@@ -252,7 +267,7 @@ class Client:
         everywhere where answers are scored.
         """
         stored = isinstance(data, str | Dataset)
-        rows = examples(self.datasets.rows(data) if stored else data)  # type: ignore[arg-type]
+        rows = as_examples(self.datasets.rows(data) if stored else data)  # type: ignore[arg-type]
         targets = [row.target or "" for row in rows]
         if decoding is None and labels is None and "max_tokens" not in options:
             most = self._rows_a_request()
@@ -518,5 +533,5 @@ def _named_or_rows(data: Data) -> dict[str, Any]:
     if isinstance(data, str | os.PathLike):
         rows = read_rows(data)
     else:
-        rows = examples(data, require_target=False)
+        rows = as_examples(data, require_target=False)
     return {"rows": [{"input": row.input, "target": row.target} for row in rows]}

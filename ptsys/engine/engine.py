@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ptsys.engine.device import Device
 from ptsys.engine.groups import Shape
+from ptsys.engine.joining import joined
 from ptsys.engine.loop import DeviceLoop
 from ptsys.engine.model import ServedModel
 from ptsys.engine.operations import GradientsResult
@@ -25,9 +26,10 @@ from ptsys.engine.trainings import Failed, Training, TrainingTask
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.kinds.registry import kind_of, prompt_kind
 from ptsys.kinds.trees import Layout, Tree, shapes_of
+from ptsys.prompts.meta import META, Emission, written
 from ptsys.prompts.tokens import as_tree
 from ptsys.types.example import Example
-from ptsys.types.requests import Decoding, Prediction
+from ptsys.types.requests import Aggregate, Decoding, Prediction
 from ptsys.types.training import JobSpec
 
 Prompt = Tree | NDArray[np.float32]
@@ -173,6 +175,30 @@ class Engine:
         outputs over the input's positions, read behind a prompt or, without one, alone."""
         tree, layout = self._checked(prompt, inputs)
         return self._requests.ask(self.model.rows.read(inputs), tree, layout, user)
+
+    def written(
+        self,
+        meta: Tree,
+        examples: Sequence[Example] = (),
+        description: str | None = None,
+        *,
+        aggregate: Aggregate = "each",
+        user: str = "local",
+    ) -> concurrent.futures.Future[NDArray[np.float32]]:
+        """The prompt [P, D] that a meta-prompt writes from a task's examples, its description, or
+        both: see `ptsys.prompts.meta.written`."""
+        config, name = self.device.config, self.model.name
+        meta = META.check(meta, config, name)
+        rows = [*examples, *([] if description is None else [description])]
+        tree, layout = self._checked(meta["tokens"], rows)
+        question = self.model.rows.emitting(examples, description)
+        parts = self._requests.ask(question, tree, layout, user)
+
+        def whole(found: list[list[Any]]) -> NDArray[np.float32]:
+            emissions = [Emission(*one) for one in found[0]]
+            return written(meta, emissions, question.features["inputs"], aggregate)
+
+        return joined([parts], whole)
 
     def gradients(
         self,

@@ -14,20 +14,22 @@ from ptsys.data.vocabulary import Vocabulary, load_vocabulary
 from ptsys.engine.serving import Serving
 from ptsys.kinds.model_kind import RowCoder
 from ptsys.kinds.registry import row_coder
-from ptsys.kinds.trees import Layout
+from ptsys.kinds.trees import Layout, Tree
 from ptsys.models.loaded import LoadedModel
 from ptsys.passes.frozen import Frozen, freeze
 
 
 @dataclasses.dataclass(frozen=True)
 class ServedModel:
-    """A frozen model on the device, its vocabulary and its shared prompt initialization."""
+    """A frozen model on the device, its vocabulary, its shared prompt initialization and the
+    meta-prompt that comes with it."""
 
     name: str
     fingerprint: str
     frozen: Frozen
     vocabulary: Vocabulary
     initialization: NDArray[np.float32] | None
+    meta_prompt: Tree | None = None
 
     @functools.cached_property
     def rows(self) -> RowCoder:
@@ -57,4 +59,5 @@ def serve(
             config.tokenizer, loaded.vocabulary_path, config.vocab_size, loaded.sentinels
         ),
         initialization=loaded.initialization,
+        meta_prompt=None if loaded.meta_prompt is None else dict(loaded.meta_prompt),
     )

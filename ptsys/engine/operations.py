@@ -193,6 +193,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "score": Answers("score", "scores of labels"),
     "generate": Answers("generate", "answers"),
     "encode": Answers("encode", "encodings"),
+    "emit": Answers("emit", "what prompts are written from"),
 }
 
 

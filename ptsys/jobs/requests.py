@@ -22,7 +22,7 @@ from ptsys.errors import InvalidInput, Unavailable
 from ptsys.jobs.redis_address import RedisAddress
 from ptsys.jobs.wire import error_to_wire, pack, unpack
 
-Kind = Literal["predict", "gradients", "encode"]
+Kind = Literal["predict", "gradients", "encode", "emit"]
 Answer = tuple[dict[str, Any], bytes | None]
 """A header of plain data, and a safetensors file."""
 

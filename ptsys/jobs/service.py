@@ -28,7 +28,7 @@ from ptsys.jobs.leases import Leases, finish
 from ptsys.jobs.queue import Queue
 from ptsys.jobs.records import event_value, job_value, record_event
 from ptsys.jobs.redis_server import locate
-from ptsys.kinds.registry import read_as_it_is
+from ptsys.kinds.registry import META, read_as_it_is, writes_prompts
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
 from ptsys.store.datasets import Datasets
@@ -408,6 +408,8 @@ class Service:
                 f"{spec.model!r}; train on {prompt.model!r} or {use} another prompt",
                 field=field,
             )
+        if prompt.kind == META:
+            raise writes_prompts(field)
         if prompt.general is not None:
             self.prompts.general_of(prompt, owner)
         return prompt

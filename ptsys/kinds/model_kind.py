@@ -178,6 +178,10 @@ class RowCoder(Protocol):
         """Rows whose encodings are wanted: of each an array of the model's width."""
         ...
 
+    def emitting(self, examples: Sequence[Any], description: str | None = None) -> Question:
+        """Examples, and a task's description, to write a prompt from, each a row."""
+        ...
+
     def answers(self, operation: str, result: Any, rows: Any) -> list[Any]:
         """What a user gets of an operation's result, for the rows of these numbers [rows]."""
         ...

@@ -39,6 +39,12 @@ READ_AS: dict[frozenset[str], str] = {
 STORED_KINDS: tuple[str, ...] = tuple(dict.fromkeys(READ_AS.values()))
 """Those kinds: of what jobs make, what is stored, searched for and asked."""
 
+META = "meta"
+"""The kind of what writes prompts. A model reads it as none: it is stored and sent like prompts."""
+
+_WRITERS = {META: "ptsys.prompts.meta:META"}
+_WRITES = frozenset({"tokens", "start", "tail", "summary", "label", "embedding_scale"})
+
 MODEL_KINDS: dict[str, str] = {"t5": "ptsys.models.t5.kind:T5Kind"}
 """Where each model kind lies: a class made of a model's configuration."""
 
@@ -49,13 +55,33 @@ ROW_CODERS: dict[str, str] = {"t5": "ptsys.models.t5.text:TextRows"}
 
 def prompt_kind(name: str) -> PromptKind:
     """The prompt kind of that name. Raises InvalidInput for one that there is not."""
+    if name in _WRITERS:
+        raise writes_prompts("prompt_kind")
     kind: PromptKind = _loaded(PROMPT_KINDS, name, "prompt_kind")
     return kind
+
+
+def writes_prompts(field: str) -> InvalidInput:
+    """What to say where a meta-prompt stands for a prompt."""
+    return InvalidInput(
+        "a meta-prompt writes prompts: generate one first (`ptsys meta generate`)", field=field
+    )
+
+
+def stored_kind(tree: Mapping[str, Any]) -> Any:
+    """The kind of what is kept: as `kind_of`, or a meta-prompt's."""
+    return _module(_WRITERS[META]) if _is_meta(tree) else kind_of(tree)
+
+
+def _is_meta(tree: Mapping[str, Any]) -> bool:
+    return frozenset(tree) == _WRITES
 
 
 def kind_of(tree: Mapping[str, Any]) -> PromptKind:
     """The kind of a prompt that a model reads as it is. Raises InvalidInput for arrays that are
     none."""
+    if _is_meta(tree):
+        raise writes_prompts("prompt")
     name = READ_AS.get(frozenset(tree))
     if name is None:
         raise InvalidInput(
@@ -69,6 +95,8 @@ def kind_of(tree: Mapping[str, Any]) -> PromptKind:
 def read_as_it_is(name: str) -> PromptKind:
     """The prompt kind of that name. Raises InvalidInput for one that there is not, or that a model
     reads only with others, such as those of multi-task prompts."""
+    if name in _WRITERS:
+        raise writes_prompts("prompt_kind")
     if name not in STORED_KINDS:
         raise InvalidInput(
             f"there is no kind {name!r}; choose {', '.join(STORED_KINDS)}", field="prompt_kind"

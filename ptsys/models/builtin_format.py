@@ -28,7 +28,7 @@ from ptsys.models.loaded import LoadedModel
 from ptsys.models.parameters import flat_parameters, load_flat, parameter_count
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.network import T5
-from ptsys.store.model_folders import read_initialization, vocabulary_path
+from ptsys.store.model_folders import read_initialization, read_meta_prompt, vocabulary_path
 
 WEIGHTS = "weights.safetensors"
 SCALE = ".scale"
@@ -93,6 +93,7 @@ def read_builtin(folder: Path, name: str) -> LoadedModel:
         vocabulary_path=vocabulary_path(folder),
         initialization=read_initialization(folder, description.config.d_model),
         sentinels=description.sentinels,
+        meta_prompt=read_meta_prompt(folder),
     )
 
 

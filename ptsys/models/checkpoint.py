@@ -37,7 +37,7 @@ from ptsys.models.parameters import (
 )
 from ptsys.models.t5.network import T5
 from ptsys.store.checkpoints import checkpointer
-from ptsys.store.model_folders import read_initialization, vocabulary_path
+from ptsys.store.model_folders import read_initialization, read_meta_prompt, vocabulary_path
 
 WEIGHTS = "weights"
 
@@ -48,6 +48,7 @@ def save_model(
     vocabulary: bytes | None = None,
     *,
     initialization: np.ndarray | None = None,
+    meta_prompt: Mapping[str, np.ndarray] | None = None,
     source: str = "",
     sentinels: int = 100,
     replace: bool = False,
@@ -64,7 +65,7 @@ def save_model(
     with atomic_folder(path, replace=replace) as folder:
         with checkpointer() as orbax:
             orbax.save(folder / WEIGHTS, args=ocp.args.StandardSave(flat_parameters(model)))
-        write_companions(folder, model.config, vocabulary, initialization)
+        write_companions(folder, model.config, vocabulary, initialization, meta_prompt)
         write_description(folder, description)
     return description
 
@@ -104,6 +105,7 @@ def load_model(
         vocabulary_path=vocabulary_path(path),
         initialization=read_initialization(path, config.d_model),
         sentinels=description.sentinels,
+        meta_prompt=read_meta_prompt(path),
     )
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from ptsys.errors import InvalidInput
 from ptsys.models.t5.config import T5Config
@@ -17,6 +19,7 @@ from ptsys.store.model_folders import (
     CONFIG,
     FORMAT,
     INITIALIZATION,
+    META_PROMPT,
     VOCABULARY,
     checked_initialization,
     read_config,
@@ -68,11 +71,18 @@ def read_description(folder: Path) -> Description:
 
 
 def write_companions(
-    folder: Path, config: T5Config, vocabulary: bytes | None, initialization: np.ndarray | None
+    folder: Path,
+    config: T5Config,
+    vocabulary: bytes | None,
+    initialization: np.ndarray | None,
+    meta_prompt: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Write the vocabulary and the shared initialization, those there are."""
+    """Write the vocabulary, the shared initialization and the meta-prompt, those there are."""
     if vocabulary is not None:
         (folder / VOCABULARY).write_bytes(vocabulary)
     if initialization is not None:
         checked = checked_initialization(initialization, config.d_model)
         np.save(folder / INITIALIZATION, checked, allow_pickle=False)
+    if meta_prompt is not None:
+        arrays = {name: np.ascontiguousarray(x, np.float32) for name, x in meta_prompt.items()}
+        save_file(arrays, folder / META_PROMPT)

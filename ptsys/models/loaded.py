@@ -24,7 +24,7 @@ class LoadedModel:
 
     `initialization` is the float32 [length, d_model] start that all prompts of the model share;
     `vocabulary_path` a SentencePiece file, none for byT5, whose pieces `sentinels` ids for
-    corrupted spans follow.
+    corrupted spans follow; `meta_prompt` are the arrays of the one that comes with the model.
     """
 
     name: str
@@ -35,6 +35,7 @@ class LoadedModel:
     vocabulary_path: Path | None = None
     initialization: np.ndarray | None = None
     sentinels: int = 100
+    meta_prompt: Mapping[str, np.ndarray] | None = None
 
     @property
     def model(self) -> T5:

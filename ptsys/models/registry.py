@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +30,7 @@ from ptsys.store.model_folders import (
     builtin_models,
     imported_models,
     read_initialization,
+    read_meta_prompt,
     vocabulary_path,
 )
 from ptsys.types.names import NAME, named
@@ -50,6 +52,7 @@ class Incoming:
     vocabulary: bytes | None = None
     sentinels: int = 100
     initialization: np.ndarray | None = None
+    meta_prompt: Mapping[str, np.ndarray] | None = None
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -122,6 +125,7 @@ class Registry:
             self._folder / name,
             incoming.vocabulary,
             initialization=incoming.initialization,
+            meta_prompt=incoming.meta_prompt,
             source=incoming.source,
             sentinels=incoming.sentinels,
             replace=replace,
@@ -240,13 +244,14 @@ def _copied(source: Path, content: bytes | None) -> Incoming:
         None if path is None else path.read_bytes(),
         loaded.sentinels,
         loaded.initialization,
+        loaded.meta_prompt,
     )
     return _with_vocabulary(incoming, content)
 
 
 def _with_known_vocabulary(incoming: Incoming, folder: Path) -> Incoming:
-    """With the vocabulary and the shared start that a folder's own weights have, if those are the
-    same and none came."""
+    """With the vocabulary, the shared start and the meta-prompt that a folder's own weights have,
+    if those are the same and none came."""
     try:
         known = read_description(folder)
     except InvalidInput:
@@ -261,6 +266,8 @@ def _with_known_vocabulary(incoming: Incoming, folder: Path) -> Incoming:
     if incoming.initialization is None:
         start = read_initialization(folder, known.config.d_model)
         incoming = dataclasses.replace(incoming, initialization=start)
+    if incoming.meta_prompt is None:
+        incoming = dataclasses.replace(incoming, meta_prompt=read_meta_prompt(folder))
     return incoming
 
 

@@ -1,8 +1,6 @@
 """Episodes: rows of one task, some to be read and others to be answered from what was read.
 
-An *example* is laid out for a model that reads it alone: its label stands first, at fixed places,
-so that what the encoder makes of the label can be found there; then the input. A task's description
-is laid out likewise, with no label.
+How an example is laid out for a model that reads it alone: `ptsys.data.shown_examples`.
 """
 
 from __future__ import annotations
@@ -15,14 +13,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ptsys.data.shown_examples import ARROW, BESIDE, shown_description, shown_example
 from ptsys.data.vocabulary import EOS, Vocabulary
 from ptsys.generated import FAMILIES, WEIGHTS, GeneratedTask
 from ptsys.generated.lookup import random_labels, relabelled, sample_lookup
 from ptsys.pretraining.mixture import trait_count
-
-LABEL = 6
-"""Tokens of a label that are read; longer ones are cut."""
-ARROW = "="
 
 Source = Literal["bank", "fresh"]
 
@@ -40,7 +35,7 @@ class EpisodeShape:
     @property
     def reading(self) -> int:
         """Tokens of an example as it is read."""
-        return LABEL + 2 + self.inputs
+        return BESIDE + self.inputs
 
     @property
     def rows(self) -> int:
@@ -96,20 +91,12 @@ def read_example(
     source: Sequence[int], label: Sequence[int], arrow: Sequence[int], width: int
 ) -> NDArray[np.int16]:
     """Ids of one example as the generator reads it, [width]: label, arrow, input, end."""
-    row = np.zeros(width, np.int16)
-    head = list(label[:LABEL])
-    row[: len(head)] = head
-    body = [*arrow[:1], *source[: width - LABEL - 2], EOS]
-    row[LABEL : LABEL + len(body)] = body
-    return row
+    return _padded(shown_example(source, label, arrow, width), width)
 
 
 def read_description(text: Sequence[int], width: int) -> NDArray[np.int16]:
     """Ids of a task's description as the generator reads it, [width]: no label, no arrow."""
-    row = np.zeros(width, np.int16)
-    body = [*text[: width - LABEL - 1], EOS]
-    row[LABEL : LABEL + len(body)] = body
-    return row
+    return _padded(shown_description(text, width), width)
 
 
 class Episodes:
@@ -216,6 +203,12 @@ class Episodes:
             traits,
             encode(description) if description else [],
         )
+
+
+def _padded(ids: Sequence[int], width: int) -> NDArray[np.int16]:
+    row = np.zeros(width, np.int16)
+    row[: len(ids)] = ids
+    return row
 
 
 def _rows(task: GeneratedTask, rng: random.Random) -> Iterator[tuple[str, str]]:

@@ -25,6 +25,7 @@ from rich.progress import Progress
 from safetensors.numpy import save_file
 
 from ptsys.config import Settings
+from ptsys.data.shown_examples import LABEL
 from ptsys.data.vocabulary import SentencePieceVocabulary
 from ptsys.data.vocabulary_training import train_vocabulary
 from ptsys.errors import InvalidInput
@@ -35,7 +36,7 @@ from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.network import create
 from ptsys.passes.emit import MEANS
 from ptsys.passes.frozen import Frozen, Structure, freeze
-from ptsys.pretraining.episodes import EPISODES, LABEL, EpisodeConfig, EpisodeShape
+from ptsys.pretraining.episodes import EPISODES, EpisodeConfig, EpisodeShape
 from ptsys.pretraining.mixture import KINDS, MixtureConfig, Shape, numbered_traits, trait_count
 from ptsys.pretraining.pools import Chunk, PoolConfig, Pools, Recipe
 from ptsys.pretraining.reading_step import READ, Reading, ReadingMetrics, Tasks, reading_step

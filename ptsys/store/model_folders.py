@@ -3,6 +3,7 @@
 config.json           the model's configuration, fingerprint and origin
 vocabulary.model      its SentencePiece file, absent for byT5
 initialization.npy    the float32 [length, d_model] start that its prompts share, optional
+meta_prompt.safetensors  the meta-prompt that comes with it, `generic`, optional
 
 Nothing here reads weights or needs an accelerator stack.
 """
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = "ptsys-model-1"
 CONFIG, VOCABULARY, INITIALIZATION = "config.json", "vocabulary.model", "initialization.npy"
+META_PROMPT = "meta_prompt.safetensors"
 
 
 def builtin_models() -> Path:
@@ -85,6 +87,34 @@ def read_initialization(folder: Path, width: int | None = None) -> NDArray[np.fl
     except (ValueError, OSError, EOFError) as error:
         raise InvalidInput(f"{path} is damaged: {error}", field="initialization") from error
     return checked_initialization(array, width)
+
+
+def has_meta_prompt(folder: Path) -> bool:
+    """Whether a meta-prompt comes with the model."""
+    return (folder / META_PROMPT).is_file()
+
+
+def read_meta_prompt(folder: Path) -> dict[str, NDArray[np.float32]] | None:
+    """The arrays of the meta-prompt that comes with the model, if there is one; where its file has
+    no `start`, that is the end of the shared initialization. Raises InvalidInput if it is damaged.
+    """
+    if not has_meta_prompt(folder):
+        return None
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        stored = load_file(folder / META_PROMPT)
+        arrays = {name: x.astype(np.float32) for name, x in stored.items()}
+        if "start" not in arrays:
+            shared = read_initialization(folder)
+            if shared is None:
+                raise InvalidInput(f"{folder / INITIALIZATION} is absent", field="meta")
+            arrays["start"] = shared[-len(arrays["tail"]) :]
+    except (SafetensorError, OSError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{folder / META_PROMPT} is damaged: {error}", field="meta") from error
+    return arrays
 
 
 def checked_initialization(array: NDArray[Any], width: int | None) -> NDArray[np.float32]:

@@ -163,16 +163,19 @@ class Prompts:
         owner: str | None = None,
         name: str | None = None,
         general: str | None = None,
+        kind: str | None = None,
         limit: int = 100,
         before: str | None = None,
     ) -> list[Prompt]:
-        """What the user may see, newest first; `before` is the last id of the page before, and
-        `general` the id of the prompt that they stand on."""
+        """What the user may see, newest first; `before` is the last id of the page before,
+        `general` the id of the prompt that they stand on, and `kind` what they are made of."""
         query = visible_page(PromptRow, user, owner=owner, name=name, limit=limit, before=before)
         if model is not None:
             query = query.where(PromptRow.model == model)
         if general is not None:
             query = query.where(PromptRow.general == general)
+        if kind is not None:
+            query = query.where(PromptRow.kind == kind)
         with self._database.reading() as session:
             return prompt_values(session, list(session.scalars(query)), user)
 

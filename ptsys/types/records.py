@@ -80,9 +80,9 @@ class Event(Value):
     data: dict[str, Any]
 
 
-ParentRole = Literal["query", "second", "start"]
-"""What a prompt was to one that was augmented from it: the prompt that was searched for, one of
-those found, or (part of) where training started."""
+ParentRole = Literal["query", "second", "start", "meta"]
+"""What a prompt was to one that was made from it: the prompt that was searched for, one of those
+found, (part of) where training started, or the meta-prompt that wrote it."""
 
 
 class Parent(Value):

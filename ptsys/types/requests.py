@@ -1,4 +1,4 @@
-"""Interactive requests: predict, gradients and encode. Nothing of them is ever stored."""
+"""Interactive requests: predict, gradients, encode and emit. Nothing of them is ever stored."""
 
 from __future__ import annotations
 
@@ -44,14 +44,53 @@ class Prediction(Value):
     label_scores: dict[str, float] | None = None
 
 
+Aggregate = Literal["each", "mean"]
+"""How what is made of examples becomes a prompt: see `ptsys.prompts.meta.written`."""
+
+GENERIC = "generic"
+"""The meta-prompt that ships with a model."""
+
+MOST_EXAMPLES = 128
+"""That a prompt is written from."""
+
 Ensemble = Literal["vote", "mean"]
 MOST_MEMBERS = 64  # prompts of an ensemble
+
+
+class TaskExample(Value):
+    """A row of a task that a prompt is to be written for, with its answer."""
+
+    input: Text
+    target: Label
+
+
+Examples = Annotated[tuple[TaskExample, ...], Field(max_length=MOST_EXAMPLES)]
+MetaReference = Annotated[
+    Text,
+    Field(
+        max_length=300,
+        description="A meta-prompt: its id, your own name, owner/name, or `generic`, which ships "
+        "with the model.",
+    ),
+]
+
+
+class EmitRequest(Value):
+    """A task to write a prompt for, told by examples, in words, or both: float32
+    [length, d_model]."""
+
+    model: Text = "tiny"
+    meta: MetaReference = GENERIC
+    examples: Examples = ()
+    description: Text | None = None
+    aggregate: Aggregate = "each"
 
 
 class PredictRequest(Value):
     """Rows to answer with one prompt: a stored prompt's id, or none for the bare model, or the
     tensor sent beside the request (float32 [length, d_model]); or with several stored prompts of
-    one task, whose answers are made one by `ensemble`.
+    one task, whose answers are made one by `ensemble`; or with the prompt that `meta` writes from
+    `examples`.
 
     A task-specific prompt is combined with its general one, or with `general`."""
 
@@ -66,6 +105,8 @@ class PredictRequest(Value):
         default="vote",
         description="The answer most prompts give, or the label of the best mean score.",
     )
+    examples: Examples = ()
+    meta: MetaReference = GENERIC
     inputs: tuple[Text, ...]
     decoding: Decoding = Decoding()
 
@@ -77,6 +118,8 @@ class PredictRequest(Value):
             raise ValueError("`general` goes with one `prompt`, not with `prompts`")
         if self.prompts and self.ensemble == "mean" and not self.decoding.labels:
             raise ValueError("the mean of scores needs `decoding.labels`; or vote")
+        if self.examples and (self.prompt is not None or self.prompts):
+            raise ValueError("give `examples` to write a prompt from, or a prompt, not both")
         return self
 
 

@@ -108,6 +108,11 @@ LARGE_AND_WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("/v1/predict", {"inputs": [7] * 200_000}, "inputs.0"),
     ("/v1/gradients", {"prompt": "p", "inputs": ["a"] * 90_000, "targets": ["b"]}, "inputs"),
     ("/v1/datasets/generate", {"name": "x", "prompt": "p", "inputs": [[]] * 90_000}, "inputs.0"),
+    (
+        "/v1/meta-prompts/generic/generate",
+        {"examples": [{"input": "i", "target": 7}] * 128, "description": "d" * 300_000},
+        "examples.0.target",
+    ),
     ("/v1/select", {"rows": [{"input": "a"}] * 90_000}, "rows"),
     ("/v1/datasets/generate", {"name": "x", "prompt": "p", "inputs": ["a"] * 90_000}, "inputs"),
     ("/v1/tokens", {"texts": ["a"] * 90_000}, "texts"),

@@ -48,6 +48,11 @@ NUMBERS: list[tuple[str, dict[str, Any], str]] = [
     ("/v1/predict", {"inputs": ["i"], "truncate": "yes"}, "truncate"),
     ("/v1/predict", {"inputs": ["i"], "tensor": [[True]]}, "tensor.0.0"),
     ("/v1/predict", {"inputs": ["i"], "tensor": [["1"]]}, "tensor.0.0"),
+    (
+        "/v1/meta-prompts/generic/generate",
+        {"description": "d", "truncate": 1},
+        "truncate",
+    ),
     ("/v1/select", {"rows": [{"input": "i"}], "count": True}, "count"),
     ("/v1/select", {"rows": [{"input": "i"}], "per_class": 1}, "per_class"),
     ("/v1/datasets/generate", {"name": "n", "prompt": "p", "min_score": False}, "min_score"),

@@ -33,6 +33,12 @@ BODIES: list[tuple[str, str, dict[str, Any]]] = [
         {"model": MODEL, "prompts": ["p"], "inputs": ["i"], "ensemble": "vote"},
     ),
     ("POST", "/v1/predict", {"model": MODEL, "inputs": ["i"], "decoding": DECODING}),
+    ("POST", "/v1/predict", {"inputs": ["i"], "examples": [{"input": "i", "target": "t"}]}),
+    (
+        "POST",
+        "/v1/meta-prompts/generic/generate",
+        {"model": MODEL, "description": "d", "examples": [{"input": "i", "target": "t"}]},
+    ),
     ("POST", "/v1/gradients", {"model": MODEL, "prompt": "p", "inputs": ["i"], "targets": ["t"]}),
     ("POST", "/v1/datasets/generate", {"name": "n", "prompt": "p", "inputs": ["i"]}),
     ("POST", "/v1/datasets/generate", {"name": "n", "prompt": "p", "dataset": "d", "general": "g"}),

@@ -28,6 +28,20 @@ def test_models_are_told_with_their_sizes(run: Run, place: str) -> None:
     assert run("models", "delete", "nope").code == 2
 
 
+def test_meta_prompts_are_listed_and_a_task_must_be_told(run: Run, data: Path) -> None:
+    listed = run("meta", "list", "--json").json
+    assert [(one["name"], one["model"], one["owner"]) for one in listed] == [
+        ("generic", "tiny", None)
+    ]
+    untold = run("meta", "generate", "--name", "some")
+    assert (untold.code, untold.err.count("\n")) == (2, 1), untold.err
+    assert "--examples" in untold.err
+    both = run("predict", "reviews", data, "--examples", data)
+    assert (both.code, both.err.count("\n")) == (2, 1), both.err
+    alone = run("predict", "reviews")
+    assert (alone.code, "INPUTS.jsonl" in alone.err) == (2, True), alone.err
+
+
 def test_a_job_that_waits_is_shown_and_cancelled(run: Run, data: Path) -> None:
     made = run("train", data, "--name", "waits", "--json")
     assert made.code == 0, made.err

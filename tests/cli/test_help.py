@@ -39,6 +39,7 @@ COMMANDS = [
             *("export", "import", "delete"),
         )
     ),
+    *(["meta", name] for name in ("list", "generate")),
     *(["keys", name] for name in ("create", "list", "revoke")),
     ["models", "list"],
     ["models", "import"],

@@ -20,6 +20,7 @@ def test_the_public_names() -> None:
         "Gradients",
         "Initialization",
         "JobHandle",
+        "MetaPrompt",
         "MultiTaskSpec",
         "Optimizer",
         "Prediction",

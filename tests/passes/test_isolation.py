@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from text_passes import Prompts, Rows, encode, generate, gradients, row_losses, score
+from text_passes import Prompts, Rows, emit, encode, generate, gradients, row_losses, score
 from tiny_batches import bits, prompts, rows, wishes
 
 from ptsys.models.t5.decoding import Choices
@@ -58,6 +58,8 @@ def everything(frozen: Frozen, batch: Batch) -> Iterator[tuple[str, np.ndarray]]
     scores = score(frozen, own, theirs)
     yield "label score", scores.log_probability[np.array(MINE)]
     yield "encoding", encode(frozen, own, theirs)[np.array(MINE)]
+    for name, output in emit(frozen, own, theirs)._asdict().items():
+        yield f"emitted {name}", output[np.array(MINE)]
     for method, beams in (("greedy", 1), ("sample", 1), ("beam", 3)):
         answer = generate(
             frozen, own, theirs.inputs, theirs.slot, wanted,

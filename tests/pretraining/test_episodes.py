@@ -9,13 +9,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from ptsys.data.shown_examples import ARROW, LABEL
 from ptsys.data.vocabulary import EOS, SentencePieceVocabulary
 from ptsys.generated import sample_tasks
 from ptsys.generated.lookup import LOOKUPS, random_labels, relabelled, sample_lookup
 from ptsys.models.registry import BUILTIN
 from ptsys.pretraining.episodes import (
-    ARROW,
-    LABEL,
     EpisodeConfig,
     EpisodePool,
     Episodes,

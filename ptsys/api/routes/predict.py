@@ -43,7 +43,8 @@ async def predict(request: Request, caller: Caller, context: Shared) -> Predicti
 
     The prompt is stored, sent along, or none: the bare model. A task-specific prompt is combined
     with its general one, or with that named `general`. Several stored prompts of one task are asked
-    in one pass, and their answers made one (`ensemble`). Nothing of the request is stored or
+    in one pass, and their answers made one (`ensemble`). With `examples` the meta-prompt `meta`
+    writes the prompt from these first. Nothing of the request is stored or
     logged.
     """
     body, tensor = await read_question(request, context, PredictBody)

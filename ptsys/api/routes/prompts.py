@@ -29,7 +29,7 @@ from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import Refused, documented
 from ptsys.api.tensors import decode_tree, structure_bytes, to_rows
 from ptsys.errors import InvalidInput
-from ptsys.kinds.registry import kind_of
+from ptsys.kinds.registry import META, stored_kind
 from ptsys.kinds.trees import Tree
 from ptsys.prompts import npy_format, peft_format, safetensors_format
 from ptsys.prompts.check import check_prompt
@@ -107,7 +107,7 @@ async def add_prompt(
             tree = {
                 "prompt": check_prompt(tree["prompt"], limits.d_model, model=model, field="tensor")
             }
-        made_of = kind_of(tree)
+        made_of = stored_kind(tree)
         tree = made_of.check(tree, limits, model)
         record = Prompt(
             id=context.service.prompts.new_id(),
@@ -118,7 +118,7 @@ async def add_prompt(
             model=model,
             model_fingerprint=limits.fingerprint,
             kind=made_of.name,
-            length=max(map(len, tree.values())),
+            length=len(tree["tokens"]) if made_of.name == META else max(map(len, tree.values())),
             d_model=limits.d_model,
             created=context.service.clock(),
             tags=tuple(sorted(set(tags))),

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ptsys.data.shown_examples import LABEL
 from ptsys.kinds.batch import Readings, Rows
 from ptsys.kinds.model_kind import ChunkSize, Features, RowLosses
 from ptsys.kinds.trees import Layout, Leaf
@@ -34,6 +35,15 @@ LEAST_TOKENS = 16  # of a padded prompt
 LEAST_ROWS = 8  # a chunk
 LEAST_POSITIONS = 8  # that a row counts as at least
 PACKED_INPUTS = 64  # from this length on; in shorter rows the decoder's share is too large
+
+
+class Emitted(NamedTuple):
+    """What the encoder makes of rows whose first A tokens are a label's: its outputs at the
+    prompt's tokens and at the label's, and the embeddings of the label's, float32."""
+
+    tokens: Float[Array, "B P D"]
+    label: Float[Array, "B A D"]
+    embedded: Float[Array, "B A D"]
 
 
 class Scores(NamedTuple):
@@ -124,11 +134,14 @@ class T5Kind:
         features: Features,
         real: Bool[Array, " B"],
         options: Mapping[str, Any],
-    ) -> Scores | Generated | Float[Array, "B D"]:
-        """`encode`: see `mean_encodings`. `score`: the log-probability of the targets. `generate`:
-        tokens, as `options` say: the `method`, so many `beams`, and at most `max_tokens`."""
+    ) -> Scores | Generated | Emitted | Float[Array, "B D"]:
+        """`encode`: see `mean_encodings`. `emit`: see `emitted`. `score`: the log-probability of
+        the targets. `generate`: tokens, as `options` say: the `method`, so many `beams`, and at
+        most `max_tokens`."""
         if operation == "encode":
             return mean_encodings(model, own, features["inputs"], real)
+        if operation == "emit":
+            return emitted(model, own, features["inputs"])
         if operation == "score":
             losses = self.losses(model, own, features)
             return Scores(jnp.where(real, -losses.loss, 0), jnp.where(real, losses.tokens, 0))
@@ -178,6 +191,15 @@ def mean_encodings(
     total = jnp.sum(jnp.where(there[:, :, None], memory, 0), axis=1)
     count: jax.Array = jnp.maximum(jnp.sum(there, axis=1), 1)
     return total / count[:, None]
+
+
+def emitted(model: T5, own: Readings, inputs: Int[Array, "B L"]) -> Emitted:
+    """Rows are laid out as `ptsys.data.shown_examples` says, and read behind a meta-prompt's
+    tokens."""
+    memory = model.encode(inputs, *tokens_before(own)).memory.astype(jnp.float32)
+    tokens = memory.shape[1] - inputs.shape[1]
+    embedded = model.token_embedder(inputs[:, :LABEL]).astype(jnp.float32)
+    return Emitted(memory[:, :tokens], memory[:, tokens : tokens + LABEL], embedded)
 
 
 def token_readings(values: Float[Array, "V P D"], length: Int[Array, " V"]) -> Readings:

@@ -19,6 +19,7 @@ from ptsys.data.features import (
     encode_targets,
     longest_target,
 )
+from ptsys.data.shown_examples import ARROW, shown_description, shown_example
 from ptsys.data.vocabulary import Vocabulary
 from ptsys.errors import InvalidInput
 from ptsys.kinds.buckets import fit
@@ -127,6 +128,23 @@ class TextRows:
         size = fit(_longest(ids), INPUT_LENGTHS, "inputs")
         return Question("encode", {"inputs": ids}, (Feature("inputs", (size,)),))
 
+    def emitting(self, examples: Sequence[Example], description: str | None = None) -> Question:
+        """Examples, and a task's description, to write a prompt from: each is read alone. Raises
+        InvalidInput for an example without its target."""
+        encode, most = self.vocabulary.encode, self.config.max_input_length
+        arrow = encode(ARROW)
+        ids = []
+        for number, example in enumerate(examples):
+            label = encode(example.target or "")
+            if not label:
+                field = f"examples.{number}.target"
+                raise InvalidInput("the example has no target; give the answer", field=field)
+            ids.append(shown_example(encode(example.input), label, arrow, most))
+        if description is not None:
+            ids.append(shown_description(encode(description), most))
+        size = fit(_longest(ids), INPUT_LENGTHS, "examples")
+        return Question("emit", {"inputs": ids}, (Feature("inputs", (size,)),))
+
     def _free(self, ids: list[list[int]], decoding: Decoding) -> Question:
         most = min(decoding.max_tokens, self.config.max_target_length)
         room = fit(most, TARGET_LENGTHS, "max_tokens")
@@ -150,7 +168,10 @@ class TextRows:
     # ---- results --------------------------------------------------------------------------
 
     def answers(self, operation: str, result: Any, rows: NDArray[np.int64]) -> list[Any]:
-        """Of `generate` predictions, of `score` log-probabilities, of `encode` arrays [D]."""
+        """Of `generate` predictions, of `score` log-probabilities, of `encode` arrays [D], of
+        `emit` what `ptsys.prompts.meta` writes a prompt of."""
+        if operation == "emit":
+            return [tuple(np.array(part[row]) for part in result) for row in rows]
         if operation == "encode":
             return list(result[rows])
         if operation == "score":

@@ -189,7 +189,7 @@ def mean_encodings(
     memory = encoded.memory[:, -inputs.shape[1] :].astype(jnp.float32)
     there = (inputs > 0) & real[:, None]
     total = jnp.sum(jnp.where(there[:, :, None], memory, 0), axis=1)
-    count: jax.Array = jnp.maximum(jnp.sum(there, axis=1), 1)
+    count: jax.Array = jnp.maximum(jnp.sum(there, axis=1), 1).astype(jnp.float32)
     return total / count[:, None]
 
 

@@ -2,7 +2,8 @@
 
 `jaxtyping`'s import hook puts `arrays` around every function of the rooms that conftest names. Of
 its annotations those count that name a shape: what a door has to refuse may be anything else. An
-array may lie on the host where the annotation says `jax.Array`, as JAX takes it from there.
+array may lie on the host where the annotation says `jax.Array`, as JAX takes it from there, and be
+its shape alone, as plans have it.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def _anywhere(hint: Any) -> Any:
     if _is_array(hint):
         if hint.array_type is not jax.Array:
             return hint
-        return hint.dtype[jax.Array | np.ndarray, hint.dim_str]
+        return hint.dtype[jax.Array | np.ndarray | jax.ShapeDtypeStruct, hint.dim_str]
     parts = typing.get_args(hint)
     if not parts or any(isinstance(part, str | list) for part in parts):  # a Literal, a Callable
         return hint

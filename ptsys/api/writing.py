@@ -20,7 +20,7 @@ from ptsys.types.text import Text
 _TOLD: JsonDict = {
     "anyOf": [
         {"required": ["examples"], "properties": {"examples": {"minItems": 1}}},
-        {"required": ["description"], "properties": {"description": {"type": "string"}}},
+        {"required": ["description"], "properties": {"description": {"not": {"type": "null"}}}},
     ]
 }
 

@@ -1,4 +1,4 @@
-"""The frame of a drawn map, and names beside its dots that cover nothing."""
+"""The frame and legend of a drawn map, and names beside its dots that cover nothing."""
 
 from __future__ import annotations
 
@@ -34,6 +34,22 @@ def frame(axes: Axes) -> None:
     axes.set_facecolor("#fafafa")
     for side in axes.spines.values():
         side.set_color("#dddddd")
+
+
+def legend(axes: Axes, entries: Sequence[tuple[str, str]]) -> None:
+    """Beside the map, what each color means: colors with their words."""
+    from matplotlib.lines import Line2D
+
+    marks = [
+        Line2D([], [], marker="o", linestyle="", color=color, markersize=7) for color, _ in entries
+    ]
+    words = [said for _, said in entries]
+    drawn = axes.legend(
+        marks, words, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=9
+    )
+    for text in drawn.get_texts():
+        text.set_parse_math(False)  # a tag or a target may hold a $
+        text.set_color(INK)
 
 
 def write_names(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ptsys.library.map_colors import Group, area, groups, headline
-from ptsys.library.map_names import DPI, INK, Dot, frame, short, write_names
+from ptsys.library.map_names import DPI, INK, Dot, frame, legend, short, write_names
 from ptsys.types.map import ColorBy, MapPoint, PromptMap
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def png(drawn: PromptMap, color_by: ColorBy = "tag") -> bytes:
     for group in parts:
         _dots(axes, group)
     if parts:
-        _legend(axes, parts)
+        legend(axes, [(x.color, f"{short(x.label)}  ({len(x.points)})") for x in parts])
     figure.text(0.02, 0.965, "Prompt library", fontsize=15, color=INK, weight="bold", va="center")
     figure.text(0.02, 0.935, headline(drawn, color_by), fontsize=9, color=_FAINT, va="center")
     dots = [Dot(point.x, point.y, area(point)) for point in drawn.points]
@@ -54,21 +54,6 @@ def _dots(axes: Axes, group: Group) -> None:
         linewidths=0.8,
         edgecolors="white",
     )
-
-
-def _legend(axes: Axes, parts: Sequence[Group]) -> None:
-    from matplotlib.lines import Line2D
-
-    marks = [
-        Line2D([], [], marker="o", linestyle="", color=group.color, markersize=7) for group in parts
-    ]
-    names = [f"{short(group.label)}  ({len(group.points)})" for group in parts]
-    legend = axes.legend(
-        marks, names, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=9
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a tag may hold a $
-        text.set_color(INK)
 
 
 def _names(points: Sequence[MapPoint]) -> list[tuple[int, str]]:

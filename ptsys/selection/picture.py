@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptsys.errors import InvalidInput
 from ptsys.library.map_colors import COLORS, GREY, OTHERS, PALE
-from ptsys.library.map_names import DPI, INK, Dot, frame, short, write_names
+from ptsys.library.map_names import DPI, INK, Dot, frame, legend, short, write_names
 from ptsys.types.selection import Place, Selection
 
 if TYPE_CHECKING:
@@ -87,8 +87,6 @@ def _lines(axes: Axes, selection: Selection) -> None:
 
 
 def _legend(axes: Axes, selection: Selection, colors: dict[str, str]) -> None:
-    from matplotlib.lines import Line2D
-
     assert selection.places is not None
     chosen = {one.row for one in selection.chosen}
     all_rows, taken = collections.Counter[str](), collections.Counter[str]()
@@ -97,17 +95,13 @@ def _legend(axes: Axes, selection: Selection, colors: dict[str, str]) -> None:
         all_rows[label] += 1
         taken[label] += place.row in chosen
     shown = [label for label in (*list(colors)[1:], OTHERS, _NO_TARGET) if all_rows[label]]
-    marks = [
-        Line2D([], [], marker="o", linestyle="", color=colors.get(label, GREY), markersize=7)
-        for label in shown
-    ]
-    names = [f"{short(label)}  ({taken[label]} of {all_rows[label]})" for label in shown]
-    legend = axes.legend(
-        marks, names, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=9
+    legend(
+        axes,
+        [
+            (colors.get(label, GREY), f"{short(label)}  ({taken[label]} of {all_rows[label]})")
+            for label in shown
+        ],
     )
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a target may hold a $
-        text.set_color(INK)
 
 
 def _write_title(figure: Any, selection: Selection) -> None:

@@ -86,6 +86,12 @@ class EmitRequest(Value):
     aggregate: Aggregate = "each"
 
 
+General = Annotated[
+    Text | None,
+    Field(description="For a task-specific prompt: another general prompt than its own."),
+]
+
+
 class PredictRequest(Value):
     """Rows to answer with one prompt: a stored prompt's id, or none for the bare model, or the
     tensor sent beside the request (float32 [length, d_model]); or with several stored prompts of
@@ -96,10 +102,7 @@ class PredictRequest(Value):
 
     model: Text = "tiny"
     prompt: Text | None = None
-    general: Text | None = Field(
-        default=None,
-        description="For a task-specific prompt: another general prompt than its own.",
-    )
+    general: General = None
     prompts: tuple[Text, ...] = Field(default=(), max_length=MOST_MEMBERS)
     ensemble: Ensemble = Field(
         default="vote",
@@ -131,10 +134,7 @@ class GradientsRequest(Value):
 
     model: Text = "tiny"
     prompt: Text | None = None
-    general: Text | None = Field(
-        default=None,
-        description="For a task-specific prompt: another general prompt than its own.",
-    )
+    general: General = None
     inputs: tuple[Text, ...]
     targets: tuple[Text, ...]
 
@@ -145,8 +145,5 @@ class EncodeRequest(Value):
 
     model: Text = "tiny"
     prompt: Text | None = None
-    general: Text | None = Field(
-        default=None,
-        description="For a task-specific prompt: another general prompt than its own.",
-    )
+    general: General = None
     inputs: tuple[Text, ...]

@@ -107,5 +107,6 @@ def stores(root: Path) -> tuple[Datasets, Prompts]:
 
 def tensors(root: Path) -> dict[str, np.ndarray]:
     prompts = stores(root)[1]
-    found = {x.name: load_part(prompts.tensor_path(x.id)) for x in prompts.list("local")}
+    kept = [x for x in prompts.list("local") if x.kind == "tokens"]
+    found = {x.name: load_part(prompts.tensor_path(x.id)) for x in kept}
     return {name: part.rows for name, part in found.items() if part.rows is not None}

@@ -78,8 +78,8 @@ def run(
     """Start a large run that gin files describe, and go on with it if it was stopped.
 
     It runs in place, without the queue. gin/runs has the runs (prompt_tune, multitask, evaluate,
-    infer, build_library, pretrain_tiny), gin/tasks says where tasks come from, gin/recipes has
-    hyperparameters; docs/large_runs.md tells more.
+    infer, meta_generate, build_library, pretrain_tiny), gin/tasks says where tasks come from,
+    gin/recipes has hyperparameters; docs/large_runs.md tells more.
 
     Bindings follow as --gin.NAME=VALUE, which win over the files. Values are Python literals, so
     strings keep their quotes. Ctrl-C and SIGTERM leave after a checkpoint where the run keeps some.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from etils import epath
 from sqlalchemy import func, select, update
@@ -33,6 +34,7 @@ REMEDY = "train it again, or bring it in again under another name"
 """What to do about a damaged tensor."""
 
 _SHOWN = 5
+_NAMES_AT_ONCE = 500
 
 
 class Prompts:
@@ -146,6 +148,18 @@ class Prompts:
         )
         with self._database.reading() as session:
             return session.scalar(query) or 0
+
+    def initializations(self, owner: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Where the owner's prompts of these names began, by name; those that there are."""
+        found: dict[str, dict[str, Any]] = {}
+        with self._database.reading() as session:
+            for start in range(0, len(names), _NAMES_AT_ONCE):
+                query = select(PromptRow.name, PromptRow.initialization).where(
+                    PromptRow.owner == owner,
+                    PromptRow.name.in_(names[start : start + _NAMES_AT_ONCE]),
+                )
+                found |= {row.name: row.initialization for row in session.execute(query)}
+        return found
 
     def read(self, identifier: str) -> Prompt:
         """The prompt of that id, whoever owns it: for the service itself. Raises NotFound."""

@@ -7,21 +7,21 @@ import concurrent.futures
 import threading
 from typing import Any
 
-from ptsys.jobs.asking import Asker
 from ptsys.jobs.queue import Queue
 from ptsys.jobs.redis_address import RedisAddress
+from ptsys.jobs.request_client import RequestClient
 from ptsys.jobs.requests import Answer, Kind
 
 
 class BlockingAsker:
-    """An `Asker` for threads: it runs on a loop in a thread of its own."""
+    """A `RequestClient` for threads: it runs on a loop in a thread of its own."""
 
     def __init__(self, address: RedisAddress, queue: Queue | None = None) -> None:
         """Connects lazily."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="asker", daemon=True)
         self._thread.start()
-        self._asker: Asker = self._run(self._made(address, queue))
+        self._asker: RequestClient = self._run(self._made(address, queue))
 
     def call(
         self,
@@ -32,7 +32,7 @@ class BlockingAsker:
         *,
         timeout: float = 60.0,
     ) -> Answer:
-        """As `Asker.call`; blocks."""
+        """As `RequestClient.call`; blocks."""
         answer: Answer = self._run(self._asker.call(model, kind, header, tensors, timeout=timeout))
         return answer
 
@@ -54,5 +54,5 @@ class BlockingAsker:
             raise
 
     @staticmethod
-    async def _made(address: RedisAddress, queue: Queue | None) -> Asker:
-        return Asker(address, queue)
+    async def _made(address: RedisAddress, queue: Queue | None) -> RequestClient:
+        return RequestClient(address, queue)

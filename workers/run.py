@@ -17,6 +17,7 @@ from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput, LeaseLost, Unavailable
 from ptsys.jobs.leases import EventKind
 from ptsys.jobs.service import Service
+from ptsys.kinds.starting import refuse_first
 from ptsys.kinds.trees import Tree
 from ptsys.prompts.storage import load_reading
 from ptsys.store.job_checkpoints import JobCheckpoints, State
@@ -25,6 +26,7 @@ from ptsys.training.identity import Identity
 from ptsys.training.loop import Loop
 from ptsys.types.input_notes import InputNotes
 from ptsys.types.specs import AnySpec
+from ptsys.types.training import TOKENS
 from workers import outcome
 from workers.claimed_jobs import ClaimedJob, Halt
 from workers.folders import checkpoints_folder, job_folder
@@ -126,12 +128,10 @@ class Run(abc.ABC, Generic[Spec]):
     def _other(self) -> NDArray[np.float32] | None:
         """The soft tokens of the prompt to start from, if there is one."""
         tree = self._other_tree()
-        if tree is not None and "prompt" not in tree:
-            raise InvalidInput(
-                "the prompt to start from has no tokens before the input; name one that has",
-                field="initialization.prompt",
-            )
-        return None if tree is None else tree["prompt"]
+        if tree is None:
+            return None
+        refuse_first(TOKENS, tree.keys())
+        return tree["prompt"]
 
     def _other_tree(self) -> Tree | None:
         """The prompt to start from, if it is task-specific then combined with its general one;

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from ptsys.jobs.asking import Asker
 from ptsys.jobs.quotas import RowQuota
 from ptsys.jobs.redis_address import RedisAddress
+from ptsys.jobs.request_client import RequestClient
 from ptsys.jobs.requests import RequestChannel
 
 
@@ -17,12 +17,12 @@ class Link:
         self.address = address
         self.channel = RequestChannel(address)
         self.quota = RowQuota(address, rows_per_minute)
-        self._asker: Asker | None = None
+        self._asker: RequestClient | None = None
 
-    def asker(self) -> Asker:
+    def asker(self) -> RequestClient:
         """The way to workers, of the event loop that runs here."""
         if self._asker is None or self._asker.loop is not asyncio.get_running_loop():
-            self._asker = Asker(self.address)
+            self._asker = RequestClient(self.address)
         return self._asker
 
     async def aclose(self) -> None:

@@ -13,7 +13,7 @@ from ptsys.cli.output import Json, print_json, print_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ptsys.types.standing import Difficulty, RankedPrompt, RankedSubmitter
+    from ptsys.types.ranking import Difficulty, RankedPrompt, RankedSubmitter
 
 EPILOG = examples("ptsys prompts ranking", "ptsys prompts ranking --by submitter --count 5 --json")
 
@@ -62,7 +62,7 @@ def difficulty_line(found: Difficulty) -> str | None:
 
 
 def _called(one: RankedPrompt | RankedSubmitter) -> str:
-    from ptsys.types.standing import RankedPrompt
+    from ptsys.types.ranking import RankedPrompt
 
     if isinstance(one, RankedPrompt):
         return f"{one.prompt.owner}/{one.prompt.name}"
@@ -70,6 +70,6 @@ def _called(one: RankedPrompt | RankedSubmitter) -> str:
 
 
 def _last(one: RankedPrompt | RankedSubmitter) -> object:
-    from ptsys.types.standing import RankedPrompt
+    from ptsys.types.ranking import RankedPrompt
 
     return one.prompt.id if isinstance(one, RankedPrompt) else one.prompts

@@ -11,8 +11,8 @@ from ptsys.client.connection import Connection, decoded, value
 from ptsys.errors import InvalidInput
 from ptsys.types.library import VectorKind
 from ptsys.types.map import ColorBy, PromptMap
+from ptsys.types.ranking import RankedPrompt, RankedSubmitter
 from ptsys.types.records import Prompt
-from ptsys.types.standing import RankedPrompt, RankedSubmitter
 
 Ranked = TypeVar("Ranked", RankedPrompt, RankedSubmitter)
 

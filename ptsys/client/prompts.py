@@ -17,8 +17,8 @@ from ptsys.errors import NotFound
 from ptsys.types.library import DEFAULT_KIND, QUERY_STEPS, Found, VectorKind
 from ptsys.types.map import ColorBy, PromptMap
 from ptsys.types.metric import Metric
+from ptsys.types.ranking import Difficulty, RankedPrompt, RankedSubmitter, RankedThing
 from ptsys.types.records import Dataset, Prompt, Visibility
-from ptsys.types.standing import Difficulty, RankedPrompt, RankedSubmitter, RankedThing
 
 if TYPE_CHECKING:  # who asks for no arrays does not wait for numpy
     import numpy as np

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from ptsys.store.tables import EventRow, JobRow
+from ptsys.types.model import UNKNOWN
 from ptsys.types.records import Event, Job
 
 _LONGEST_ERROR = 500
@@ -21,13 +22,14 @@ def job_value(row: JobRow) -> Job:
     """The job as users see it. What a newer version wrote into its spec beside is left out: while
     a service is upgraded, both versions read the same jobs."""
     values = {field: getattr(row, field) for field in _COLUMNS}
-    try:
-        return Job.model_validate(values)
-    except ValidationError as error:
-        unknown = [one["loc"] for one in error.errors() if one["type"] == "extra_forbidden"]
-        if len(unknown) != error.error_count():
-            raise
-        return Job.model_validate(_without(values, unknown))
+    while True:
+        try:
+            return Job.model_validate(values)
+        except ValidationError as error:
+            unknown = [one["loc"] for one in error.errors() if one["type"] == UNKNOWN]
+            if len(unknown) != error.error_count():
+                raise
+            values = _without(values, unknown)
 
 
 def _without(values: dict[str, Any], places: Sequence[tuple[int | str, ...]]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Interactive requests: rows there, answers back, beside the Celery body and never stored.
 
-Who asks (`ptsys.jobs.asking`) puts the payload under a key of its own, pushes its id on the
+Who asks (`ptsys.jobs.request_client`) puts the payload under a key of its own, pushes its id on the
 model's list and waits for answers on a list of its own process. A Celery message goes out only to
 wake a worker that does not listen already: the wake key says so, and a worker refreshes it while it
 takes requests. The payload lies in Redis until it is answered, so if the worker dies, the wake key

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-import hashlib
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -28,7 +27,9 @@ from ptsys.jobs.leases import Leases, finish
 from ptsys.jobs.queue import Queue
 from ptsys.jobs.records import event_value, job_value, record_event
 from ptsys.jobs.redis_server import locate
+from ptsys.jobs.request_hash import known_hashes, request_hash
 from ptsys.kinds.registry import META, read_as_it_is, writes_prompts
+from ptsys.kinds.starting import arrays_of, refuse_first
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
 from ptsys.store.datasets import Datasets
@@ -130,7 +131,7 @@ class Service:
                 if quota is not None:
                     refuse_more(session, owner, quota, promised)
                 job = self._insert(
-                    session, resolved, owner, idempotency_key, _hash(spec), api_key, promised
+                    session, resolved, owner, idempotency_key, request_hash(spec), api_key, promised
                 )
         except (IntegrityError, Conflict) as error:
             known = self.submitted(spec, owner, idempotency_key)  # at the same moment?
@@ -324,25 +325,12 @@ class Service:
             made = session.get(IdempotencyRow, (owner, key))
             if made is None:
                 return None
-            if made.request != _hash(spec):
+            if made.request not in known_hashes(spec):
                 raise Conflict(
                     f"this idempotency key was used for another request (job {made.job}); use a "
                     "new key"
                 )
             return job_value(session.get_one(JobRow, made.job))
-
-    def check(self, spec: AnySpec, owner: str) -> None:
-        """Whether a job can be submitted, as far as can be known before its rows are stored.
-
-        Raises NotFound, InvalidInput and Conflict as `submit` does.
-        """
-        with self.database.reading() as session:
-            refuse_taken_names(session, owner, prompt_names(spec))
-        if spec.model != BUILTIN:
-            self.models.get(spec.model)
-        self._start(spec, owner)
-        if isinstance(spec, AugmentSpec):
-            self._query_prompt(spec, owner)
 
     def _resolved(self, spec: AnySpec, owner: str) -> AnySpec:
         """The spec with ids in place of names, so that later renaming does not touch the job."""
@@ -365,9 +353,6 @@ class Service:
             refusal = too_few_rows(self.datasets.get(spec.dataset, owner).rows)
             if refusal is not None:
                 raise InvalidInput(refusal, field="validation")
-        return self._query_prompt(spec, owner)
-
-    def _query_prompt(self, spec: AugmentSpec, owner: str) -> str | None:
         if spec.query is None:
             return None
         prompt = self._prompt(spec.query, spec, owner, "query", "search with")
@@ -397,6 +382,7 @@ class Service:
         if start.kind != "prompt" or start.prompt is None:
             return start
         prompt = self._prompt(start.prompt, spec, owner, "initialization.prompt", "start from")
+        refuse_first(spec.makes, arrays_of(prompt.kind))
         return start.model_copy(update={"prompt": prompt.id})
 
     def _prompt(self, reference: str, spec: AnySpec, owner: str, field: str, use: str) -> Prompt:
@@ -454,10 +440,6 @@ class Service:
             )
         session.flush()
         return job_value(row)
-
-
-def _hash(spec: AnySpec) -> str:
-    return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
 
 
 def _refuse_more(session: Session, owner: str, most: int) -> None:

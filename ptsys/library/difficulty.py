@@ -30,8 +30,8 @@ from ptsys.store.datasets import Datasets
 from ptsys.store.prompt_lineage import finite_score
 from ptsys.types.library import Filters
 from ptsys.types.public_text import public_text
+from ptsys.types.ranking import Difficulty, NeighbourDifficulty
 from ptsys.types.records import Dataset, Prompt
-from ptsys.types.standing import Difficulty, NeighbourDifficulty
 
 ROWS, STEPS = 1000, 300
 """The effort at which tasks are compared."""

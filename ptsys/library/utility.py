@@ -32,7 +32,7 @@ from ptsys.store.database import Database
 from ptsys.store.prompt_lineage import Member, PromptLineage, Tie
 from ptsys.store.prompt_search import PromptSearch
 from ptsys.types.library import Filters
-from ptsys.types.standing import RankedPrompt, RankedSubmitter
+from ptsys.types.ranking import RankedPrompt, RankedSubmitter
 
 PASSED_ON = 0.5
 """The part of what a prompt's children are worth to others that goes on to the prompt itself."""

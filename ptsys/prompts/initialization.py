@@ -66,6 +66,34 @@ def initialize(
     return start
 
 
+def label_pieces(encode: _Encode, labels: Sequence[str], length: int) -> list[list[int]]:
+    """The pieces of each distinct label, of so many as a prompt of `length` tokens has room for.
+    Raises InvalidInput where there are none, and for a label without any."""
+    names = list(dict.fromkeys(labels))[:length]
+    if not names:
+        raise InvalidInput(
+            "there are no labels to start from; name some or choose another initialization",
+            field="initialization.labels",
+        )
+    found = [encode(name) for name in names]
+    for name, pieces in zip(names, found, strict=True):
+        if not pieces:
+            raise InvalidInput(
+                f"the label {name!r} has no tokens to start from", field="initialization.labels"
+            )
+    return found
+
+
+def text_pieces(encode: _Encode, text: str) -> list[int]:
+    """The text's pieces. Raises InvalidInput where there are none."""
+    pieces = encode(text)
+    if not pieces:
+        raise InvalidInput(
+            "the text to start from has no tokens; write some words", field="initialization.text"
+        )
+    return pieces
+
+
 def shared_start(
     length: int,
     *,
@@ -130,32 +158,14 @@ class _Model:
 def _from_labels(
     model: _Model, encode: _Encode, labels: Sequence[str], length: int, seed: int
 ) -> NDArray[np.float32]:
-    names = list(dict.fromkeys(labels))[:length]
-    if not names:
-        raise InvalidInput(
-            "there are no labels to start from; name some or choose another initialization",
-            field="initialization.labels",
-        )
-    averages = []
-    for name in names:
-        pieces = encode(name)
-        if not pieces:
-            raise InvalidInput(
-                f"the label {name!r} has no tokens to start from", field="initialization.labels"
-            )
-        averages.append(model.rows(pieces).mean(axis=0))
-    if len(names) < length:
-        averages.extend(model.rows(model.draw(length - len(names), seed)))
+    averages = [model.rows(pieces).mean(axis=0) for pieces in label_pieces(encode, labels, length)]
+    if len(averages) < length:
+        averages.extend(model.rows(model.draw(length - len(averages), seed)))
     return np.stack(averages).astype(np.float32)
 
 
 def _from_text(model: _Model, encode: _Encode, text: str, length: int) -> NDArray[np.float32]:
-    pieces = encode(text)
-    if not pieces:
-        raise InvalidInput(
-            "the text to start from has no tokens; write some words", field="initialization.text"
-        )
-    return model.rows(np.resize(np.asarray(pieces, np.int64), length))
+    return model.rows(np.resize(np.asarray(text_pieces(encode, text), np.int64), length))
 
 
 def _from_prompt(

@@ -16,6 +16,7 @@ from ptsys.config import Settings
 from ptsys.engine.serving import Serving
 from ptsys.errors import InvalidInput
 from ptsys.jobs.limits import ModelLimits, read_limits
+from ptsys.jobs.prompt_fits import check_made
 from ptsys.kinds.registry import read_as_it_is
 from ptsys.prompts.formats import check_format, write_tree
 from ptsys.prompts.storage import load_tree
@@ -28,6 +29,7 @@ from ptsys.runs.tasks.task import Task
 from ptsys.runs.tasks.task_list import Sources, task_list
 from ptsys.runs.tasks.task_mixture import TaskMixture
 from ptsys.runs.tuning import check_tuning, deployed, job_options, naming
+from ptsys.types.flat import flat_name
 from ptsys.types.input_notes import InputNotes
 from ptsys.types.training import TOKENS, TrainingOptions
 
@@ -154,16 +156,12 @@ class PromptTune:
     def _check_kind(self, limits: ModelLimits) -> None:
         """Refuse what no prompt of the kind could be or start at, and a form that has no place for
         one."""
-        with naming(f"{self.title}.prompt_kind"):
-            kind = read_as_it_is(self.prompt_kind)
-        with naming(f"{self.title}.length"):
-            kind.layout(kind.shapes(self.length, limits))
-        if not kind.starts_at(self.init):
-            raise InvalidInput(
-                f"a prompt of the kind {kind.name!r} has no tokens to start at {self.init!r}; "
-                "choose shared",
-                field=f"{self.title}.init",
-            )
+        try:
+            check_made(self.options("unnamed", self.seeds[0]), limits)
+        except InvalidInput as error:
+            field = flat_name(tuple((error.field or "").split(".")))
+            raise InvalidInput(str(error), field=f"{self.title}.{field}") from None
+        kind = read_as_it_is(self.prompt_kind)
         if self.export is not None:
             with naming(f"{self.title}.export"):
                 small = kind.start(np.zeros((1, limits.d_model), np.float32), limits)

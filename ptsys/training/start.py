@@ -9,7 +9,8 @@ import numpy as np
 from ptsys.engine.trainings import Snapshot
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput
-from ptsys.kinds.registry import prompt_kind
+from ptsys.kinds.registry import kind_of, prompt_kind
+from ptsys.kinds.starting import refuse_first, refuse_start
 from ptsys.kinds.trees import Tree
 from ptsys.types.training import TOKENS, TrainingOptions
 
@@ -24,28 +25,18 @@ def first_prompt(
     """
     kind, config = prompt_kind(spec.prompt_kind), bench.config
     named = spec.initialization.kind == "prompt"
-    if spec.prompt_kind == TOKENS or not named:
-        if not named and not kind.starts_at(spec.initialization.kind):
-            raise InvalidInput(
-                f"a prompt of the kind {spec.prompt_kind!r} starts at the `shared` start or at "
-                "another prompt, as it holds no tokens",
-                field="initialization.kind",
-            )
-        rows = None if other is None else other.get("prompt")
-        if named and rows is None:
-            raise InvalidInput(
-                "the prompt to start from has no tokens before the input; name one that has",
-                field="initialization.prompt",
-            )
+    if not named:
+        refuse_start(kind, spec.initialization.kind)
+    elif other is None:
+        raise InvalidInput("the prompt to start from is missing", field="initialization.prompt")
+    else:
+        refuse_first(spec.prompt_kind, other.keys())
+    if spec.prompt_kind == TOKENS or other is None:
+        rows = None if other is None else other["prompt"]
         begun = kind.start(bench.initial(spec, spec.length, texts, rows), config)
         return Snapshot.start(begun, spec.prompt_kind)
     begun = kind.start(bench.start(spec.length), config)
-    if other is None or set(other) - set(begun):
-        raise InvalidInput(
-            f"the prompt to start from is not of the kind {spec.prompt_kind!r}; name one that is",
-            field="initialization.prompt",
-        )
-    for name, own in kind.check(other, config, bench.served.name).items():
+    for name, own in kind_of(other).check(other, config, bench.served.name).items():
         rows = own[-len(begun[name]) :]  # of a shorter one the rest begins as all do
         begun[name][len(begun[name]) - len(rows) :] = rows
     return Snapshot.start(begun, spec.prompt_kind)

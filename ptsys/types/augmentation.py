@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import Field, model_validator
 
 from ptsys.types.metric import Metric
-from ptsys.types.model import Unset
+from ptsys.types.model import Unset, refusal
 from ptsys.types.text import Reference
 from ptsys.types.training import MOST, JobSpec
 
@@ -144,7 +143,7 @@ class AugmentOptions(JobSpec):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.initialization.kind != "shared":
-            raise _refusal(
+            raise refusal(
                 "a query starts from the shared start, to be compared with others; leave it out, "
                 "or name a prompt to begin with as 'query'",
                 "initialization",
@@ -153,10 +152,10 @@ class AugmentOptions(JobSpec):
         if self.budget is None:
             return self
         if self.strategy != "auto":
-            raise _refusal("only the strategy 'auto' has this; leave it out", "budget")
+            raise refusal("only the strategy 'auto' has this; leave it out", "budget")
         least = self.own_query_steps + self.rounds * (self.neighbours + _MOST_STAGES)
         if self.budget < least:
-            raise _refusal(
+            raise refusal(
                 f"the query and {self.rounds} rounds need at least {least} updates; give more, or "
                 "lower query_steps, rounds or neighbours",
                 "budget",
@@ -184,10 +183,3 @@ def too_few_rows(rows: int) -> str | None:
         f"'auto' chooses by rows that it holds out, {LEAST_HELD_OUT} at least, and there are "
         f"{rows} in all; give {2 * LEAST_HELD_OUT}, or rows to score on, or choose a strategy"
     )
-
-
-def _refusal(told: str, *where: str | int) -> ValidationError:
-    """An error at a field, as pydantic's own."""
-    reason = PydanticCustomError("value_error", "{told}", {"told": told})
-    line = InitErrorDetails(type=reason, loc=where, input=None)
-    return ValidationError.from_exception_data("AugmentSpec", [line])

@@ -24,6 +24,9 @@ class Unset:
     told: str
 
 
+UNKNOWN = "extra_forbidden"
+"""What pydantic calls a key that is no field."""
+
 _MOST_KEYS = 200  # more than any value has fields
 
 
@@ -65,21 +68,26 @@ class Value(BaseModel):
             return given
         if len(given) > _MOST_KEYS:  # one of them is told of, not a hundred thousand
             unknown = next(key for key in given if key not in cls.model_fields)
-            line = InitErrorDetails(type="extra_forbidden", loc=(str(unknown),), input=None)
+            line = InitErrorDetails(type=UNKNOWN, loc=(str(unknown),), input=None)
             raise ValidationError.from_exception_data(cls.__name__, [line])
         wrong = [
-            _wrong(name, "a number is wanted here")
+            _wrong("a number is wanted here", name)
             for name in cls._numbers
             if isinstance(given.get(name), bool | str)
         ]
         wrong += [
-            _wrong(name, "true or false is wanted here")
+            _wrong("true or false is wanted here", name)
             for name in cls._truths
             if not isinstance(given.get(name), bool | None)
         ]
         if wrong:
             raise ValidationError.from_exception_data(cls.__name__, wrong)
         return given
+
+
+def refusal(told: str, *where: str | int, kind: str = "value_error") -> ValidationError:
+    """An error of a value at a field, as pydantic's own."""
+    return ValidationError.from_exception_data("Value", [_wrong(told, *where, kind=kind)])
 
 
 def _kinds(annotation: Any) -> set[Any]:
@@ -96,6 +104,6 @@ def _is_number(kinds: set[Any]) -> bool:
     return bool(kinds & {int, float}) and kinds <= {int, float, type(None)}
 
 
-def _wrong(field: str, told: str) -> InitErrorDetails:
-    reason = PydanticCustomError("value_error", "{told}", {"told": told})
-    return InitErrorDetails(type=reason, loc=(field,), input=None)
+def _wrong(told: str, *where: str | int, kind: Any = "value_error") -> InitErrorDetails:
+    reason = PydanticCustomError(kind, "{told}", {"told": told})
+    return InitErrorDetails(type=reason, loc=where, input=None)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, TypedDict
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import Field, model_validator
 
-from ptsys.types.model import Unset, Value
+from ptsys.types.model import Unset, Value, refusal
 from ptsys.types.names import NAME_HELP, Name
 from ptsys.types.text import Reference
 from ptsys.types.training import MOST, JobSpec
@@ -132,20 +131,20 @@ class MultiTaskOptions(JobSpec):
         self._check_lengths()
         self._check_mixing()
         if self.optimizer.z_loss:
-            raise _refusal("multi-task jobs have no z-loss; leave it at 0", "optimizer", "z_loss")
+            raise refusal("multi-task jobs have no z-loss; leave it at 0", "optimizer", "z_loss")
         if self.combination != "affine":
             for field in ("combined_length", "affine_learning_rate"):
                 if getattr(self, field) is not None:
-                    raise _refusal(f"only an affine combination has this; {_LEAVE}", field)
+                    raise refusal(f"only an affine combination has this; {_LEAVE}", field)
         return self
 
     def _check_names(self) -> None:
         seen: set[str] = set()
         for place, task in enumerate(self.tasks):
             if task.name in seen:
-                raise _refusal("another task has this name", "tasks", place, "name")
+                raise refusal("another task has this name", "tasks", place, "name")
             if len(self.prompt_name(task.name)) > _LONGEST_NAME:
-                raise _refusal(
+                raise refusal(
                     f"its prompt would be called {self.prompt_name(task.name)!r}, longer than "
                     f"{_LONGEST_NAME} characters; shorten the job's or the task's name",
                     *("tasks", place, "name"),
@@ -155,11 +154,11 @@ class MultiTaskOptions(JobSpec):
     def _check_lengths(self) -> None:
         specific, field = self.specific_length, "task_length"
         if self.combination == "add" and specific != self.length:
-            raise _refusal(f"added prompts have one length, here {self.length}; {_LEAVE}", field)
+            raise refusal(f"added prompts have one length, here {self.length}; {_LEAVE}", field)
         if self.combination == "concat" and not specific:
-            raise _refusal("only an affine combination does without; give at least 1", field)
+            raise refusal("only an affine combination does without; give at least 1", field)
         if self.source_length > _LONGEST_PROMPT:
-            raise _refusal(
+            raise refusal(
                 f"both parts together would have {self.source_length} tokens; the most is "
                 f"{_LONGEST_PROMPT}",
                 field,
@@ -169,9 +168,9 @@ class MultiTaskOptions(JobSpec):
         for place, task in enumerate(self.tasks):
             if (task.rate is not None) != (self.mixing == "rates"):
                 told = "mixing by rates needs one" if task.rate is None else "set mixing to 'rates'"
-                raise _refusal(told, "tasks", place, "rate")
+                raise refusal(told, "tasks", place, "rate")
         if self.size_limit is not None and self.mixing != "size":
-            raise _refusal(f"only mixing by size has this; {_LEAVE}", "size_limit")
+            raise refusal(f"only mixing by size has this; {_LEAVE}", "size_limit")
 
 
 class MultiTaskSpec(MultiTaskOptions):
@@ -182,10 +181,3 @@ class MultiTaskSpec(MultiTaskOptions):
 
 
 _LEAVE = "leave it out"
-
-
-def _refusal(told: str, *where: str | int) -> ValidationError:
-    """An error at a field, as pydantic's own."""
-    reason = PydanticCustomError("value_error", "{told}", {"told": told})
-    line = InitErrorDetails(type=reason, loc=where, input=None)
-    return ValidationError.from_exception_data("MultiTaskSpec", [line])

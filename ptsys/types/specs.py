@@ -50,13 +50,21 @@ def datasets_of(spec: AnySpec) -> list[str]:
     return list(dict.fromkeys(name for name in found if name is not None))
 
 
-def prompts_of(spec: AnySpec) -> list[str]:
-    """The prompts that a job is told to read, each once: where it starts, what it searches with."""
+def named_prompts(spec: AnySpec) -> dict[str, str]:
+    """The prompts that a job is told to read, by the field that names them: where it starts, what
+    it searches with."""
     start = spec.initialization
-    found = [start.prompt if start.kind == "prompt" else None]
+    found: dict[str, str | None] = {}
+    if start.kind == "prompt":
+        found["initialization.prompt"] = start.prompt
     if isinstance(spec, AugmentSpec):
-        found.append(spec.query)
-    return list(dict.fromkeys(name for name in found if name is not None))
+        found["query"] = spec.query
+    return {field: name for field, name in found.items() if name is not None}
+
+
+def prompts_of(spec: AnySpec) -> list[str]:
+    """Those prompts, each once."""
+    return list(dict.fromkeys(named_prompts(spec).values()))
 
 
 def prompt_names(spec: AnySpec) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from ptsys.types.model import Unset, Value
+from ptsys.types.model import UNKNOWN, Unset, Value, refusal
 from ptsys.types.names import NAME_HELP, Name
 from ptsys.types.text import MOST_LABELS, Reference, Text
 
@@ -101,6 +101,17 @@ class JobSpec(Value):
     tags: tuple[Tag, ...] = Field(
         default=(), fail_fast=True, max_length=100, description="Of what it makes."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _makes_tokens(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "prompt_kind" in given.keys() - cls.model_fields.keys():
+            raise refusal(
+                f"a job of this kind makes prompts of the kind {TOKENS!r} alone; leave it out",
+                "prompt_kind",
+                kind=UNKNOWN,
+            )
+        return given
 
     @property
     def planned_steps(self) -> int:

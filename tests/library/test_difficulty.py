@@ -9,8 +9,8 @@ from library_stores import WIDTH, LibraryStores
 from ptsys.library.difficulty import NEIGHBOURS, OWN, blended, difficulty, own_difficulty
 from ptsys.library.library import Library
 from ptsys.types.example import Example
+from ptsys.types.ranking import Difficulty
 from ptsys.types.records import Prompt
-from ptsys.types.standing import Difficulty
 
 AXES = np.eye(WIDTH, dtype=np.float32)
 SHARE = st.floats(0, 1)

@@ -10,8 +10,8 @@ from sqlalchemy import event
 from ptsys.library.utility import PASSED_ON, POINTS, Rankings, worths
 from ptsys.store.prompt_lineage import Member, Tie
 from ptsys.types.library import Filters
+from ptsys.types.ranking import RankedPrompt
 from ptsys.types.records import Parent, ParentRole, Prompt
-from ptsys.types.standing import RankedPrompt
 
 ALL = Filters()
 

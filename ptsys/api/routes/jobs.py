@@ -14,10 +14,11 @@ from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import documented
 from ptsys.errors import Forbidden
 from ptsys.jobs.promises import stored_size
+from ptsys.jobs.prompt_fits import check_made, check_weights
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import ApiKey, Job, JobState
-from ptsys.types.specs import AnySpec, Spec
+from ptsys.types.specs import AnySpec, Spec, named_prompts
 from ptsys.types.text import Text
 from ptsys.types.training import TrainingSpec
 
@@ -134,9 +135,13 @@ def _views(context: Context, jobs: Sequence[Job]) -> list[JobView]:
 
 
 def _check(context: Context, spec: AnySpec, user: str) -> None:
-    """What a worker would refuse only when the job's turn has come, targets that are too long,
-    missing or not to be written and inputs too short to do without one; and what it would cut."""
+    """What a worker would refuse only when the job's turn has come: a prompt that cannot be of its
+    kind, so long, or start there; targets that are too long, missing or not to be written, and
+    inputs too short to do without one; and what it would cut."""
     limits = context.limits(spec.model)
+    check_made(spec, limits)
+    for field, prompt in named_prompts(spec).items():
+        check_weights(context.service.prompts.get(prompt, user), limits, field)
     datasets = context.service.datasets
     tasks: list[tuple[str, TrainingSpec | AugmentSpec | TaskSpec]]
     if isinstance(spec, MultiTaskSpec):

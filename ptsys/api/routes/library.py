@@ -20,7 +20,7 @@ from ptsys.library.map_png import png
 from ptsys.library.utility import Rankings
 from ptsys.types.library import DEFAULT_KIND, Filters, VectorKind
 from ptsys.types.map import ColorBy, PromptMap
-from ptsys.types.standing import (
+from ptsys.types.ranking import (
     MOST_RANKED,
     Difficulty,
     RankedPrompt,

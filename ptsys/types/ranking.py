@@ -14,20 +14,20 @@ MOST_RANKED = 1000  # places of one ranking
 RankedThing = Literal["prompt", "submitter"]
 
 
-class _Standing(Value):
+class _Ranked(Value):
     utility: float = Field(description="What the ranking is by; see docs/library.md.")
     uses: int = Field(description="Requests answered, and prompts made from it that you may see.")
     made: int = Field(description="Prompts that were made from it, of those that you may see.")
     gained: float = Field(description="Points of accuracy that these gained, and theirs in turn.")
 
 
-class RankedPrompt(_Standing):
+class RankedPrompt(_Ranked):
     """A prompt's place in a ranking, as the one who asks may see it."""
 
     prompt: Prompt
 
 
-class RankedSubmitter(_Standing):
+class RankedSubmitter(_Ranked):
     """The place of one who shares prompts. Only prompts that the one who asks may see count."""
 
     submitter: str

@@ -1,4 +1,4 @@
-"""The asking end of the interactive path: the requests of a process, over two connections.
+"""The client's end of the interactive path: the requests of a process, over two connections.
 
 Requests that come while a round trip is under way share the next one, and the answers to all come
 back on one list of the process's own. So a lone request waits for nobody, and a crowd costs few
@@ -45,7 +45,7 @@ class _Waiting:
     since: float
 
 
-class Asker:
+class RequestClient:
     """Asks workers through one Redis; everything runs on the event loop it was made on."""
 
     def __init__(self, address: RedisAddress, queue: Queue | None = None) -> None:

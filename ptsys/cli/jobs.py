@@ -12,6 +12,7 @@ from ptsys.cli import deployment
 from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, ago, note, print_fields, print_json, print_table
 from ptsys.types.augmentation import AugmentSpec
+from ptsys.types.meta_training import MetaSpec
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Job, JobState, QueuePlace
 from ptsys.types.specs import AnySpec
@@ -121,6 +122,13 @@ def _queue(place: QueuePlace | None) -> str | None:
 
 def _data(spec: AnySpec) -> dict[str, object]:
     """What it learns from."""
+    if isinstance(spec, MetaSpec):
+        scored = sum(spec.scored())
+        return {
+            "tasks": f"{len(spec.tasks)}, of which {scored} are scored on",
+            "method": f"{spec.method}, {spec.tasks_per_step} tasks a step, {spec.aggregate} of at "
+            f"most {spec.examples} examples",
+        }
     if not isinstance(spec, MultiTaskSpec):
         rows: dict[str, object] = {"dataset": spec.dataset, "validation": spec.validation}
         return rows | (_library(spec) if isinstance(spec, AugmentSpec) else {})

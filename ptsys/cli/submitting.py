@@ -14,6 +14,7 @@ from ptsys.cli.failures import naming
 from ptsys.cli.output import note, print_fields, print_json, print_table
 from ptsys.cli.training_options import Typed, options_from
 from ptsys.errors import JobCancelled, JobFailed, NotFound
+from ptsys.types.meta_training import META
 from ptsys.types.training import JobSpec
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _say_queued(where: Deployment, client: Client, job: Job, as_json: bool) -> N
     if not client.models.get(job.spec.model).workers:
         note(f"queued; {_no_worker(where, job.spec.model)}")
     note(f"watch it: {where.line(f'jobs watch {job.id}')}")
-    note(f"then:     {where.line(f'predict {prompt_names(job.spec)[-1]} INPUTS.jsonl')}")
+    note(f"then:     {where.line(_use(job, prompt_names(job.spec)[-1]))}")
 
 
 def _no_worker(where: Deployment, model: str) -> str:
@@ -158,7 +159,14 @@ def report(where: Deployment, client: Client, job: Job, as_json: bool) -> None:
     )
     if linked:
         print_linked(linked)
-    note(f"next: {where.line(f'predict {[prompt, *linked][-1].name} INPUTS.jsonl')}")
+    note(f"next: {where.line(_use(job, [prompt, *linked][-1].name))}")
+
+
+def _use(job: Job, prompt: str) -> str:
+    """The command that uses what a job made."""
+    if job.spec.kind == META:
+        return f"meta generate --examples FEW.jsonl --meta {prompt} --name NEW"
+    return f"predict {prompt} INPUTS.jsonl"
 
 
 def _in_order(prompts: Sequence[Prompt], job: Job) -> list[Prompt]:

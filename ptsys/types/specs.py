@@ -7,17 +7,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ValidatorFunctionWrapHandler, WrapValidator
 
 from ptsys.types.augmentation import AugmentSpec
+from ptsys.types.meta_training import MetaSpec
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.training import TrainingSpec
 
-JobKind = Literal["train", "multitask", "augment"]
+JobKind = Literal["train", "multitask", "augment", "meta"]
 
 
 class _Kind(BaseModel):
     kind: JobKind = "train"
 
 
-AnySpec = TrainingSpec | MultiTaskSpec | AugmentSpec
+AnySpec = TrainingSpec | MultiTaskSpec | AugmentSpec | MetaSpec
 
 
 def _by_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> AnySpec:
@@ -33,6 +34,8 @@ def _by_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> AnySpec:
         return MultiTaskSpec.model_validate(value)
     if kind == "augment":
         return AugmentSpec.model_validate(value)
+    if kind == "meta":
+        return MetaSpec.model_validate(value)
     return TrainingSpec.model_validate(value)
 
 
@@ -45,6 +48,8 @@ def datasets_of(spec: AnySpec) -> list[str]:
     library are not its to hold."""
     if isinstance(spec, MultiTaskSpec):
         found = [name for task in spec.tasks for name in (task.dataset, task.validation)]
+    elif isinstance(spec, MetaSpec):
+        found = [task.dataset for task in spec.tasks]
     else:
         found = [spec.dataset, spec.validation]
     return list(dict.fromkeys(name for name in found if name is not None))
@@ -59,6 +64,8 @@ def named_prompts(spec: AnySpec) -> dict[str, str]:
         found["initialization.prompt"] = start.prompt
     if isinstance(spec, AugmentSpec):
         found["query"] = spec.query
+    if isinstance(spec, MetaSpec):
+        found |= {f"tasks.{place}.prompt": task.prompt for place, task in enumerate(spec.tasks)}
     return {field: name for field, name in found.items() if name is not None}
 
 
@@ -77,6 +84,7 @@ _SETTINGS = {
     *("combination", "task_length", "combined_length", "affine_learning_rate"),
     *("mixing", "size_limit"),
     *("strategy", "neighbours", "rounds", "metric", "minimum_similarity", "weights", "temperature"),
+    *("method", "aggregate", "examples", "tasks_per_step", "loss", "teacher_weight"),
     *("begin", "start", "query_steps", "second_steps", "own_share", "polish_steps", "budget"),
 }
 

@@ -12,10 +12,12 @@ from ptsys.api.context import Context, Shared
 from ptsys.api.forms import JobView, OwnerQuery, job_view
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import documented
-from ptsys.errors import Forbidden
+from ptsys.errors import Forbidden, InvalidInput
 from ptsys.jobs.promises import stored_size
 from ptsys.jobs.prompt_fits import check_made, check_weights
 from ptsys.types.augmentation import AugmentSpec
+from ptsys.types.example import Example
+from ptsys.types.meta_training import MetaSpec, MetaTask
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import ApiKey, Job, JobState
 from ptsys.types.specs import AnySpec, Spec, named_prompts
@@ -45,6 +47,11 @@ _EXAMPLES = [
         ],
         "combination": "concat",
     },
+    {
+        "kind": "meta",
+        "name": "letters",
+        "tasks": [{"name": "first", "dataset": "firsts"}, {"name": "last", "dataset": "lasts"}],
+    },
     {"kind": "augment", "name": "few", "dataset": "few-rows", "strategy": "auto"},
 ]
 
@@ -62,7 +69,7 @@ def create_job(
     Of kind `train`: one prompt on one dataset. Of kind `multitask`: a general prompt and one for
     each of several tasks, together. Without a kind, `tasks` say that it is the latter. Of kind
     `augment`: one prompt for a few rows, lifted by prompts and datasets of the library that are
-    yours to see.
+    yours to see. Of kind `meta`: a meta-prompt, which learns on many tasks to write prompts.
     """
     known = context.service.submitted(spec, caller.user, key)
     if known is None:
@@ -134,6 +141,17 @@ def _views(context: Context, jobs: Sequence[Job]) -> list[JobView]:
     return [job_view(job, whole=context.owner is not None) for job in jobs]
 
 
+def _check_shown(rows: Sequence[Example], field: str) -> None:
+    """Whether rows can be shown to a meta-prompt and asked. Raises InvalidInput."""
+    if len(rows) < 2:
+        raise InvalidInput(
+            f"{len(rows)} row; a task needs one to show and another to ask", field=field
+        )
+    for number, row in enumerate(rows, start=1):
+        if row.target is None:
+            raise InvalidInput(f"row {number}: 'target' is missing; give the answer", field=field)
+
+
 def _check(context: Context, spec: AnySpec, user: str) -> None:
     """What a worker would refuse only when the job's turn has come: a prompt that cannot be of its
     kind, so long, or start there; targets that are too long, missing or not to be written, and
@@ -143,8 +161,10 @@ def _check(context: Context, spec: AnySpec, user: str) -> None:
     for field, prompt in named_prompts(spec).items():
         check_weights(context.service.prompts.get(prompt, user), limits, field)
     datasets = context.service.datasets
-    tasks: list[tuple[str, TrainingSpec | AugmentSpec | TaskSpec]]
+    tasks: list[tuple[str, TrainingSpec | AugmentSpec | TaskSpec | MetaTask]]
     if isinstance(spec, MultiTaskSpec):
+        tasks = [(f"tasks.{place}.", task) for place, task in enumerate(spec.tasks)]
+    elif isinstance(spec, MetaSpec):
         tasks = [(f"tasks.{place}.", task) for place, task in enumerate(spec.tasks)]
     else:
         tasks = [("", spec)]
@@ -152,6 +172,8 @@ def _check(context: Context, spec: AnySpec, user: str) -> None:
         rows = datasets.read(datasets.get(task.dataset, user).id)
         reading = limits.reading(spec.max_input_length)
         reading.check_training(rows, truncate=spec.truncate, field=f"{prefix}dataset")
-        if task.validation is not None:
+        if isinstance(task, MetaTask):
+            _check_shown(rows, f"{prefix}dataset")
+        elif task.validation is not None:
             rows = datasets.read(datasets.get(task.validation, user).id)
             limits.check(rows, truncate=spec.truncate, field=f"{prefix}validation")

@@ -35,8 +35,8 @@ from ptsys.training.course import (
     Steps,
     finite,
 )
-from ptsys.training.episodes import EpisodeOrder, ShownTask
 from ptsys.training.loop import Place
+from ptsys.training.meta_episodes import EpisodeOrder, ShownTask
 from ptsys.training.resident import ResidentTraining, numbers
 from ptsys.training.trained import Trained
 from ptsys.types.example import Example

@@ -26,7 +26,7 @@ from ptsys.passes.optimizers import SlotState, hyperparameters, initial_state
 from ptsys.passes.train import train_step
 from ptsys.prompts import meta_kind
 from ptsys.prompts.meta_kind import WRITING, written_layout
-from ptsys.training.episodes import EpisodeOrder, ShownTask
+from ptsys.training.meta_episodes import EpisodeOrder, ShownTask
 from ptsys.types.example import Example
 from ptsys.types.meta_training import MetaOptions
 from ptsys.types.training import Optimizer

@@ -84,7 +84,8 @@ def test_regression_wants_the_tuned_prompts(root: Path, tasks: Path) -> None:
     missing = learn(root, tasks, PROMPTS="of-", **spec)  # type: ignore[arg-type]
     assert missing.code == 2, missing.err
     assert "of-colours" in missing.err
-    small = {"STEPS": 2, "LENGTH": 4, "MAX_INPUT_LENGTH": 32, "PREFIX": "of-", "INIT": "shared"}
+    small = {"STEPS": 2, "LENGTH": 4, "MAX_INPUT_LENGTH": 32, "INIT": "shared"}
+    small["PromptTune__prefix"] = "of-"
     tuned = start(root, "prompt_tune", TASKS=str(tasks), MODEL=MODEL, **small)
     assert tuned.code == 0, tuned.err
     ended = learn(root, tasks, PROMPTS="of-", **spec)  # type: ignore[arg-type]

@@ -161,13 +161,11 @@ def _check(context: Context, spec: AnySpec, user: str) -> None:
     for field, prompt in named_prompts(spec).items():
         check_weights(context.service.prompts.get(prompt, user), limits, field)
     datasets = context.service.datasets
-    tasks: list[tuple[str, TrainingSpec | AugmentSpec | TaskSpec | MetaTask]]
-    if isinstance(spec, MultiTaskSpec):
-        tasks = [(f"tasks.{place}.", task) for place, task in enumerate(spec.tasks)]
-    elif isinstance(spec, MetaSpec):
-        tasks = [(f"tasks.{place}.", task) for place, task in enumerate(spec.tasks)]
+    tasks: list[tuple[str, TrainingSpec | AugmentSpec | TaskSpec | MetaTask]] = []
+    if isinstance(spec, MultiTaskSpec | MetaSpec):
+        tasks += ((f"tasks.{place}.", task) for place, task in enumerate(spec.tasks))
     else:
-        tasks = [("", spec)]
+        tasks.append(("", spec))
     for prefix, task in tasks:
         rows = datasets.read(datasets.get(task.dataset, user).id)
         reading = limits.reading(spec.max_input_length)

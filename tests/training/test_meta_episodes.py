@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ptsys.prompts import meta_kind
 from ptsys.prompts.distance import TERMS
-from ptsys.training.episodes import EpisodeOrder, ShownTask
+from ptsys.training.meta_episodes import EpisodeOrder, ShownTask
 from ptsys.types.meta_training import MetaOptions, MetaSpec
 
 START = np.zeros((2, 4), np.float32)

@@ -161,12 +161,10 @@ def _check(context: Context, spec: AnySpec, user: str) -> None:
     for field, prompt in named_prompts(spec).items():
         check_weights(context.service.prompts.get(prompt, user), limits, field)
     datasets = context.service.datasets
-    tasks: list[tuple[str, TrainingSpec | AugmentSpec | TaskSpec | MetaTask]] = []
-    if isinstance(spec, MultiTaskSpec | MetaSpec):
-        tasks += ((f"tasks.{place}.", task) for place, task in enumerate(spec.tasks))
-    else:
-        tasks.append(("", spec))
-    for prefix, task in tasks:
+    tasks: Sequence[TrainingSpec | AugmentSpec | TaskSpec | MetaTask]
+    tasks = spec.tasks if isinstance(spec, MultiTaskSpec | MetaSpec) else [spec]
+    for place, task in enumerate(tasks):
+        prefix = "" if task is spec else f"tasks.{place}."
         rows = datasets.read(datasets.get(task.dataset, user).id)
         reading = limits.reading(spec.max_input_length)
         reading.check_training(rows, truncate=spec.truncate, field=f"{prefix}dataset")

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -219,6 +220,20 @@ class Deployment:
             self.redis.stop()
             self.service.close()
         assert not processes_of(self.root)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def metric(text: str, name: str) -> float:
+    """The sum of a metric's samples."""
+    values = [line.split()[-1] for line in text.splitlines() if line.startswith(name)]
+    assert values, name
+    return sum(map(float, values))
 
 
 def alive(pid: int | None) -> bool:

@@ -35,11 +35,13 @@ from ptsys.prompts.safetensors_format import decode_tree, encode, encode_tree
 from ptsys.prompts.storage import load_part, load_tree
 from ptsys.prompts.tokens import NAME
 from ptsys.store.prompts import Prompts
+from ptsys.training.written_start import shipped_meta_prompt
 from ptsys.types.example import Example
 from ptsys.types.multitask import Combination
 from ptsys.types.records import Prompt as Record
 from ptsys.types.requests import (
     GENERIC,
+    Aggregate,
     EmitRequest,
     EncodeRequest,
     GradientsRequest,
@@ -48,6 +50,7 @@ from ptsys.types.requests import (
     TaskExample,
 )
 from ptsys.types.training import TOKENS
+from workers.recent_prompts import RecentPrompts, content, meta_digest
 from workers.uses import Uses
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -72,8 +75,10 @@ class Interactive:
         self._served = served
         self._prompts = prompts
         self.uses = Uses()
+        self._recent = RecentPrompts()
         self._part = functools.lru_cache(maxsize=_CACHED_PROMPTS)(self._load)
         self._whole = functools.lru_cache(maxsize=_CACHED_TREES)(self._load_tree)
+        self._digest = functools.lru_cache(maxsize=_CACHED_PROMPTS)(self._digest_of)
         self._pair = functools.lru_cache(maxsize=_CACHED_PROMPTS)(self._combine)
 
     def reads(self, request: Request) -> bool:
@@ -121,11 +126,8 @@ class Interactive:
                 "give examples to write a prompt from, or a prompt, not both", field="examples"
             )
         self._check_model(body)
-        written = self._engine.written(
-            self._meta(body.meta, user), _examples(body.examples), user=user
-        )
         return chained(
-            written,
+            self._written(body.meta, user, body.examples),
             lambda prompt: self._engine.predict(body.inputs, prompt, body.decoding, user=user),
         )
 
@@ -133,25 +135,43 @@ class Interactive:
         self._check_model(body)
         if not body.examples and body.description is None:
             raise InvalidInput("give examples, a description, or both", field="examples")
-        future = self._engine.written(
-            self._meta(body.meta, user),
-            _examples(body.examples),
-            body.description,
-            aggregate=body.aggregate,
-            user=user,
-        )
+        future = self._written(body.meta, user, body.examples, body.description, body.aggregate)
         texts = [example.input for example in body.examples]
         return Pending(future, self._noting(_written, [*texts, body.description or ""]))
 
-    def _meta(self, reference: str, user: str) -> Tree:
-        """A stored meta-prompt, or that which ships with the model."""
+    def _written(
+        self,
+        reference: str,
+        user: str,
+        examples: Sequence[TaskExample],
+        description: str | None = None,
+        aggregate: Aggregate = "each",
+    ) -> concurrent.futures.Future[NDArray[np.float32]]:
+        """What a meta-prompt that the user may see writes; the same as not long ago if it was
+        asked for then."""
+        meta, digest = self._meta(reference, user)
+        key = content(digest, examples, description, aggregate)
+        recent = self._recent.get(key)
+        if recent is not None:
+            known: concurrent.futures.Future[NDArray[np.float32]] = concurrent.futures.Future()
+            known.set_result(recent)
+            return known
+        future = self._engine.written(
+            meta, _examples(examples), description, aggregate=aggregate, user=user
+        )
+
+        def keep(done: concurrent.futures.Future[NDArray[np.float32]]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                self._recent.keep(key, done.result())
+
+        future.add_done_callback(keep)
+        return future
+
+    def _meta(self, reference: str, user: str) -> tuple[Tree, bytes]:
+        """A stored meta-prompt, or that which ships with the model, and its digest. Whether the
+        user may see it is asked every time."""
         if reference == GENERIC:
-            if self._served.meta_prompt is None:
-                raise InvalidInput(
-                    f"no meta-prompt ships with model {self._served.name!r}; name a stored one",
-                    field="meta",
-                )
-            return self._served.meta_prompt
+            return shipped_meta_prompt(self._served, "meta"), self._digest(GENERIC)
         record = self._prompts.get(reference, user)
         self._check_weights(record, reference, "meta")
         if record.kind != META:
@@ -160,7 +180,7 @@ class Interactive:
                 field="meta",
             )
         self.uses.add([record.id])
-        return self._whole(record.id)
+        return self._whole(record.id), self._digest(record.id)
 
     def _predict_ensemble(
         self, body: PredictRequest, user: str, tensors: bytes | None
@@ -286,6 +306,11 @@ class Interactive:
 
     def _load_tree(self, identifier: str) -> Tree:
         return load_tree(self._prompts.tensor_path(identifier))
+
+    def _digest_of(self, meta: str) -> bytes:
+        if meta == GENERIC:
+            return meta_digest(shipped_meta_prompt(self._served, "meta"))
+        return meta_digest(self._whole(meta))
 
 
 def _body(kind: type[Body], header: dict[str, Any]) -> Body:

@@ -33,8 +33,10 @@ _CALLED = {
     "affine_learning_rate": ("--affine-lr",),
     "warmup_steps": ("--warmup",),
     "truncate": ("--truncate",),
+    "meta_prompt": ("--meta",),
+    "described": ("--described",),
 }
-_STARTS = "shared, vocabulary, labels, text:SOME WORDS or prompt:NAME"
+_STARTS = "shared, vocabulary, labels, text:SOME WORDS, prompt:NAME, meta or meta:NAME"
 _OTHERWISE: dict[str, tuple[Any, Any]] = {  # type and default
     "model": (
         Annotated[
@@ -124,6 +126,8 @@ def start(text: str) -> Initialization:
     kind, _, rest = text.partition(":")
     if kind in ("shared", "vocabulary", "labels") and not rest:
         return make(Initialization, kind=kind)
+    if kind == "meta" and (rest or text == kind):
+        return make(Initialization, kind=kind, meta_prompt=rest or None)
     if kind in ("text", "prompt") and rest:
         return make(Initialization, kind=kind, **{kind: rest})
     raise InvalidInput(f"{text!r} is no start; write {_STARTS}", field="init")

@@ -42,8 +42,8 @@ class DecoderTokens(ReadAsItIs):
         return {name: np.array(rows) for name in self.arrays}
 
     def starts_at(self, initialization: str) -> bool:
-        """Any of them."""
-        return True
+        """Any but what is written: that is for the encoder to read."""
+        return initialization != "meta"
 
     def layout(self, shapes: Shapes) -> Layout:
         """Each padded to one of the lengths of soft tokens."""

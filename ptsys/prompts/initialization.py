@@ -48,6 +48,7 @@ def initialize(
     - labels: one row a label, its pieces averaged; then rows of common pieces.
     - text: the text's pieces, cut or repeated to the length, as PEFT does (without its `</s>`).
     - prompt: the last rows of the other prompt; a longer one begins as the shared start does.
+    - meta: likewise those of the prompt that was written, the `other`.
 
     Raises InvalidInput naming the field that makes the start impossible.
     """
@@ -61,7 +62,7 @@ def initialize(
     if spec.kind == "text":
         return _from_text(model, encode, spec.text or "", length)
     start = shared_start(length, embeddings=embeddings, shared=shared, common_pieces=common_pieces)
-    if spec.kind == "prompt":
+    if spec.kind in ("prompt", "meta"):
         return _from_prompt(model, other, start)
     return start
 

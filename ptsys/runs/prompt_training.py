@@ -12,6 +12,8 @@ from ptsys.engine.engine import Engine
 from ptsys.engine.trainings import Snapshot, TrainingTask, validations
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import PtsysError, Unavailable
+from ptsys.kinds.registry import META
+from ptsys.kinds.trees import Tree
 from ptsys.prompts.storage import save_tree
 from ptsys.runs.prompt_plan import Plan, rates_of
 from ptsys.runs.prompt_progress import PromptProgress
@@ -28,6 +30,9 @@ from ptsys.training.loop import Loop
 from ptsys.training.single import SingleTraining
 from ptsys.training.start import first_prompt
 from ptsys.training.trained import Maker
+from ptsys.training.written_start import shipped_meta_prompt, written_start
+from ptsys.types.example import Example
+from ptsys.types.training import TrainingSpec
 
 _PAUSE = 0.1  # seconds between two looks at all residents
 _AHEAD = 2  # so many times what the engine takes in are prepared, so that no slot waits
@@ -81,9 +86,14 @@ class PromptTraining:
         under_way: dict[SingleTraining, _Prompt] = {}
         most = _AHEAD * self._config.at_once
         courses = self._courses(plans, under_way)
-        # the engine starts after the first have joined, so that they share their first step
+        # the engine starts after the first have joined, so that they share their first step; but
+        # where starts are written, it has to run for that
+        writes = any(plan.spec and plan.spec.initialization.kind == META for plan in plans)
+        if writes:
+            self._engine.start()
+        begun = (lambda: None) if writes else self._engine.start
         try:
-            for course, ending in self._loop.run_all(courses, most, self._engine.start):
+            for course, ending in self._loop.run_all(courses, most, begun):
                 assert isinstance(course, SingleTraining)
                 self._end(under_way.pop(course), ending)
         finally:
@@ -108,8 +118,9 @@ class PromptTraining:
         spec, dataset = plan.spec, plan.dataset
         assert spec is not None
         assert dataset is not None
-        encoded = self._engine.encode(spec, self._stores.datasets.read(dataset.id))
-        fresh = first_prompt(self._bench, spec, encoded.texts)
+        rows = self._stores.datasets.read(dataset.id)
+        encoded = self._engine.encode(spec, rows)
+        fresh = first_prompt(self._bench, spec, encoded.texts, self._begun(spec, rows))
         fingerprint = self._bench.served.fingerprint
         identity = Identity(spec, (dataset.digest,), fingerprint, rates_of(plan.task))
         checkpoints = JobCheckpoints(self._folder / plan.name, identity.json(), identity.owns)
@@ -131,6 +142,15 @@ class PromptTraining:
         prompt = _Prompt(plan, checkpoints, self)
         loss = notes.get("loss", math.nan)
         return SingleTraining(task, prompt, loss=loss, last=last if inputs else None), prompt
+
+    def _begun(self, spec: TrainingSpec, rows: Sequence[Example]) -> Tree | None:
+        """What is written for a prompt to start from, if it is to be."""
+        start = spec.initialization
+        if start.kind != META:
+            return None
+        meta = shipped_meta_prompt(self._bench.served, f"{self._config.title}.init")
+        user = self._config.owner or "local"
+        return written_start(self._engine, meta, start, rows, seed=spec.seed, user=user)
 
     def _rows(self, plan: Plan, part: Part) -> tuple[list[str], list[str]]:
         """Inputs and targets of the rows to score on, if the run is to."""

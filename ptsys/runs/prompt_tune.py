@@ -33,7 +33,7 @@ from ptsys.types.flat import flat_name
 from ptsys.types.input_notes import InputNotes
 from ptsys.types.training import TOKENS, TrainingOptions
 
-_INITS = ("shared", "vocabulary", "labels")
+_INITS = ("shared", "vocabulary", "labels", "meta")
 
 
 @dataclasses.dataclass(frozen=True)

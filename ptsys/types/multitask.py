@@ -130,6 +130,12 @@ class MultiTaskOptions(JobSpec):
         self._check_names()
         self._check_lengths()
         self._check_mixing()
+        if self.initialization.kind == "meta":
+            raise refusal(
+                "a start is written for one task, and these are several; choose another",
+                "initialization",
+                "kind",
+            )
         if self.optimizer.z_loss:
             raise refusal("multi-task jobs have no z-loss; leave it at 0", "optimizer", "z_loss")
         if self.combination != "affine":

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ptsys.types.model import UNKNOWN, Unset, Value, refusal
 from ptsys.types.names import NAME_HELP, Name
+from ptsys.types.requests import GENERIC, Aggregate, MetaReference
 from ptsys.types.text import MOST_LABELS, Reference, Text
 
 Tag = Annotated[Text, Field(min_length=1, max_length=100)]
@@ -20,6 +21,9 @@ MOST_KIND = 16  # characters of a kind's name
 
 MOST_STEPS = 1_000_000
 """Updates of one job."""
+
+WRITTEN_START: Aggregate = "mean"
+"""How the examples of a written start are put together: the better of the two, as measured."""
 
 MOST = 2**31 - 1
 """Of any whole number: what databases and devices keep."""
@@ -57,12 +61,24 @@ class Optimizer(Value):
 
 class Initialization(Value):
     """Where a prompt starts. `shared` is the model's one initialization: prompts that began
-    there compare with one another in the library."""
+    there compare with one another in the library. `meta` is what a meta-prompt writes from some
+    of the rows that the prompt will be trained on."""
 
-    kind: Literal["shared", "vocabulary", "labels", "text", "prompt"] = "shared"
+    kind: Literal["shared", "vocabulary", "labels", "text", "prompt", "meta"] = "shared"
     text: Text | None = Field(default=None, max_length=10_000)
     labels: Annotated[tuple[Text, ...], Field(fail_fast=True, max_length=MOST_LABELS)] | None = None
     prompt: Reference | None = None
+    meta_prompt: Annotated[MetaReference | None, Unset("generic")] = None
+    aggregate: Annotated[Aggregate | None, Unset(WRITTEN_START)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _told(cls, given: Any) -> Any:
+        """A written start says in full what it is written by, so that it is recorded so."""
+        if not isinstance(given, dict) or given.get("kind") != "meta":
+            return given
+        known = {name: value for name, value in given.items() if value is not None}
+        return {"meta_prompt": GENERIC, "aggregate": WRITTEN_START, **known}
 
     @model_validator(mode="after")
     def _complete(self) -> Initialization:

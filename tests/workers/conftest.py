@@ -11,7 +11,7 @@ import uvicorn
 from postgres_server import fresh_database
 from undisturbed import COMPANY, LONG, Undisturbed
 from waiting import until
-from worker_deployment import Deployment
+from worker_deployment import Deployment, free_port
 
 from ptsys.api.app import create_app
 from ptsys.client import Client
@@ -71,17 +71,24 @@ def deploy(
 
 
 @pytest.fixture(scope="module")
+def worker_port() -> int:
+    """Where the worker of `served` tells its metrics."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
 def served(
     template: Path,
     tmp_path_factory: pytest.TempPathFactory,
     new_database: Callable[[], str | None],
+    worker_port: int,
 ) -> Iterator[Deployment]:
     """A deployment with one ready worker, shared by the tests of a module."""
     url = new_database()
     changes = {} if url is None else {"database_url": url}
     deployment = Deployment(template, tmp_path_factory.mktemp("served") / "data", **changes)
     try:
-        deployment.start_worker().ready()
+        deployment.start_worker(worker_port=worker_port).ready()
         yield deployment
     finally:
         deployment.close()

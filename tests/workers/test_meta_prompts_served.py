@@ -3,21 +3,25 @@ asked at once; and they are asked as prompts nowhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import tiny_model
 from meta_prompts import random_meta
-from worker_deployment import Deployment
+from worker_deployment import Deployment, metric
 
 from ptsys.client import Client
 from ptsys.engine.engine import Engine
-from ptsys.engine.workbench import load_workbench
+from ptsys.engine.workbench import Workbench, load_workbench
 from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.kinds.trees import Tree
 from ptsys.store.keys import ApiKeys
+from ptsys.types.example import Example
 from ptsys.types.records import Parent, Prompt
+from ptsys.types.writing import WriteSpec
 
 pytestmark = pytest.mark.device
 MODEL = tiny_model.NAME
@@ -38,10 +42,27 @@ def meta(ann: Client, tree: Tree) -> Prompt:
 
 
 @pytest.fixture(scope="module")
-def engine(served: Deployment) -> Iterator[Engine]:
-    engine = Engine(load_workbench(served.root, MODEL).served).start()
+def bench(served: Deployment) -> Workbench:
+    return load_workbench(served.root, MODEL)
+
+
+@pytest.fixture(scope="module")
+def engine(bench: Workbench) -> Iterator[Engine]:
+    engine = Engine(bench.served).start()
     yield engine
     engine.close()
+
+
+@pytest.fixture(scope="module")
+def passes(served: Deployment, worker_port: int) -> Callable[[], int]:
+    """Says how many passes of the worker's have read examples."""
+    emitted = 'ptsys_step_seconds_count{kind="emit"}'
+
+    def count() -> int:
+        text = httpx.get(f"http://127.0.0.1:{worker_port}/metrics").text
+        return int(metric(text, emitted))
+
+    return count
 
 
 def test_it_is_kept_and_listed_as_what_it_is(ann: Client, meta: Prompt, tree: Tree) -> None:
@@ -90,6 +111,63 @@ def test_a_prompt_is_kept_with_what_it_was_made_of(
     assert job.wait(timeout=WAIT).state == "succeeded"
 
 
+def test_training_starts_at_what_is_written_of_its_rows(
+    ann: Client, engine: Engine, bench: Workbench, meta: Prompt, tree: Tree
+) -> None:
+    still = {"optimizer": {"kind": "sgd", "learning_rate": 1e-6}, "steps": 1, "length": 8}
+    start = {"kind": "meta", "meta_prompt": "letters"}
+    job = ann.train("colors-begun", EXAMPLES, model=MODEL, initialization=start, **still)
+    job.wait(timeout=WAIT)
+    wanted = engine.written(tree, EXAMPLES, aggregate="mean").result(WAIT)
+    kept = ann.prompts.tensor("colors-begun")
+    np.testing.assert_allclose(kept[-len(wanted) :], wanted, atol=1e-4)
+    np.testing.assert_allclose(kept[: -len(wanted)], bench.start(8)[: -len(wanted)], atol=1e-4)
+    told = ann.prompts.get("colors-begun").initialization
+    assert told == {"kind": "meta", "meta_prompt": meta.id, "aggregate": "mean"}
+    for wrong, words in (
+        ({}, "no meta-prompt ships with"),
+        ({"meta_prompt": "colors-begun"}, "is no meta-prompt of model"),
+    ):
+        with pytest.raises(InvalidInput, match=words) as caught:
+            ann.train("no", EXAMPLES, model=MODEL, initialization={"kind": "meta", **wrong})
+        assert caught.value.field == "initialization.meta_prompt"
+    with pytest.raises(InvalidInput, match="written for one task"):
+        ann.train_multitask("no", {"a": EXAMPLES}, model=MODEL, initialization=start)
+
+
+def test_a_job_writes_many_and_leaves_what_is_there(
+    ann: Client, engine: Engine, meta: Prompt, tree: Tree
+) -> None:
+    tasks = {"one": EXAMPLES, "two": EXAMPLES[:2], "taken": EXAMPLES[1:]}
+    ann.prompts.add("many.taken", np.ones((3, tiny_model.D_MODEL), np.float32), model=MODEL)
+    told: dict[str, Any] = {"descriptions": {"said": "say the color"}, "meta_prompt": "letters"}
+    job = ann.write_prompts("many", tasks, model=MODEL, **told)
+    ended = job.wait(timeout=WAIT)
+    assert (ended.step, ended.prompt, ended.metrics["failed"]) == (4, None, 1)
+    assert (ended.metrics["prompts_a_second"] > 0, ended.metrics["seconds_left"]) == (True, 0)
+    logs = [event.data["message"] for event in job.history() if event.kind == "log"]
+    assert [text for text in logs if text.startswith("task many.taken: there is another")]
+    for name, rows in tasks.items():
+        if name != "taken":
+            kept = ann.prompts.get(f"many.{name}")
+            assert (kept.job, kept.initialization["examples"]) == (job.id, len(rows))
+            wanted = engine.written(tree, rows).result(WAIT)
+            np.testing.assert_allclose(ann.prompts.tensor(kept), wanted, atol=1e-4)
+    before = {one.name: one.id for one in ann.prompts.list() if one.name.startswith("many.")}
+    again = ann.write_prompts("many", tasks, model=MODEL, **told).wait(timeout=WAIT)
+    assert again.state == "succeeded"
+    assert before == {
+        one.name: one.id for one in ann.prompts.list() if one.name.startswith("many.")
+    }
+    assert sorted(before) == ["many.one", "many.said", "many.taken", "many.two"]
+    wrong = ann.datasets.add("wrong-tasks", [Example("{}", None)])
+    with pytest.raises(InvalidInput, match="row 1: a task has `name`") as caught:
+        ann.jobs.submit(WriteSpec(name="no", model=MODEL, dataset=wrong.id, meta_prompt=meta.id))
+    assert caught.value.field == "dataset"
+    with pytest.raises(InvalidInput, match="no meta-prompt ships with"):
+        ann.write_prompts("no", tasks, model=MODEL)
+
+
 def test_it_is_no_prompt_to_ask_or_to_start_from(ann: Client, meta: Prompt, tree: Tree) -> None:
     with pytest.raises(InvalidInput, match=WRITES):
         ann.predict(meta, INPUTS)
@@ -122,3 +200,31 @@ def test_what_is_wrong_is_told_by_its_field(ann: Client, served: Deployment, met
     _, secret = ApiKeys(served.service.database).create("bob")
     with Client(ann._connection.url, secret) as bob, pytest.raises(NotFound):
         bob.meta_prompts.generate(EXAMPLES, meta=meta.id)
+
+
+def test_the_same_examples_are_read_once(
+    served: Deployment, ann: Client, tree: Tree, passes: Callable[[], int]
+) -> None:
+    """A second request brings one pass; who may not see the meta-prompt any more gets nothing of
+    what it wrote."""
+    own = ann.prompts.add("own-letters", tree, model=MODEL, visibility="public")
+    _, secret = ApiKeys(served.service.database).create("eve")
+    shown = [*EXAMPLES, ("green window", "blue")]
+    told = {"examples": shown, "meta": own.id, "model": MODEL, "max_tokens": 4}
+    with Client(ann._connection.url, secret) as eve:
+        before = passes()
+        first = ann.predict(None, INPUTS, **told)  # type: ignore[arg-type]
+        assert passes() == before + 1
+        second = eve.predict(None, INPUTS, **told)  # type: ignore[arg-type]
+        assert passes() == before + 1
+        assert [one.prediction for one in first] == [one.prediction for one in second]
+        other = {**told, "examples": told["examples"][1:]}  # type: ignore[index]
+        eve.predict(None, INPUTS, **other)  # type: ignore[arg-type]
+        assert passes() == before + 2
+        ann.prompts.update(own, visibility="private")
+        with pytest.raises(NotFound):
+            eve.predict(None, INPUTS, **told)  # type: ignore[arg-type]
+        ann.prompts.delete(own)
+        with pytest.raises(NotFound):
+            ann.predict(None, INPUTS, **told)  # type: ignore[arg-type]
+    assert passes() == before + 2

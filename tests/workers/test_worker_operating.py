@@ -10,27 +10,13 @@ import httpx
 import pytest
 import tiny_model
 from waiting import until
-from worker_deployment import Deployment
+from worker_deployment import Deployment, free_port, metric
 
 from ptsys.types.records import JobState
 
 pytestmark = pytest.mark.device
 
 PREEMPTED = 75
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
-
-
-def metric(text: str, name: str) -> float:
-    """The sum of a metric's samples."""
-    values = [line.split()[-1] for line in text.splitlines() if line.startswith(name)]
-    assert values, name
-    return sum(map(float, values))
 
 
 def test_probes_metrics_logs_and_the_end_by_sigterm(

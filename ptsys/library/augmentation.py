@@ -24,6 +24,9 @@ from ptsys.types.model import Value
 
 QUERY = "query"
 """The name of the chain that makes the query, and of the query as a candidate of `auto`."""
+WRITTEN = "written"
+"""The name of the chain that begins at what a meta-prompt writes of the user's rows: another way
+to the query, which `auto` tries."""
 PLAIN = "plain"
 """The name of the chain that trains on the user's rows alone, where nothing alike is found."""
 SECOND = "second"
@@ -35,7 +38,7 @@ HELD_OUT_SHARE = 0.25
 
 _HOLD_OUT = 0x686F6C64  # keeps the choice of rows apart from their order
 
-Origin = Literal["shared", "query", "seconds"]
+Origin = Literal["shared", "query", "seconds", "written"]
 
 
 class Second(Value):
@@ -71,7 +74,8 @@ class Stage(Value):
 
 class Chain(Value):
     """One way to a prompt. `origin` says where its first stage starts: at the shared start, at
-    the query, or at `start`, second prompts with their weights, which sum to 1."""
+    the query, at what was written of the rows, or at `start`, second prompts with their weights,
+    which sum to 1."""
 
     name: str
     origin: Origin
@@ -111,12 +115,17 @@ class Plan(Value):
         return sum(chain.steps for chain in self.chains)
 
 
-def query_plan(spec: AugmentSpec) -> Plan:
+def query_plan(spec: AugmentSpec, *, written: bool = False) -> Plan:
     """What comes before the first round: the query is trained on the user's own rows from the
-    shared start, or is there already."""
-    stages = () if spec.query is not None else (_own(spec.query_steps),)
-    origin: Origin = "shared" if stages else "query"
-    return Plan(chains=(Chain(name=QUERY, origin=origin, stages=stages),))
+    shared start, or is there already. Where a start was `written` of the rows, it is trained from
+    there too, if the budget has room for that, and the better one is the query."""
+    if spec.query is not None:
+        return Plan(chains=(Chain(name=QUERY, origin="query"),))
+    stages = (_own(spec.query_steps),)
+    chains = [Chain(name=QUERY, origin="shared", stages=stages)]
+    if written and spec.has_room(spec.query_steps):
+        chains.append(Chain(name=WRITTEN, origin="written", stages=stages))
+    return Plan(chains=tuple(chains))
 
 
 def round_plan(spec: AugmentSpec, found: Sequence[Neighbour], left: int | None = None) -> Plan:

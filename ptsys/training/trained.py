@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ptsys.engine.model import ServedModel
-from ptsys.kinds.registry import META
 from ptsys.kinds.trees import Tree
 from ptsys.prompts.tokens import NAME
 from ptsys.types.multitask import MultiTaskSpec
@@ -43,8 +42,6 @@ class Trained:
         """Positions that it has, at most in one of its arrays; of soft tokens, its own."""
         if self.kind == TOKENS:
             return len(self.values.get(NAME, ()))
-        if self.kind == META:
-            return len(self.values["tokens"])
         return max(map(len, self.values.values()))
 
 

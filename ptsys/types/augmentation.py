@@ -140,6 +140,15 @@ class AugmentOptions(JobSpec):
         """Updates that the query takes: none where the user names one."""
         return 0 if self.query is not None else self.query_steps
 
+    @property
+    def _least(self) -> int:
+        """Updates that the query and all rounds need."""
+        return self.own_query_steps + self.rounds * (self.neighbours + _MOST_STAGES)
+
+    def has_room(self, steps: int) -> bool:
+        """Whether the budget leaves so many updates more than all else needs."""
+        return self.budget is None or self.budget >= self._least + steps
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.initialization.kind != "shared":
@@ -153,7 +162,7 @@ class AugmentOptions(JobSpec):
             return self
         if self.strategy != "auto":
             raise refusal("only the strategy 'auto' has this; leave it out", "budget")
-        least = self.own_query_steps + self.rounds * (self.neighbours + _MOST_STAGES)
+        least = self._least
         if self.budget < least:
             raise refusal(
                 f"the query and {self.rounds} rounds need at least {least} updates; give more, or "

@@ -13,6 +13,7 @@ from waiting import until
 from ptsys.engine.engine import Engine
 from ptsys.engine.trainings import Finished, Snapshot, Training, TrainingTask
 from ptsys.errors import InvalidInput
+from ptsys.library.augmentation import query_plan
 from ptsys.library.neighbours import Neighbour
 from ptsys.store.clock import utc_now
 from ptsys.training.augmentation.course import Augmentation
@@ -278,6 +279,31 @@ def test_the_best_second_prompt_is_a_candidate_as_it_is_and_is_saved(engine: Eng
     ways = [way for state in states for way in state.ways if way.chain.name == "second"]
     assert ways
     assert all(np.array_equal(way.snapshot.prompt, second.snapshot.prompt) for way in ways)
+
+
+def test_auto_tries_a_written_start_for_its_query(engine: Engine) -> None:
+    """Both are trained on the rows alike; the better one is searched with, and says where it
+    began. A budget without room for it does without."""
+    chosen, start = spec("auto"), engine.model.initialization[-8:]
+    written = start + np.random.default_rng(5).normal(size=start.shape).astype(np.float32)
+    library, notebook = Library(), Notebook()
+    work = Augmentation(task(engine, chosen, written=written), library, notebook)
+    result = driven(engine, work)
+    first = {
+        data["candidate"]: data["validation_loss"]
+        for kind, data in notebook.events
+        if kind == "evaluation" and data["round"] == 0 and "validation_loss" in data
+    }
+    assert set(first) == {"query", "written"}
+    ends = {"query": plain(engine, start, OWN, 6), "written": plain(engine, written, OWN, 6)}
+    [better] = [name for name, end in ends.items() if np.allclose(library.queries[0], end, 1e-3)]
+    assert work.state.origin in {"query": ("shared",), "written": ("written",)}[better]
+    assert result.winner != "query"
+    states = [restored(arrays, json.loads(notes)) for _, arrays, notes in notebook.saved]
+    assert {len(state.ways) for state in states if state.round == 0} == {2}
+    tight = spec("auto", budget=25, rounds=2, neighbours=2)
+    assert len(query_plan(tight, written=True).chains) == 1
+    assert not query_plan(spec("auto", query="pr-a"), written=True).chains[0].stages
 
 
 def test_auto_keeps_to_its_budget(engine: Engine) -> None:

@@ -70,10 +70,15 @@ class Augmentation:
     # ---- rounds ---------------------------------------------------------------------------
 
     def _first(self) -> State:
-        plan = query_plan(self._spec)
-        [chain] = plan.chains
-        start = self._task.start if self._task.query is None else self._task.query
-        return State(round=0, plan=plan, ways=[Way(chain, Snapshot.start(start))])
+        task = self._task
+        plan = query_plan(self._spec, written=task.written is not None)
+        starts = {"shared": task.start, "query": task.query, "written": task.written}
+        ways = []
+        for chain in plan.chains:
+            start = starts[chain.origin]
+            assert start is not None
+            ways.append(Way(chain, Snapshot.start(start)))
+        return State(round=0, plan=plan, ways=ways)
 
     def _next_round(self, place: Place, best: Augmented) -> Steps[None]:
         state = self.state
@@ -203,7 +208,8 @@ class Augmentation:
         state, spec = self.state, self._spec
         here = state.before + sum(way.planned for way in state.ways)
         if state.round == 0:
-            return max(here, spec.planned_steps)
+            others = (len(state.ways) - 1) * spec.query_steps
+            return max(here, spec.planned_steps + others)
         later = (spec.rounds - state.round) * state.plan.steps
         return here + later
 

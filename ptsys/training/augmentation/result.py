@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from ptsys.library.augmentation import QUERY
+from ptsys.library.augmentation import QUERY, Origin
 from ptsys.prompts.tokens import tokens
 from ptsys.training.augmentation.task import Augmented
 from ptsys.training.course import Completed, Listener, finite
 from ptsys.training.trained import Trained
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.records import Parent
+from ptsys.types.training import Initialization
 
 
 def completed(
@@ -31,7 +33,7 @@ def completed(
         dataset=spec.dataset,
         scores={**result.scores, **_plain(spec, result), **loss},
         steps=result.steps,
-        start={"kind": "shared" if result.origin == "shared" else "prompt"},
+        start=_start(result.origin),
         settings={"candidate": result.winner},
         parents=(
             *(() if query is None else (Parent(prompt=query, role="query"),)),
@@ -46,6 +48,13 @@ def completed(
     }
     numbers = {**metrics, "steps": float(step), **result.scores, **of_each}
     return Completed((made,), step, finite(numbers))
+
+
+def _start(origin: Origin) -> dict[str, Any]:
+    """Where it began, as it is recorded."""
+    if origin == "written":
+        return Initialization.model_validate({"kind": "meta"}).model_dump(exclude_none=True)
+    return {"kind": "shared" if origin == "shared" else "prompt"}
 
 
 def _plain(spec: AugmentSpec, result: Augmented) -> dict[str, float]:

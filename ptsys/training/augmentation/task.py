@@ -35,8 +35,9 @@ class Sources(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class AugmentationTask:
-    """An augmentation ready to begin: the user's rows encoded, the shared start [P, D], and where
-    the user names one, the query [P, D]."""
+    """An augmentation ready to begin: the user's rows encoded, the shared start [P, D], where the
+    user names one the query [P, D], and if there is one, the start [P, D] that was `written` of the
+    rows."""
 
     id: str
     user: str
@@ -44,6 +45,7 @@ class AugmentationTask:
     examples: EncodedExamples
     start: NDArray[np.float32]
     query: NDArray[np.float32] | None = None
+    written: NDArray[np.float32] | None = None
     validation_inputs: Sequence[str] = ()
     validation_targets: Sequence[str] = ()
 

@@ -20,7 +20,7 @@ from ptsys.store.database import Database
 from ptsys.store.prompt_search import ANY, PromptSearch
 from ptsys.store.prompt_vectors import PromptVectors
 from ptsys.store.prompts import Prompts
-from ptsys.types.library import DEFAULT_KIND, Filters, Found, VectorKind
+from ptsys.types.library import DEFAULT_KIND, Filters, Found, VectorKind, began_shared
 from ptsys.types.metric import Metric
 from ptsys.types.records import Dataset, Prompt
 
@@ -191,7 +191,7 @@ class _Finding:
 
 def comparable(prompt: Prompt) -> bool:
     """Whether it began where others did, or may have."""
-    return prompt.initialization.get("kind", "shared") in ("shared", "prompt")
+    return began_shared(prompt.initialization)
 
 
 def _refuse_incomparable(query: Prompt) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ptsys.store.database import Database
 from ptsys.store.tables import PromptRow, PromptVectorRow
-from ptsys.types.library import QUERY_TAG, VectorKind
+from ptsys.types.library import QUERY_TAG, VectorKind, began_shared
 
 _AT_ONCE = 500  # vectors in one query
 _LISTED_AT_ONCE = 5000
@@ -56,8 +56,7 @@ class PromptVectors:
             query = query.where(PromptRow.changed > since)
         with self._database.reading() as session:
             for row in session.execute(query.execution_options(yield_per=_LISTED_AT_ONCE)):
-                start = row.initialization.get("kind")
-                indexed = start in _COMPARABLE and QUERY_TAG not in row.tags
+                indexed = began_shared(row.initialization) and QUERY_TAG not in row.tags
                 yield Listed(row.id, row.owner, row.visibility, indexed, row.changed)
 
     def read(self, ids: Sequence[str], kind: VectorKind) -> dict[str, NDArray[np.float32]]:
@@ -94,7 +93,3 @@ class PromptVectors:
         except IntegrityError:
             return False
         return True
-
-
-_COMPARABLE = {None, "shared", "prompt"}
-"""Kinds of initialization: unknown, the shared one, and another prompt, which began there too."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from ptsys.types.model import Value
 from ptsys.types.records import Dataset, Prompt, Visibility
+from ptsys.types.requests import GENERIC
 from ptsys.types.text import Text
 from ptsys.types.training import Tag
 
@@ -33,6 +35,16 @@ def _in_utc(moment: datetime.datetime) -> datetime.datetime:
         return moment.astimezone(datetime.UTC)
     except OverflowError:
         raise ValueError("there is no such moment in UTC") from None
+
+
+def began_shared(initialization: Mapping[str, Any]) -> bool:
+    """Whether a prompt that began so began where others did, or may have: at the shared start, at
+    another prompt, or at what the model's own meta-prompt writes to the shared start's end."""
+    kind = initialization.get("kind") or "shared"
+    if kind != "meta":
+        return kind in ("shared", "prompt")
+    tail = initialization.get("aggregate") == "mean" or initialization.get("examples") == 0
+    return tail and initialization.get("meta_prompt") == GENERIC
 
 
 class Filters(Value):

@@ -265,8 +265,12 @@ def test_only_what_began_alike_compares(stores: LibraryStores, library: Library)
     stores.add("descendant", AXES[0], initialization={"kind": "prompt", "prompt": "x"})
     stores.add("uploaded", AXES[0], initialization={})
     other = stores.add("elsewhere", AXES[0], initialization={"kind": "vocabulary"})
+    written = {"kind": "meta", "meta_prompt": "generic", "aggregate": "mean"}
+    stores.add("written", AXES[0], initialization=written)
+    stores.add("own", AXES[0], initialization=written | {"meta_prompt": "pr-0"})
+    stores.add("each", AXES[0], initialization=written | {"aggregate": "each"})
     found = {one.prompt.name: one.comparable for one in near(library, "ann")}
-    assert found == {"shared": True, "descendant": True, "uploaded": False}
+    assert found == {"shared": True, "descendant": True, "uploaded": False, "written": True}
     with pytest.raises(InvalidInput) as raised:
         library.search(other, "ann")
     assert raised.value.field == "prompt"

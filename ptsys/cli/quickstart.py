@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptsys.cli import quickstart_library
+from ptsys.cli import quickstart_library, quickstart_written
 from ptsys.cli.deployment import TIMEOUT
 from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, note, percent, print_json, results, working
@@ -68,7 +68,8 @@ def quickstart(
 
     Starts Redis and a worker in a folder of its own, trains, compares each prompt with the
     commonest answer and with the bare model; then a fourth user, with sixteen examples, is lifted
-    by the prompts of the others. At the end everything is taken down again.
+    by the prompts of the others, and a fifth, with five, has hers written by the model in one pass.
+    At the end everything is taken down again.
     """
     from ptsys.cli.local_service import LocalService
     from ptsys.config import Settings
@@ -87,14 +88,20 @@ def quickstart(
             with working("starting") as status:
                 stack.wait_until_ready(status)
             note(f"Redis and a worker are ready after {time.monotonic() - began:.0f} s")
-            outcomes, lift = _Story(local, model, stack, steps).tell()
+            outcomes, lift, written = _Story(local, model, stack, steps).tell()
         if as_json:
             seconds = round(time.monotonic() - began, 1)
-            told = {"tasks": _plain(outcomes), "library": quickstart_library.plain_data(lift)}
+            told = {
+                "tasks": _plain(outcomes),
+                "library": quickstart_library.plain_data(lift),
+                "written": quickstart_written.plain_data(written),
+            }
             print_json({"seconds": seconds, **told})
         else:
             _show(outcomes)
             quickstart_library.show(lift)
+            if written is not None:
+                quickstart_written.show(written)
             note(f"{time.monotonic() - began:.0f} seconds in all; no process is left behind.")
             _what_next(root, kept=keep or data is not None)
 
@@ -111,16 +118,18 @@ class _Story:
         self._steps = steps
         self._tasks = quickstart_tasks()
 
-    def tell(self) -> tuple[list[Outcome], quickstart_library.Lift]:
+    def tell(
+        self,
+    ) -> tuple[list[Outcome], quickstart_library.Lift, quickstart_written.Written | None]:
         """Submit all jobs, show them learn, and judge their prompts; then let one who has few
-        examples learn from them."""
+        examples learn from them, and write a prompt for one who has fewer, if the model can."""
         titles = [f"{task.user}: {task.name}" for task in self._tasks]
         ended = self._watch([self._submit(task) for task in self._tasks], titles)
         with working("comparing with the commonest answer and the bare model"):
             outcomes = [
                 self._judge(task, job) for task, job in zip(self._tasks, ended, strict=True)
             ]
-        return outcomes, self._lift(ended)
+        return outcomes, self._lift(ended), self._write()
 
     def _lift(self, others: Sequence[Job]) -> quickstart_library.Lift:
         from ptsys.cli.quickstart_tasks import few_task
@@ -134,6 +143,18 @@ class _Story:
         ended = self._watch(jobs, [f"{task.user}: alone", f"{task.user}: with the library"])
         with working("comparing both"):
             return quickstart_library.judge(client, task, ended, self._answers)
+
+    def _write(self) -> quickstart_written.Written | None:
+        from ptsys.cli.quickstart_tasks import fewer_task
+
+        task = fewer_task()
+        client = self._client(task.user)
+        if not quickstart_written.can_write(client, self._model):
+            return None
+        note(f"{task.user} has {len(task.train)} examples, and the model writes her prompt:")
+        with working("writing a prompt in one pass, and asking it"):
+            prompt = quickstart_written.write(client, task, self._model)
+            return quickstart_written.judge(task, prompt, self._answers)
 
     def _watch(self, jobs: Sequence[JobHandle], titles: Sequence[str]) -> list[Job]:
         from ptsys.cli.submitting import check_succeeded

@@ -3,7 +3,8 @@
 Each asks for something that nothing in the input says, so that the bare model cannot know it and
 a prompt has to carry it: ann's desks are named after colours, bob wants the place out of a news
 line, eve her notes the other way round. Rows are short, so that jobs share their compiled steps.
-Then dan comes, with a few examples of what ann's prompt knows.
+Then dan comes, with a few examples of what ann's prompt knows, and kim with five of something that
+the model has learned, though nothing in her inputs asks for it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from collections.abc import Callable
 from ptsys.generated import FAMILIES, GeneratedTask
 from ptsys.generated.intents import utterance
 from ptsys.generated.lexicon.intents import INTENTS
+from ptsys.generated.morphology import PLURALS
 from ptsys.types.example import Example
 
 TRAIN, VALIDATION, TEST, FRESH = 160, 40, 60, 2
-FEW = 16
+FEW, FEWER = 16, 5
 DESKS = {
     "money transfer": "red",
     "money in account": "blue",
@@ -68,6 +70,15 @@ def few_task() -> QuickstartTask:
     rows = [row for row in rows if row.input not in taken]
     few, test = tuple(rows[:FEW]), tuple(rows[FEW : FEW + TEST])
     return QuickstartTask("branch", "dan", "the same desks, 16 examples", few, (), test, ())
+
+
+def fewer_task() -> QuickstartTask:
+    """kim wants plurals, and says so by five examples."""
+    count = FEWER + TEST + FRESH
+    rows = _distinct(lambda rng: rng.choice(PLURALS), random.Random(f"{_SEED}/fewer"), count)
+    few, test, fresh = rows[:FEWER], rows[FEWER : FEWER + TEST], rows[FEWER + TEST :]
+    title = "one thing in, many out"
+    return QuickstartTask("plurals", "kim", title, tuple(few), (), tuple(test), tuple(fresh))
 
 
 def _desk() -> Draw:

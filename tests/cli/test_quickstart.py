@@ -11,18 +11,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import CONFIG, MODEL, call, clean_environment, command, running
+from meta_prompts import random_meta
+from safetensors.numpy import save_file
 from waiting import until
 
 from ptsys.cli.quickstart_tasks import (
     DESKS,
     FEW,
+    FEWER,
     TEST,
     TRAIN,
     VALIDATION,
     few_task,
+    fewer_task,
     quickstart_tasks,
 )
 from ptsys.data.metrics import majority
+from ptsys.store.model_folders import META_PROMPT
 from ptsys.types.example import digest
 
 
@@ -65,12 +70,22 @@ def test_the_fourth_has_few_rows_and_none_that_another_trained_on() -> None:
     assert {row.target for row in few.train} == set(DESKS.values())
 
 
+def test_the_fifth_has_five_rows_and_is_judged_by_others() -> None:
+    task = fewer_task()
+    assert task == fewer_task()
+    assert (len(task.train), len(task.test)) == (FEWER, TEST)
+    inputs = [row.input for row in (*task.train, *task.test, *task.fresh)]
+    assert len(set(inputs)) == len(inputs)
+    assert all(row.target != row.input for row in task.train)
+
+
 @pytest.mark.device
 @pytest.mark.timeout(900)
 def test_the_whole_story_leaves_nothing(imported: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     subprocess.run(["cp", "-r", str(imported), str(root)], check=True)
     np.save(tmp_path / "earlier.npy", np.zeros((2, CONFIG.d_model), np.float32))
+    save_file(random_meta(CONFIG.d_model), root / "models" / MODEL / META_PROMPT)
     importing = ("prompts", "import", tmp_path / "earlier.npy", "--name", "desks", "--model", MODEL)
     assert call("--data", root, "--user", "ann", *importing).code == 0
     ended = subprocess.run(
@@ -92,6 +107,9 @@ def test_the_whole_story_leaves_nothing(imported: Path, tmp_path: Path) -> None:
     assert library["candidate"] in ("curriculum", "multitask", "initialization", "second", "query")
     theirs = {"ann/desks-2", "bob/places", "eve/notes"}
     assert {found["prompt"] for found in library["found"]} <= theirs
+    written = told["written"]
+    assert (written["user"], written["examples"]) == ("kim", FEWER)
+    assert all(0 <= written[key] <= 1 for key in ("majority", "zero_shot", "written"))
     assert "step 4/4" in ended.stderr
     assert running(str(root)) == []
     prompts = call("--data", root, "--user", "ann", "prompts", "list", "--json").json

@@ -154,7 +154,6 @@ def train_step(
         {"prompt": hyper},
         residents,
         rows.tree,
-        {},
         layout=tokens_layout(state),
         packed=packed,
     )

@@ -24,7 +24,9 @@ from ptsys.store.job_checkpoints import JobCheckpoints, State
 from ptsys.training.course import Checkpoint, Completed, Course, Ending, Failed, finite
 from ptsys.training.identity import Identity
 from ptsys.training.loop import Loop
+from ptsys.training.written_start import shipped_meta_prompt
 from ptsys.types.input_notes import InputNotes
+from ptsys.types.requests import GENERIC
 from ptsys.types.specs import AnySpec
 from ptsys.types.training import TOKENS
 from workers import outcome
@@ -155,6 +157,15 @@ class Run(abc.ABC, Generic[Spec]):
             )
         return load_reading(prompts, record)
 
+    def _meta(self, reference: str, field: str) -> Tree:
+        """The meta-prompt that `field` of the spec names: the model's, or a stored one, which
+        `submit` saw that the owner may read."""
+        if reference == GENERIC:
+            return shipped_meta_prompt(self._bench.served, field)
+        tree = self._tree(reference, field)
+        assert tree is not None
+        return tree
+
     # ---- what the course tells ------------------------------------------------------------
 
     def progress(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -224,6 +235,14 @@ class Run(abc.ABC, Generic[Spec]):
 
     def _succeeded(self, ending: Completed) -> None:
         """Store all prompts, and record them with the job's end."""
+        if not ending.prompts:
+            metrics, step = finite(ending.metrics), ending.step
+            ended = outcome.insist(
+                self._service, lambda: self._leases.complete(self._claim, metrics, step)
+            )
+            self._claimed.outcome = ended.state.value
+            self._forget()
+            return
         job = self._claim.job
         maker = outcome.maker(self._service, job, self._bench.served)
         general = prompt_id(job.id)

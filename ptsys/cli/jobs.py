@@ -12,10 +12,10 @@ from ptsys.cli import deployment
 from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, ago, note, print_fields, print_json, print_table
 from ptsys.types.augmentation import AugmentSpec
-from ptsys.types.meta_training import MetaSpec
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Job, JobState, QueuePlace
 from ptsys.types.specs import AnySpec
+from ptsys.types.writing import WriteSpec
 
 app = typer.Typer(no_args_is_help=True, help="Your training jobs.")
 
@@ -63,9 +63,7 @@ def show(context: typer.Context, job: JobId, as_json: Json = False) -> None:
             "metrics": _metrics(found),
             "error": found.error,
             **_data(spec),
-            "optimizer": f"{spec.optimizer.kind}, rate {spec.optimizer.learning_rate:g}",
-            "start": spec.initialization.kind,
-            "length, batch": f"{spec.length} tokens, {spec.batch_size} rows",
+            **_way(spec),
             "worker": found.worker,
             "attempts": found.attempts,
             "made": ago(found.created),
@@ -120,14 +118,23 @@ def _queue(place: QueuePlace | None) -> str | None:
     return f"{place.position} of {place.waiting}{wait} ({place.basis})"
 
 
+def _way(spec: AnySpec) -> dict[str, object]:
+    """How it learns."""
+    if isinstance(spec, WriteSpec):
+        return {}
+    return {
+        "optimizer": f"{spec.optimizer.kind}, rate {spec.optimizer.learning_rate:g}",
+        "start": spec.initialization.kind,
+        "length, batch": f"{spec.length} tokens, {spec.batch_size} rows",
+    }
+
+
 def _data(spec: AnySpec) -> dict[str, object]:
-    """What it learns from."""
-    if isinstance(spec, MetaSpec):
-        scored = sum(spec.scored())
+    """What it learns from, or writes for."""
+    if isinstance(spec, WriteSpec):
         return {
-            "tasks": f"{len(spec.tasks)}, of which {scored} are scored on",
-            "method": f"{spec.method}, {spec.tasks_per_step} tasks a step, {spec.aggregate} of at "
-            f"most {spec.examples} examples",
+            "tasks": spec.dataset,
+            "written by": f"{spec.meta_prompt}, {spec.aggregate} of at most {spec.examples}",
         }
     if not isinstance(spec, MultiTaskSpec):
         rows: dict[str, object] = {"dataset": spec.dataset, "validation": spec.validation}

@@ -14,7 +14,6 @@ from ptsys.cli.failures import naming
 from ptsys.cli.output import note, print_fields, print_json, print_table
 from ptsys.cli.training_options import Typed, options_from
 from ptsys.errors import JobCancelled, JobFailed, NotFound
-from ptsys.types.meta_training import META
 from ptsys.types.training import JobSpec
 
 if TYPE_CHECKING:
@@ -114,7 +113,8 @@ def _say_queued(where: Deployment, client: Client, job: Job, as_json: bool) -> N
     if not client.models.get(job.spec.model).workers:
         note(f"queued; {_no_worker(where, job.spec.model)}")
     note(f"watch it: {where.line(f'jobs watch {job.id}')}")
-    note(f"then:     {where.line(_use(job, prompt_names(job.spec)[-1]))}")
+    made = f"{job.spec.name}.TASK" if job.spec.kind == "write" else prompt_names(job.spec)[-1]
+    note(f"then:     {where.line(f'predict {made} INPUTS.jsonl')}")
 
 
 def _no_worker(where: Deployment, model: str) -> str:
@@ -142,6 +142,9 @@ def _wait(where: Deployment, client: Client, job: JobHandle, as_json: bool) -> N
 
 def report(where: Deployment, client: Client, job: Job, as_json: bool) -> None:
     """A finished job's prompts. Raises JobFailed or JobCancelled if it ended otherwise."""
+    if job.spec.kind == "write":
+        _report_written(where, job, as_json)
+        return
     prompt = client.prompts.get(check_succeeded(job))
     linked = _in_order(client.prompts.linked(prompt), job)
     if as_json:
@@ -159,14 +162,28 @@ def report(where: Deployment, client: Client, job: Job, as_json: bool) -> None:
     )
     if linked:
         print_linked(linked)
-    note(f"next: {where.line(_use(job, [prompt, *linked][-1].name))}")
+    note(f"next: {where.line(f'predict {[prompt, *linked][-1].name} INPUTS.jsonl')}")
 
 
-def _use(job: Job, prompt: str) -> str:
-    """The command that uses what a job made."""
-    if job.spec.kind == META:
-        return f"meta generate --examples FEW.jsonl --meta {prompt} --name NEW"
-    return f"predict {prompt} INPUTS.jsonl"
+def _report_written(where: Deployment, job: Job, as_json: bool) -> None:
+    """How many prompts a job wrote; those of one that was cancelled stay too."""
+    _refuse_failed(job)
+    failed = int(job.metrics.get("failed", 0))
+    if as_json:
+        print_json({"job": job})
+        return
+    rate = job.metrics.get("prompts_a_second")
+    print_fields(
+        {
+            "prompts": job.step - failed,
+            "failed": failed or None,
+            "prompts a second": None if rate is None else round(rate, 1),
+            "named": f"{job.spec.name}.TASK",
+        }
+    )
+    if failed:
+        note(f"why: {where.line(f'jobs watch {job.id} --json')}")
+    note(f"next: {where.line(f'predict {job.spec.name}.TASK INPUTS.jsonl')}")
 
 
 def _in_order(prompts: Sequence[Prompt], job: Job) -> list[Prompt]:
@@ -190,10 +207,16 @@ def print_linked(prompts: Sequence[Prompt]) -> None:
 
 def check_succeeded(job: Job) -> str:
     """The id of a finished job's prompt. Raises JobFailed or JobCancelled if it has none."""
+    _refuse_failed(job)
+    if job.prompt is None:
+        raise JobFailed(f"job {job.id} made no prompt of its own")
+    return job.prompt
+
+
+def _refuse_failed(job: Job) -> None:
     from ptsys.types.records import JobState
 
     if job.state is JobState.FAILED:
         raise JobFailed(f"job {job.id} failed: {job.error}")
-    if job.state is JobState.CANCELLED or job.prompt is None:
+    if job.state is not JobState.SUCCEEDED:
         raise JobCancelled(f"job {job.id} was cancelled at step {job.step}")
-    return job.prompt

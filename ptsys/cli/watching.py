@@ -57,7 +57,7 @@ class Watched:
     @property
     def rows_a_second(self) -> float | None:
         """Over the last seconds in which it moved; None until it has."""
-        if len(self.marks) < 2:
+        if len(self.marks) < 2 or self.job.spec.kind == "write":
             return None
         (since, first), (now, last) = self.marks[0], self.marks[-1]
         return (last - first) * self.job.spec.batch_size / max(now - since, 1e-6)
@@ -69,6 +69,9 @@ class Watched:
             return str(self.job.state)
         if not self.job.step:
             return "compiling"
+        left = self.job.metrics.get("seconds_left")
+        if left is not None:
+            return f"{left:.0f} s left"
         return "running" if self.job.step < self.job.planned_steps else "scoring"
 
 

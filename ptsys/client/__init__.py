@@ -19,6 +19,7 @@ from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.requests import Decoding, Prediction
 from ptsys.types.selection import Selection
 from ptsys.types.training import Initialization, Optimizer, TrainingSpec
+from ptsys.types.writing import WriteSpec
 
 if TYPE_CHECKING:
     from ptsys.client.multitask import Affine, SplitGradient, combine, split_gradient
@@ -45,6 +46,7 @@ __all__ = [
     "SplitGradient",
     "TaskSpec",
     "TrainingSpec",
+    "WriteSpec",
     "combine",
     "read_rows",
     "split_gradient",

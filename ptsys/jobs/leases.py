@@ -195,6 +195,16 @@ class Leases:
             finish(session, row, JobState.SUCCEEDED, now, prompt=prompt.id)
             return job_value(row)
 
+    def complete(self, claim: Claim, metrics: Mapping[str, float], step: int) -> Job:
+        """End a job that made all its prompts on its way: none is recorded with its end. One that
+        somebody asked to end is cancelled instead. Raises LeaseLost."""
+        now = self._clock()
+        with self._database.session() as session:
+            row = self._write(session, claim, metrics=dict(metrics), step=step)
+            state = JobState.CANCELLED if row.cancel_requested else JobState.SUCCEEDED
+            finish(session, row, state, now)
+            return job_value(row)
+
     def fail(self, claim: Claim, error: str, traceback: str | None = None, *, retry: bool) -> Job:
         """End an attempt. With `retry` (the service's fault) the job waits for another one until
         `max_attempts` failed since its last checkpoint; without (the user's fault) it fails at

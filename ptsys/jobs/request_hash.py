@@ -28,7 +28,7 @@ def known_hashes(spec: AnySpec) -> set[str]:
     hashed, in the order that it then had."""
     return {request_hash(spec)} | {
         _digest(to_json(told))
-        for orders in _FORMER[spec.kind]
+        for orders in _FORMER.get(spec.kind, ())
         if (told := _ordered(spec, "", orders)) is not None
     }
 

@@ -37,18 +37,20 @@ from ptsys.store.deployment import bind
 from ptsys.store.ending import UNFINISHED, end_jobs
 from ptsys.store.identifiers import new_id
 from ptsys.store.keys import ApiKeys
+from ptsys.store.model_folders import has_meta_prompt, model_folder
 from ptsys.store.models import BUILTIN, Models
 from ptsys.store.prompts import Prompts, refuse_taken_names
 from ptsys.store.quota import lock_user, refuse_more
 from ptsys.store.storage import Storage
 from ptsys.store.tables import EventRow, IdempotencyRow, JobRow, JobSourceRow
 from ptsys.types.augmentation import AugmentSpec, too_few_rows
-from ptsys.types.meta_training import MetaSpec, MetaTask
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import Event, Job, JobState, Prompt
+from ptsys.types.requests import GENERIC
 from ptsys.types.specs import AnySpec, datasets_of, prompt_names, prompts_of
 from ptsys.types.storage import NOTHING, Quota, Usage
-from ptsys.types.training import TOKENS, Initialization, TrainingSpec
+from ptsys.types.training import Initialization, TrainingSpec
+from ptsys.types.writing import WriteSpec
 
 if TYPE_CHECKING:
     from ptsys.library.library import Library
@@ -338,14 +340,13 @@ class Service:
         if spec.model != BUILTIN:
             self.models.get(spec.model)
         changes: dict[str, object] = {"initialization": self._start(spec, owner)}
-        if isinstance(spec, MultiTaskSpec):
+        if isinstance(spec, WriteSpec):
+            tasks_of = self.datasets.get(spec.dataset, owner)
+            changes |= {"dataset": tasks_of.id, "steps": max(tasks_of.rows, 1)}
+            changes["meta_prompt"] = self._writer(spec.meta_prompt, spec, owner, "meta_prompt")
+        elif isinstance(spec, MultiTaskSpec):
             tasks = [task.model_copy(update=self._datasets(task, owner)) for task in spec.tasks]
             changes["tasks"] = tuple(tasks)
-        elif isinstance(spec, MetaSpec):
-            changes["tasks"] = tuple(
-                task.model_copy(update=self._meta_task(task, place, spec, owner))
-                for place, task in enumerate(spec.tasks)
-            )
         else:
             changes |= self._datasets(spec, owner)
         if isinstance(spec, AugmentSpec):
@@ -383,43 +384,40 @@ class Service:
             found["validation"] = self.datasets.get(rows.validation, owner).id
         return found
 
-    def _meta_task(self, task: MetaTask, place: int, spec: MetaSpec, owner: str) -> dict[str, str]:
-        """The ids of a task's rows and of the prompt that was tuned on it."""
-        found = {"dataset": self.datasets.get(task.dataset, owner).id}
-        if task.prompt is not None:
-            field = f"tasks.{place}.prompt"
-            prompt = self._prompt(task.prompt, spec, owner, field, "learn from")
-            if prompt.kind != TOKENS:
-                raise InvalidInput(
-                    f"prompt {task.prompt!r} is of the kind {prompt.kind!r}; a meta-prompt learns "
-                    "to write soft tokens: name a prompt of these",
-                    field=field,
-                )
-            found["prompt"] = prompt.id
-        return found
-
     def _start(self, spec: AnySpec, owner: str) -> Initialization:
         start = spec.initialization
+        if start.kind == META:
+            writer = start.meta_prompt or GENERIC
+            writer = self._writer(writer, spec, owner, "initialization.meta_prompt")
+            return start.model_copy(update={"meta_prompt": writer})
         if start.kind != "prompt" or start.prompt is None:
             return start
-        field, meta = "initialization.prompt", isinstance(spec, MetaSpec)
-        prompt = self._prompt(start.prompt, spec, owner, field, "start from", meta=meta)
-        if not meta:
-            refuse_first(spec.makes, arrays_of(prompt.kind))
+        prompt = self._prompt(start.prompt, spec, owner, "initialization.prompt", "start from")
+        refuse_first(spec.makes, arrays_of(prompt.kind))
         return start.model_copy(update={"prompt": prompt.id})
 
-    def _prompt(
-        self,
-        reference: str,
-        spec: AnySpec,
-        owner: str,
-        field: str,
-        use: str,
-        *,
-        meta: bool = False,
-    ) -> Prompt:
-        """A prompt that a job is told to use, or a `meta` one. Raises NotFound, InvalidInput for
-        another model's and for one of the other sort."""
+    def _writer(self, reference: str, spec: AnySpec, owner: str, field: str) -> str:
+        """The id of the meta-prompt that a job is told to write with, or `generic`. Raises
+        NotFound, InvalidInput for what does not write for the model."""
+        if reference == GENERIC:
+            folder = model_folder(self.settings.root, spec.model)
+            if folder is None or not has_meta_prompt(folder):
+                raise InvalidInput(
+                    f"no meta-prompt ships with model {spec.model!r}; name a stored one",
+                    field=field,
+                )
+            return GENERIC
+        record = self.prompts.get(reference, owner)
+        if record.kind != META or record.model != spec.model:
+            raise InvalidInput(
+                f"{reference!r} is no meta-prompt of model {spec.model!r}; `ptsys meta list` shows "
+                "those",
+                field=field,
+            )
+        return record.id
+
+    def _prompt(self, reference: str, spec: AnySpec, owner: str, field: str, use: str) -> Prompt:
+        """A prompt that a job is told to use. Raises NotFound, InvalidInput for another model's."""
         prompt = self.prompts.get(reference, owner)
         if prompt.model != spec.model:
             raise InvalidInput(
@@ -427,13 +425,7 @@ class Service:
                 f"{spec.model!r}; train on {prompt.model!r} or {use} another prompt",
                 field=field,
             )
-        if prompt.kind != META and meta:
-            raise InvalidInput(
-                f"{reference!r} is a prompt; a meta-prompt starts at another one: `ptsys meta "
-                "list` shows them",
-                field=field,
-            )
-        if prompt.kind == META and not meta:
+        if prompt.kind == META:
             raise writes_prompts(field)
         if prompt.general is not None:
             self.prompts.general_of(prompt, owner)

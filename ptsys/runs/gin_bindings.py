@@ -24,7 +24,6 @@ from ptsys.runs.evaluate import Evaluate
 from ptsys.runs.gin_errors import gin_error
 from ptsys.runs.infer import Infer
 from ptsys.runs.meta_generate import MetaGenerate
-from ptsys.runs.meta_train import MetaTrain
 from ptsys.runs.multitask import MultiTask
 from ptsys.runs.prompt_tune import PromptTune
 from ptsys.runs.tasks.jsonl_task import JsonlTask, JsonlTasks
@@ -40,7 +39,7 @@ CONFIGURABLES = (
     *(
         gin.external_configurable(one, module="ptsys.runs")
         for one in (
-            *(BuildLibrary, PromptTune, MultiTask, MetaTrain, MetaGenerate, Evaluate, Infer),
+            *(BuildLibrary, PromptTune, MultiTask, Evaluate, Infer, MetaGenerate),
             *(JsonlTask, JsonlTasks, SeqioTask, TaskMixture),
         )
     ),

@@ -3,19 +3,16 @@ meta-prompt, each in one pass over its examples."""
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
 from ptsys.config import Settings
+from ptsys.data.told_task import ToldTask, check_examples
 from ptsys.engine.engine import Engine
 from ptsys.engine.serving import Serving
 from ptsys.engine.workbench import Workbench
@@ -28,18 +25,17 @@ from ptsys.prompts.storage import load_tree
 from ptsys.runs.model_bench import model_bench
 from ptsys.runs.run_folder import alone_in, write_json
 from ptsys.runs.stores import Stores, engine_of, opened_stores
-from ptsys.runs.tasks.told_task import ToldTask, check_examples, told_tasks
+from ptsys.runs.tasks.task_lines import told_tasks
 from ptsys.runs.tuning import check_visibility, deployed
-from ptsys.runs.written_prompts import InLibrary, InShards, Keeper
+from ptsys.runs.written_prompts import InLibrary, InShards, Keeper, WrittenBy, written_prompts
+from ptsys.training.written_start import shipped_meta_prompt
 from ptsys.types.requests import GENERIC, Aggregate
-
-_IN_FLIGHT = 128  # tasks in the engine at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class MetaGenerate:
     """A run that writes prompts. Only `tasks` must be named, a JSONL file or a folder: see
-    `ptsys.runs.tasks.told_task`.
+    `ptsys.runs.tasks.task_lines`.
 
     At most so many `examples` of a task are read, and its description too where `described`.
     `into` the library the prompts go under `prefix` and the task's name, or as shards of
@@ -132,10 +128,7 @@ class MetaGenerate:
         """The meta-prompt, and its id or `generic`."""
         field = f"{self.title}.meta"
         if self.meta == GENERIC:
-            own = bench.served.meta_prompt
-            if own is None:
-                raise InvalidInput(f"none ships with model {bench.served.name!r}", field=field)
-            return own, GENERIC
+            return shipped_meta_prompt(bench.served, field), GENERIC
         record = stores.prompts.get(self.meta, user)
         if record.kind != META or record.model_fingerprint != bench.served.fingerprint:
             raise InvalidInput(
@@ -147,7 +140,15 @@ class MetaGenerate:
         self, stores: Stores, bench: Workbench, user: str, meta: str, output: Path
     ) -> Keeper:
         if self.into == "library":
-            return InLibrary(stores, bench, user, meta, self.aggregate, self.visibility)
+            made = WrittenBy(
+                owner=user,
+                model=bench.served.name,
+                fingerprint=bench.served.fingerprint,
+                meta_prompt=meta,
+                aggregate=self.aggregate,
+                visibility=self.visibility,
+            )
+            return InLibrary(stores.prompts, made)
         told = {
             "model_fingerprint": bench.served.fingerprint,
             "meta_prompt": meta,
@@ -175,31 +176,15 @@ class MetaGenerate:
             done=before,
             at_once=True,
         )
-        prompts = self._prompts(engine, meta, [task for group in groups for task in group], user)
+        tasks = [task for group in groups for task in group]
+        prompts = written_prompts(engine, meta, tasks, self.aggregate, user)
         done = 0
         for group in groups:
             found = []
             for _ in group:
-                found.append(next(prompts))
+                found.append(next(prompts).result())
                 rate = (done + len(found)) / max(time.monotonic() - began, 1e-3)
                 lines.tell(before + done + len(found), rate=f"{rate:.1f}/s")
             keeper.keep(group, found)
             done += len(group)
         return time.monotonic() - began
-
-    def _prompts(
-        self, engine: Engine, meta: Tree, tasks: Sequence[ToldTask], user: str
-    ) -> Iterator[NDArray[np.float32]]:
-        """The prompts of the tasks, in order, with many on their way."""
-        waiting: collections.deque[concurrent.futures.Future[NDArray[np.float32]]]
-        waiting = collections.deque()
-        for task in tasks:
-            if len(waiting) == _IN_FLIGHT:
-                yield waiting.popleft().result()
-            waiting.append(
-                engine.written(
-                    meta, task.examples, task.description, aggregate=self.aggregate, user=user
-                )
-            )
-        while waiting:
-            yield waiting.popleft().result()

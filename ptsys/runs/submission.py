@@ -11,16 +11,12 @@ from ptsys.config import Settings
 from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.jobs.service import Service
 from ptsys.types.example import Example, digest
-from ptsys.types.meta_training import MetaOptions, MetaSpec
 from ptsys.types.multitask import MultiTaskOptions, MultiTaskSpec
 from ptsys.types.records import Dataset, Job, Prompt
 from ptsys.types.specs import hyperparameters
-from ptsys.types.training import Initialization, TrainingOptions, TrainingSpec
+from ptsys.types.training import TrainingOptions, TrainingSpec
 
 _DIGITS = 12  # of the rows' digest in a dataset's name
-
-
-QueuedSpec = TrainingSpec | MultiTaskSpec | MetaSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,41 +31,15 @@ class QueuedRows:
 @dataclasses.dataclass(frozen=True)
 class JobRequest:
     """A job to be: its options, and the rows of its `dataset` and `validation`, if it has some; by
-    the task, which has no name where there is one alone. One that trains a meta-prompt learns from
-    stored `prompts`, by their tasks, and begins at the one called `start`, where it has these."""
+    the task, which has no name where there is one alone."""
 
-    options: TrainingOptions | MultiTaskOptions | MetaOptions
+    options: TrainingOptions | MultiTaskOptions
     rows: Mapping[tuple[str, str], QueuedRows]
-    prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    start: str | None = None
 
-    def resolved(self, service: Service, user: str) -> JobRequest:
-        """With ids in place of prompts' names. Raises NotFound for one that is not there."""
-
-        def named(name: str) -> str:
-            return service.prompts.get(name if "/" in name else f"{user}/{name}", user).id
-
-        prompts = {task: named(name) for task, name in self.prompts.items()}
-        options = self.options
-        if self.start is not None:
-            begun = Initialization(kind="prompt", prompt=named(self.start))
-            options = options.model_copy(update={"initialization": begun})
-        return dataclasses.replace(self, options=options, prompts=prompts, start=None)
-
-    def on(self, ids: Mapping[tuple[str, str], str]) -> QueuedSpec:
+    def on(self, ids: Mapping[tuple[str, str], str]) -> TrainingSpec | MultiTaskSpec:
         """The job, on the datasets of these ids."""
         if isinstance(self.options, TrainingOptions):
             return self.options.on(ids["", "dataset"], ids.get(("", "validation")))
-        if isinstance(self.options, MetaOptions):
-            return self.options.on(
-                {
-                    task.name: {
-                        "dataset": ids[task.name, "dataset"],
-                        "prompt": self.prompts.get(task.name),
-                    }
-                    for task in self.options.tasks
-                }
-            )
         return self.options.on(
             {
                 task.name: {
@@ -101,7 +71,7 @@ class Submittable(Protocol):
 class Submitted:
     """A request's job; or, where none is needed, the prompt that such a job has made before."""
 
-    spec: QueuedSpec
+    spec: TrainingSpec | MultiTaskSpec
     job: Job | None
     prompt: Prompt | None = None
     new: bool = False
@@ -113,7 +83,6 @@ def submit(service: Service, user: str, requests: Sequence[JobRequest]) -> list[
     An unfinished job, or a prompt, of the same name is taken for the request's own if it has the
     same spec and rows. Raises Conflict for another one, before anything is queued.
     """
-    requests = [request.resolved(service, user) for request in requests]
     for request in requests:  # before rows are stored for nothing
         _there(service, user, _with_known_datasets(service, user, request))
     stored = [_with_datasets(service, user, request) for request in requests]
@@ -123,7 +92,7 @@ def submit(service: Service, user: str, requests: Sequence[JobRequest]) -> list[
     ]
 
 
-def _submitted(service: Service, user: str, spec: QueuedSpec) -> Submitted:
+def _submitted(service: Service, user: str, spec: TrainingSpec | MultiTaskSpec) -> Submitted:
     try:
         return Submitted(spec, service.submit(spec, user), new=True)
     except Conflict:
@@ -133,12 +102,16 @@ def _submitted(service: Service, user: str, spec: QueuedSpec) -> Submitted:
         return known
 
 
-def _with_datasets(service: Service, user: str, request: JobRequest) -> QueuedSpec:
+def _with_datasets(
+    service: Service, user: str, request: JobRequest
+) -> TrainingSpec | MultiTaskSpec:
     ids = {key: _dataset(service, user, rows).id for key, rows in request.rows.items()}
     return request.on(ids)
 
 
-def _with_known_datasets(service: Service, user: str, request: JobRequest) -> QueuedSpec:
+def _with_known_datasets(
+    service: Service, user: str, request: JobRequest
+) -> TrainingSpec | MultiTaskSpec:
     """With the datasets that are there; what is not has no id, so is no earlier submission's."""
     ids = {}
     for key, rows in request.rows.items():
@@ -177,7 +150,7 @@ def _dataset(service: Service, user: str, rows: QueuedRows) -> Dataset:
     raise Conflict(f"dataset {name!r} is there with other rows; delete that one")
 
 
-def _there(service: Service, user: str, spec: QueuedSpec) -> Submitted | None:
+def _there(service: Service, user: str, spec: TrainingSpec | MultiTaskSpec) -> Submitted | None:
     """What an earlier submission of the same left. Raises Conflict for something else of its
     name."""
     job = service.unfinished(spec.name, user)
@@ -218,6 +191,6 @@ def not_submittable(run: object) -> InvalidInput:
     """Why such a run stays where it is."""
     return InvalidInput(
         f"{type(run).__name__} runs in place alone; leave --submit out (runs that can be queued: "
-        "PromptTune, MultiTask, MetaTrain)",
+        "PromptTune, MultiTask)",
         field="submit",
     )

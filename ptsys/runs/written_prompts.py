@@ -1,11 +1,14 @@
-"""Where a run keeps the prompts that it writes: the library, or safetensors shards. What is there
-already is left alone."""
+"""Prompts for many tasks, written with many on their way, and where they are kept: the library, or
+safetensors shards. What is there already is left alone."""
 
 from __future__ import annotations
 
+import collections
+import concurrent.futures
+import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,16 +17,40 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ptsys.engine.workbench import Workbench
+from ptsys.data.told_task import ToldTask
+from ptsys.engine.engine import Engine
 from ptsys.kinds.registry import META
+from ptsys.kinds.trees import Tree
 from ptsys.prompts.orbax_form import write_tree
-from ptsys.runs.stores import Stores
-from ptsys.runs.tasks.told_task import ToldTask
 from ptsys.store.clock import utc_now
+from ptsys.store.prompts import Prompts
 from ptsys.types.records import Parent, Prompt, Visibility
 from ptsys.types.requests import GENERIC, Aggregate
 
 _LIBRARY_AT_ONCE = 64
+_IN_FLIGHT = 128  # tasks in the engine at a time
+
+
+Future = concurrent.futures.Future[NDArray[np.float32]]
+
+
+def written_prompts(
+    engine: Engine, meta: Tree, tasks: Sequence[ToldTask], aggregate: Aggregate, user: str
+) -> Generator[Future, None, None]:
+    """The prompts of the tasks, in order, each as it is or will be there, with many on their way.
+    When it is closed, those that nobody has asked for are withdrawn."""
+    waiting: collections.deque[Future] = collections.deque()
+    try:
+        for task in tasks:
+            if len(waiting) == _IN_FLIGHT:
+                yield waiting.popleft()
+            told = (meta, task.examples, task.description)
+            waiting.append(engine.written(*told, aggregate=aggregate, user=user))
+        while waiting:
+            yield waiting.popleft()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 class Keeper(Protocol):
@@ -38,29 +65,65 @@ class Keeper(Protocol):
         ...
 
 
+@dataclasses.dataclass(frozen=True)
+class WrittenBy:
+    """What all prompts that are written together have in common; `meta_prompt` is an id or
+    `generic`, `job` the queued job that writes them."""
+
+    owner: str
+    model: str
+    fingerprint: str
+    meta_prompt: str
+    aggregate: Aggregate
+    visibility: Visibility
+    job: str | None = None
+
+    def initialization(self, task: ToldTask) -> dict[str, Any]:
+        """What is recorded of where a task's prompt comes from."""
+        return {
+            "kind": META,
+            "meta_prompt": self.meta_prompt,
+            "aggregate": self.aggregate,
+            "examples": len(task.examples),
+            "task": task.digest,
+        }
+
+    def record(self, task: ToldTask, identifier: str, prompt: NDArray[np.float32]) -> Prompt:
+        """The record of a task's prompt."""
+        by_own = self.meta_prompt != GENERIC
+        return Prompt(
+            id=identifier,
+            name=task.name,
+            owner=self.owner,
+            visibility=self.visibility,
+            model=self.model,
+            model_fingerprint=self.fingerprint,
+            length=len(prompt),
+            d_model=prompt.shape[1],
+            created=utc_now(),
+            job=self.job,
+            initialization=self.initialization(task),
+            description=(task.description or "")[:2000] or None,
+            parents=(Parent(prompt=self.meta_prompt, role="meta"),) if by_own else (),
+            bytes=prompt.nbytes,
+        )
+
+
 class InLibrary:
     """Records of the deployment, as `POST /v1/meta-prompts/{meta}/generate` makes them."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        bench: Workbench,
-        owner: str,
-        meta: str,
-        aggregate: Aggregate,
-        visibility: Visibility,
-    ) -> None:
-        self._stores, self._bench, self._owner = stores, bench, owner
-        self._meta, self._aggregate, self._visibility = meta, aggregate, visibility
+    def __init__(self, prompts: Prompts, made: WrittenBy) -> None:
+        self._prompts, self._made = prompts, made
 
     def missing(self, tasks: Sequence[ToldTask]) -> tuple[list[list[ToldTask]], dict[str, str]]:
         """See `Keeper`."""
-        known = self._stores.prompts.initializations(self._owner, [task.name for task in tasks])
+        names = [task.name for task in tasks]
+        known = self._prompts.initializations(self._made.owner, names)
         wrong, new = {}, []
         for task in tasks:
             if task.name not in known:
                 new.append(task)
-            elif known[task.name] != self._initialization(task):
+            elif known[task.name] != self._made.initialization(task):
                 wrong[task.name] = "there is another prompt of that name; delete it, or use prefix"
         groups = [
             new[start : start + _LIBRARY_AT_ONCE] for start in range(0, len(new), _LIBRARY_AT_ONCE)
@@ -68,37 +131,14 @@ class InLibrary:
         return groups, wrong
 
     def keep(self, tasks: Sequence[ToldTask], prompts: Sequence[NDArray[np.float32]]) -> None:
-        """See `Keeper`: tensors first, then the records."""
-        store, records = self._stores.prompts, []
-        parents = () if self._meta == GENERIC else (Parent(prompt=self._meta, role="meta"),)
+        """See `Keeper`: tensors first, then the records. Raises Conflict where one of the names
+        was taken meanwhile; then none of the group is kept."""
+        records = []
         for task, array in zip(tasks, prompts, strict=True):
-            record = Prompt(
-                id=store.new_id(),
-                name=task.name,
-                owner=self._owner,
-                visibility=self._visibility,
-                model=self._bench.served.name,
-                model_fingerprint=self._bench.served.fingerprint,
-                length=len(array),
-                d_model=array.shape[1],
-                created=utc_now(),
-                initialization=self._initialization(task),
-                description=(task.description or "")[:2000] or None,
-                parents=parents,
-                bytes=array.nbytes,
-            )
-            write_tree(store.tensor_path(record.id), {"prompt": array})
+            record = self._made.record(task, self._prompts.new_id(), array)
+            write_tree(self._prompts.tensor_path(record.id), {"prompt": array})
             records.append(record)
-        store.add_all(records)
-
-    def _initialization(self, task: ToldTask) -> dict[str, Any]:
-        return {
-            "kind": META,
-            "meta_prompt": self._meta,
-            "aggregate": self._aggregate,
-            "examples": len(task.examples),
-            "task": task.digest,
-        }
+        self._prompts.add_all(records)
 
 
 class InShards:

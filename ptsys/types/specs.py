@@ -7,18 +7,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ValidatorFunctionWrapHandler, WrapValidator
 
 from ptsys.types.augmentation import AugmentSpec
-from ptsys.types.meta_training import MetaSpec
 from ptsys.types.multitask import MultiTaskSpec
+from ptsys.types.requests import GENERIC
 from ptsys.types.training import TrainingSpec
+from ptsys.types.writing import WriteSpec
 
-JobKind = Literal["train", "multitask", "augment", "meta"]
+JobKind = Literal["train", "multitask", "augment", "write"]
 
 
 class _Kind(BaseModel):
     kind: JobKind = "train"
 
 
-AnySpec = TrainingSpec | MultiTaskSpec | AugmentSpec | MetaSpec
+AnySpec = TrainingSpec | MultiTaskSpec | AugmentSpec | WriteSpec
 
 
 def _by_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> AnySpec:
@@ -34,8 +35,8 @@ def _by_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> AnySpec:
         return MultiTaskSpec.model_validate(value)
     if kind == "augment":
         return AugmentSpec.model_validate(value)
-    if kind == "meta":
-        return MetaSpec.model_validate(value)
+    if kind == "write":
+        return WriteSpec.model_validate(value)
     return TrainingSpec.model_validate(value)
 
 
@@ -48,8 +49,8 @@ def datasets_of(spec: AnySpec) -> list[str]:
     library are not its to hold."""
     if isinstance(spec, MultiTaskSpec):
         found = [name for task in spec.tasks for name in (task.dataset, task.validation)]
-    elif isinstance(spec, MetaSpec):
-        found = [task.dataset for task in spec.tasks]
+    elif isinstance(spec, WriteSpec):
+        found = [spec.dataset]
     else:
         found = [spec.dataset, spec.validation]
     return list(dict.fromkeys(name for name in found if name is not None))
@@ -57,15 +58,17 @@ def datasets_of(spec: AnySpec) -> list[str]:
 
 def named_prompts(spec: AnySpec) -> dict[str, str]:
     """The prompts that a job is told to read, by the field that names them: where it starts, what
-    it searches with."""
+    writes that or all, what it searches with."""
     start = spec.initialization
     found: dict[str, str | None] = {}
     if start.kind == "prompt":
         found["initialization.prompt"] = start.prompt
+    if start.kind == "meta" and start.meta_prompt != GENERIC:
+        found["initialization.meta_prompt"] = start.meta_prompt
+    if isinstance(spec, WriteSpec) and spec.meta_prompt != GENERIC:
+        found["meta_prompt"] = spec.meta_prompt
     if isinstance(spec, AugmentSpec):
         found["query"] = spec.query
-    if isinstance(spec, MetaSpec):
-        found |= {f"tasks.{place}.prompt": task.prompt for place, task in enumerate(spec.tasks)}
     return {field: name for field, name in found.items() if name is not None}
 
 
@@ -75,7 +78,8 @@ def prompts_of(spec: AnySpec) -> list[str]:
 
 
 def prompt_names(spec: AnySpec) -> list[str]:
-    """The names of the prompts that a job makes, the one it is called by first."""
+    """The names of the prompts that a job makes, the one it is called by first; of one that writes
+    many, what it is called alone."""
     return spec.prompt_names if isinstance(spec, MultiTaskSpec) else [spec.name]
 
 
@@ -84,7 +88,6 @@ _SETTINGS = {
     *("combination", "task_length", "combined_length", "affine_learning_rate"),
     *("mixing", "size_limit"),
     *("strategy", "neighbours", "rounds", "metric", "minimum_similarity", "weights", "temperature"),
-    *("method", "aggregate", "examples", "tasks_per_step", "loss", "teacher_weight"),
     *("begin", "start", "query_steps", "second_steps", "own_share", "polish_steps", "budget"),
 }
 

@@ -30,6 +30,7 @@ def test_the_public_names() -> None:
         "SplitGradient",
         "TaskSpec",
         "TrainingSpec",
+        "WriteSpec",
         "combine",
         "read_rows",
         "split_gradient",

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from small_runs import flags, killed, rows, start, stores, tensors, write_tasks
 
 from ptsys.errors import InvalidInput
-from ptsys.runs.tasks.told_task import told_tasks
+from ptsys.runs.tasks.task_lines import told_tasks
 
 NAMES = ["colours", "parity", "said", "shout"]
 

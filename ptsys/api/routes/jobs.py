@@ -12,17 +12,20 @@ from ptsys.api.context import Context, Shared
 from ptsys.api.forms import JobView, OwnerQuery, job_view
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import documented
+from ptsys.data.told_task import gathered, told_rows
 from ptsys.errors import Forbidden, InvalidInput
+from ptsys.jobs.limits import ModelLimits
 from ptsys.jobs.promises import stored_size
 from ptsys.jobs.prompt_fits import check_made, check_weights
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
-from ptsys.types.meta_training import MetaSpec, MetaTask
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import ApiKey, Job, JobState
 from ptsys.types.specs import AnySpec, Spec, named_prompts
+from ptsys.types.storage import Usage
 from ptsys.types.text import Text
 from ptsys.types.training import TrainingSpec
+from ptsys.types.writing import WriteSpec
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -47,12 +50,8 @@ _EXAMPLES = [
         ],
         "combination": "concat",
     },
-    {
-        "kind": "meta",
-        "name": "letters",
-        "tasks": [{"name": "first", "dataset": "firsts"}, {"name": "last", "dataset": "lasts"}],
-    },
     {"kind": "augment", "name": "few", "dataset": "few-rows", "strategy": "auto"},
+    {"kind": "write", "name": "many", "dataset": "many-tasks", "aggregate": "mean"},
 ]
 
 
@@ -69,7 +68,8 @@ def create_job(
     Of kind `train`: one prompt on one dataset. Of kind `multitask`: a general prompt and one for
     each of several tasks, together. Without a kind, `tasks` say that it is the latter. Of kind
     `augment`: one prompt for a few rows, lifted by prompts and datasets of the library that are
-    yours to see. Of kind `meta`: a meta-prompt, which learns on many tasks to write prompts.
+    yours to see. Of kind `write`: a prompt for each of many tasks, which a meta-prompt writes in
+    one pass; a step is a prompt, and each is there as soon as it is written.
     """
     known = context.service.submitted(spec, caller.user, key)
     if known is None:
@@ -81,7 +81,7 @@ def create_job(
             most_unfinished=context.settings.max_user_jobs,
             api_key=caller.id or None,
             quota=context.quota,
-            promised=stored_size(spec, context.limits(spec.model)),
+            promised=_promised(context, spec, caller.user),
         )
     response.headers["Location"] = f"/v1/jobs/{known.id}"
     return _view(context, known)
@@ -141,15 +141,26 @@ def _views(context: Context, jobs: Sequence[Job]) -> list[JobView]:
     return [job_view(job, whole=context.owner is not None) for job in jobs]
 
 
-def _check_shown(rows: Sequence[Example], field: str) -> None:
-    """Whether rows can be shown to a meta-prompt and asked. Raises InvalidInput."""
-    if len(rows) < 2:
-        raise InvalidInput(
-            f"{len(rows)} row; a task needs one to show and another to ask", field=field
-        )
-    for number, row in enumerate(rows, start=1):
-        if row.target is None:
-            raise InvalidInput(f"row {number}: 'target' is missing; give the answer", field=field)
+def _promised(context: Context, spec: AnySpec, user: str) -> Usage:
+    """What the job will store."""
+    tasks = 0
+    if isinstance(spec, WriteSpec):
+        tasks = context.service.datasets.get(spec.dataset, user).rows
+    return stored_size(spec, context.limits(spec.model), tasks)
+
+
+def _check_told(spec: WriteSpec, rows: Sequence[Example], limits: ModelLimits) -> None:
+    """Whether prompts can be written for the tasks that these rows tell of."""
+    found = told_rows(rows, "dataset")
+    tasks = gathered(
+        found, spec.examples, described=spec.described, prefix=spec.prefix, field="dataset"
+    )
+    for task in tasks:
+        inputs = [example.input for example in task.examples]
+        try:
+            limits.check_inputs(inputs, truncate=spec.truncate, field="dataset")
+        except InvalidInput as error:
+            raise InvalidInput(f"task {task.name}: {error}", field="dataset") from None
 
 
 def _check(context: Context, spec: AnySpec, user: str) -> None:
@@ -161,15 +172,18 @@ def _check(context: Context, spec: AnySpec, user: str) -> None:
     for field, prompt in named_prompts(spec).items():
         check_weights(context.service.prompts.get(prompt, user), limits, field)
     datasets = context.service.datasets
-    tasks: Sequence[TrainingSpec | AugmentSpec | TaskSpec | MetaTask]
-    tasks = spec.tasks if isinstance(spec, MultiTaskSpec | MetaSpec) else [spec]
-    for place, task in enumerate(tasks):
-        prefix = "" if task is spec else f"tasks.{place}."
+    if isinstance(spec, WriteSpec):
+        _check_told(spec, datasets.read(datasets.get(spec.dataset, user).id), limits)
+        return
+    tasks: list[tuple[str, TrainingSpec | AugmentSpec | TaskSpec]]
+    if isinstance(spec, MultiTaskSpec):
+        tasks = [(f"tasks.{place}.", task) for place, task in enumerate(spec.tasks)]
+    else:
+        tasks = [("", spec)]
+    for prefix, task in tasks:
         rows = datasets.read(datasets.get(task.dataset, user).id)
         reading = limits.reading(spec.max_input_length)
         reading.check_training(rows, truncate=spec.truncate, field=f"{prefix}dataset")
-        if isinstance(task, MetaTask):
-            _check_shown(rows, f"{prefix}dataset")
-        elif task.validation is not None:
+        if task.validation is not None:
             rows = datasets.read(datasets.get(task.validation, user).id)
             limits.check(rows, truncate=spec.truncate, field=f"{prefix}validation")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Body, Header, Path, Query, Response
 
@@ -14,7 +14,6 @@ from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import documented
 from ptsys.data.told_task import gathered, told_rows
 from ptsys.errors import Forbidden, InvalidInput
-from ptsys.jobs.limits import ModelLimits
 from ptsys.jobs.promises import stored_size
 from ptsys.jobs.prompt_fits import check_made, check_weights
 from ptsys.types.augmentation import AugmentSpec
@@ -26,6 +25,9 @@ from ptsys.types.storage import Usage
 from ptsys.types.text import Text
 from ptsys.types.training import TrainingSpec
 from ptsys.types.writing import WriteSpec
+
+if TYPE_CHECKING:  # vocabularies and numpy: whoever lists jobs does without
+    from ptsys.jobs.limits import ModelLimits
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

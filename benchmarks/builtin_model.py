@@ -235,7 +235,9 @@ class Group:
             inputs = np.concatenate([x[i] for (x, _), i in zip(data, drawn, strict=True)])
             targets = np.concatenate([y[i] for (_, y), i in zip(data, drawn, strict=True)])
             rows = text_rows(inputs, targets, slot)
-            state, _ = train_step(self.model.frozen, state, hyper, everyone, rows, layout=layout)
+            state, _ = train_step(
+                self.model.frozen, state, hyper, everyone, rows, {}, layout=layout
+            )
         return token_readings(state.leaves[NAME].value, state.leaves[NAME].length)
 
     def ceiling(self, steps: int = 300) -> np.ndarray:

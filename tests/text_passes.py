@@ -154,6 +154,7 @@ def train_step(
         {"prompt": hyper},
         residents,
         rows.tree,
+        {},
         layout=tokens_layout(state),
         packed=packed,
     )

@@ -10,10 +10,12 @@ from ptsys.engine.workbench import Workbench
 from ptsys.errors import LeaseLost
 from ptsys.jobs.service import Service
 from ptsys.types.augmentation import AugmentSpec
+from ptsys.types.meta_training import MetaSpec
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.writing import WriteSpec
 from workers.augmentation import AugmentRun
 from workers.claimed_jobs import ClaimedJob, Halt
+from workers.meta import MetaRun
 from workers.multitask import MultiTaskRun
 from workers.run import Pause, Run
 from workers.training import TrainingRun
@@ -36,6 +38,8 @@ def run_job(
         run = MultiTaskRun(job.spec, claimed, service, engine, bench, pause)
     elif isinstance(job.spec, WriteSpec):
         run = WritingRun(job.spec, claimed, service, engine, bench, pause)
+    elif isinstance(job.spec, MetaSpec):
+        run = MetaRun(job.spec, claimed, service, engine, bench, pause)
     elif isinstance(job.spec, AugmentSpec):
         run = AugmentRun(job.spec, claimed, service, engine, bench, pause)
     else:

@@ -12,6 +12,7 @@ from ptsys.cli import deployment
 from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, ago, note, print_fields, print_json, print_table
 from ptsys.types.augmentation import AugmentSpec
+from ptsys.types.meta_training import MetaSpec
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Job, JobState, QueuePlace
 from ptsys.types.specs import AnySpec
@@ -135,6 +136,13 @@ def _data(spec: AnySpec) -> dict[str, object]:
         return {
             "tasks": spec.dataset,
             "written by": f"{spec.meta_prompt}, {spec.aggregate} of at most {spec.examples}",
+        }
+    if isinstance(spec, MetaSpec):
+        scored = sum(spec.scored())
+        return {
+            "tasks": f"{len(spec.tasks)}, of which {scored} are scored on",
+            "method": f"{spec.method}, {spec.tasks_per_step} tasks a step, {spec.aggregate} of at "
+            f"most {spec.examples} examples",
         }
     if not isinstance(spec, MultiTaskSpec):
         rows: dict[str, object] = {"dataset": spec.dataset, "validation": spec.validation}

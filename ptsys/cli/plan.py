@@ -41,7 +41,8 @@ def plan(
     ],
     topology: Annotated[str, typer.Option(help="Such as v5e:2x4, v5p:2x2x1 or v6e:4x4.")],
     step: Annotated[
-        Literal["gradients", "train", "predict", "score"], typer.Option(help="Which pass.")
+        Literal["gradients", "train", "predict", "score", "meta"],
+        typer.Option(help="Which pass; meta trains meta-prompts."),
     ] = "gradients",
     inputs: Annotated[int, typer.Option("--input", min=1, help="Input tokens a row.")] = 256,
     prompt: Annotated[int, typer.Option(min=1, help="Prompt tokens.")] = 100,
@@ -55,8 +56,17 @@ def plan(
     ] = "128",
     users: Annotated[
         int | None,
-        typer.Option(min=1, help="Users a step.", show_default="one a row"),
+        typer.Option(
+            min=1, help="Users a step.", show_default="one a row; of meta one a data shard"
+        ),
     ] = None,
+    tasks: Annotated[
+        int, typer.Option(min=1, help="For meta: tasks that each user's meta-prompt writes for.")
+    ] = 8,
+    shown: Annotated[
+        int,
+        typer.Option("--examples", min=1, help="For meta: examples of a task, as long as inputs."),
+    ] = 16,
     mesh: Annotated[
         str | None,
         typer.Option(
@@ -118,7 +128,7 @@ def plan(
         topology=topology,
         step=step,
         rows=count or data,
-        users=users or count or data,
+        users=users or (data if step == "meta" else count) or data,
         data=data,
         model=over,
         inputs=inputs,
@@ -132,6 +142,8 @@ def plan(
         ),
         dtype=dtype,
         prompt_kind=read_as_it_is(prompt_kind).name,
+        tasks=tasks,
+        examples=shown,
     )
     deployment: Deployment = context.obj
     planner = Planner(name, deployment.settings.root / "plans", timeout, note)

@@ -14,6 +14,7 @@ from ptsys.cli.failures import naming
 from ptsys.cli.output import note, print_fields, print_json, print_table
 from ptsys.cli.training_options import Typed, options_from
 from ptsys.errors import JobCancelled, JobFailed, NotFound
+from ptsys.types.meta_training import META
 from ptsys.types.training import JobSpec
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _say_queued(where: Deployment, client: Client, job: Job, as_json: bool) -> N
         note(f"queued; {_no_worker(where, job.spec.model)}")
     note(f"watch it: {where.line(f'jobs watch {job.id}')}")
     made = f"{job.spec.name}.TASK" if job.spec.kind == "write" else prompt_names(job.spec)[-1]
-    note(f"then:     {where.line(f'predict {made} INPUTS.jsonl')}")
+    note(f"then:     {where.line(_use(job, made))}")
 
 
 def _no_worker(where: Deployment, model: str) -> str:
@@ -162,7 +163,14 @@ def report(where: Deployment, client: Client, job: Job, as_json: bool) -> None:
     )
     if linked:
         print_linked(linked)
-    note(f"next: {where.line(f'predict {[prompt, *linked][-1].name} INPUTS.jsonl')}")
+    note(f"next: {where.line(_use(job, [prompt, *linked][-1].name))}")
+
+
+def _use(job: Job, prompt: str) -> str:
+    """The command that uses what a job made."""
+    if job.spec.kind == META:
+        return f"meta generate --examples FEW.jsonl --meta {prompt} --name NEW"
+    return f"predict {prompt} INPUTS.jsonl"
 
 
 def _report_written(where: Deployment, job: Job, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from ptsys.client import asking, selecting
+from ptsys.client import asking, searching, selecting
 from ptsys.client.asking import General, Gradients, Members, PromptLike
 from ptsys.client.connection import Connection, decoded
 from ptsys.client.datasets import Datasets
@@ -42,6 +42,7 @@ from ptsys.errors import (
 from ptsys.types.augmentation import AugmentOptions, Strategy
 from ptsys.types.example import Example, digest
 from ptsys.types.input_notes import InputNotes
+from ptsys.types.meta_training import MetaOptions, MetaTaskRows
 from ptsys.types.model import Value
 from ptsys.types.multitask import MultiTaskOptions, TaskRows
 from ptsys.types.records import Dataset, Prompt
@@ -418,6 +419,64 @@ class Client:
             }
             for task, data in (validation or {}).items():
                 rows[task]["validation"] = stored(f"{name}.{task}-validation", data)
+            spec = _checked(lambda: options.on(rows))
+            return self.jobs.submit(spec, idempotency_key=idempotency_key)
+
+    def train_meta(
+        self,
+        name: str,
+        tasks: Mapping[str, Data] | None = None,
+        *,
+        from_library: str | None = None,
+        prompts: Mapping[str, str | Prompt] | None = None,
+        descriptions: Mapping[str, str] | None = None,
+        held_out: Collection[str] | int | None = None,
+        idempotency_key: str | None = None,
+        **settings: Any,
+    ) -> JobHandle:
+        """Queue a job that trains a meta-prompt: on many tasks it learns to write prompts.
+
+            job = client.train_meta("words", {"plurals": "plurals.jsonl", "pasts": rows, …})
+            job.wait()
+            client.meta_prompts.generate(few, meta="words")
+
+        `tasks` are datasets as in `train`, stored as `<name>.<task>-train` if need be; each row
+        needs its target. `prompts` were tuned on some of them, `descriptions` say in words what is
+        to be done. Tasks `held_out`, by their names or a number of the last ones, are not learned
+        from but scored on. `from_library` takes in the tasks of stored prompts that you may see
+        with their datasets: those that these words fit or, with `prompt:NAME`, those near a prompt;
+        they come with their prompts. `settings` are the other fields of `MetaSpec`: method,
+        aggregate, examples, steps, initialization and so on.
+
+        Raises InvalidInput naming the field, Conflict if the name is taken.
+        """
+        tasks, prompts = dict(tasks or {}), dict(prompts or {})
+        if from_library is not None:
+            known = searching.with_datasets(self.prompts, from_library, settings.get("model"))
+            tasks = {one.name: dataset for one, dataset in known} | tasks
+            prompts = {one.name: one.id for one, _ in known} | prompts
+        parts: dict[str, dict[str, Any]] = {task: {"name": task} for task in tasks}
+        apart = () if held_out is None or isinstance(held_out, int) else held_out
+        given = (("prompts", prompts), ("descriptions", descriptions), ("held_out", apart))
+        for field, named in given:
+            for task in named or ():
+                if task not in parts:
+                    raise InvalidInput(f"there is no task {task!r}", field=field)
+        for task, description in (descriptions or {}).items():
+            parts[task]["description"] = description
+        for task in apart:
+            parts[task]["held_out"] = True
+        if isinstance(held_out, int):
+            settings = {"held_out": held_out, **settings}
+        wanted = {"name": name, "tasks": list(parts.values()), **settings}
+        options = _valid(MetaOptions, wanted)  # before anything is stored
+        with self.storing() as stored:
+            rows: dict[str, MetaTaskRows] = {
+                task: {"dataset": stored(f"{name}.{task}-train", data)}
+                for task, data in tasks.items()
+            }
+            for task, prompt in prompts.items():
+                rows[task]["prompt"] = reference(prompt)
             spec = _checked(lambda: options.on(rows))
             return self.jobs.submit(spec, idempotency_key=idempotency_key)
 

@@ -14,11 +14,13 @@ from ptsys.client.references import reference
 from ptsys.client.rows import Row, read_rows
 from ptsys.client.rows import examples as parsed
 from ptsys.errors import InvalidInput, Unavailable
-from ptsys.types.library import Filters, Found
+from ptsys.types.library import MOST_FOUND, Filters, Found
 from ptsys.types.records import Dataset, Job, Prompt
+from ptsys.types.training import TOKENS
 
 if TYPE_CHECKING:
     from ptsys.client.jobs import JobHandle
+    from ptsys.client.prompts import Prompts
 
 _PATH = "/v1/prompts/search"
 
@@ -37,6 +39,27 @@ def rows_of(
         return {}
     rows = parsed(examples, require_target=False)
     return {"examples": [{"input": row.input, "target": row.target} for row in rows]}
+
+
+def with_datasets(
+    prompts: Prompts, query: str, model: str | None = None
+) -> list[tuple[Prompt, Dataset]]:
+    """Stored prompts of soft tokens whose datasets are the caller's to see, one of a name: those
+    that the words of a query fit or, as `prompt:NAME`, those near a prompt. Raises InvalidInput if
+    there is none."""
+    kind, colon, name = query.partition(":")
+    near, text = (name, "") if colon and kind == "prompt" else (None, query)
+    found: dict[str, tuple[Prompt, Dataset]] = {}
+    for one in prompts.search(near, text=text, count=MOST_FOUND, model=model):
+        stored = one.prompt.kind == TOKENS and one.prompt.general is None
+        if stored and one.dataset is not None:
+            found.setdefault(one.prompt.name, (one.prompt, one.dataset))
+    if not found:
+        raise InvalidInput(
+            f"the library has no prompt for {query!r} whose dataset is yours to see",
+            field="from_library",
+        )
+    return list(found.values())
 
 
 def checked(filters: Mapping[str, Any]) -> dict[str, Any]:

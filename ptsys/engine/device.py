@@ -24,7 +24,7 @@ from ptsys.engine.slot_memory import Memory, SlotMemory
 from ptsys.kinds.batch import Readings, Rows
 from ptsys.kinds.trees import Layout
 from ptsys.passes.frozen import Frozen
-from ptsys.passes.train import TrainMetrics
+from ptsys.passes.train import Context, TrainMetrics
 from ptsys.sharding.group import spread
 from ptsys.sharding.mesh import ROWS, WHOLE, placed, shards_of
 
@@ -100,7 +100,9 @@ class Device:
         result = program.run(self.frozen, self._laid(readings, where), self._laid(rows, ROWS))
         return result if program.gather is None else program.gather(result)
 
-    def train(self, shape: Shape, residents: NDArray[np.int32], rows: Rows) -> TrainMetrics:
+    def train(
+        self, shape: Shape, residents: NDArray[np.int32], rows: Rows, context: Context
+    ) -> TrainMetrics:
         """Start a step of residents; its metrics are there when they can be `read`."""
         program, memory = self._program(shape), self._memory(shape.group.prompt)
         memory.state, metrics = program.run(
@@ -109,6 +111,7 @@ class Device:
             memory.hyper,
             self._laid(residents, ROWS),
             self._laid(rows, ROWS),
+            self._laid(context, ROWS),
         )
         whole: TrainMetrics = metrics if program.gather is None else program.gather(metrics)
         return whole

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ptsys.engine.device import Device
 from ptsys.engine.groups import Shape
-from ptsys.engine.joining import joined
+from ptsys.engine.joining import chained, joined
 from ptsys.engine.loop import DeviceLoop
 from ptsys.engine.model import ServedModel
 from ptsys.engine.operations import GradientsResult
@@ -22,7 +22,7 @@ from ptsys.engine.requests import Requests
 from ptsys.engine.residents import Residents
 from ptsys.engine.scheduler import Scheduler
 from ptsys.engine.shapes import Shapes
-from ptsys.engine.trainings import Failed, Training, TrainingTask
+from ptsys.engine.trainings import Failed, Shown, Training, TrainingTask, Validation
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.kinds.registry import kind_of, prompt_kind
 from ptsys.kinds.trees import Layout, Tree, shapes_of
@@ -72,7 +72,7 @@ class Engine:
             self.shapes,
             self.loop,
             model.rows,
-            self.evaluate,
+            self.validated,
             self.options.max_residents,
         )
         self.loop.handle(self._requests, self._residents)
@@ -168,6 +168,17 @@ class Engine:
         question = self.model.rows.scored(inputs, targets)
         return self._requests.ask(question, tree, self._layout(tree), user)
 
+    def validated(
+        self, task: TrainingTask, values: Tree, validation: Validation
+    ) -> concurrent.futures.Future[list[Prediction]]:
+        """The answers to validation rows with what a task has learned."""
+        inputs, targets, shown = validation.inputs, validation.targets, validation.shown
+        if shown is None:
+            prompt = prompt_kind(task.kind).reading(values, validation.member)
+            return self.evaluate(inputs, targets, prompt, task.user)
+        written = self._written(values, shown, task.user)
+        return chained(written, lambda prompt: self.evaluate(inputs, targets, prompt, task.user))
+
     def encodings(
         self, inputs: Sequence[Any], prompt: Prompt | None = None, *, user: str = "local"
     ) -> concurrent.futures.Future[list[NDArray[np.float32]]]:
@@ -187,12 +198,20 @@ class Engine:
     ) -> concurrent.futures.Future[NDArray[np.float32]]:
         """The prompt [P, D] that a meta-prompt writes from a task's examples, its description, or
         both: see `ptsys.prompts.meta.written`."""
-        config, name = self.device.config, self.model.name
-        meta = META.check(meta, config, name)
-        rows = [*examples, *([] if description is None else [description])]
-        tree, layout = self._checked(meta["tokens"], rows)
-        question = self.model.rows.emitting(examples, description)
-        parts = self._requests.ask(question, tree, layout, user)
+        self._check_accepting()
+        meta = META.check(meta, self.device.config, self.model.name)
+        if not examples and description is None:
+            raise InvalidInput("there are no examples; send at least one", field="examples")
+        return self._written(meta, Shown(examples, description, aggregate), user)
+
+    def _written(
+        self, meta: Tree, shown: Shown, user: str
+    ) -> concurrent.futures.Future[NDArray[np.float32]]:
+        """The same while draining too, as training jobs need it."""
+        aggregate = shown.aggregate
+        tree = as_tree(meta["tokens"])
+        question = self.model.rows.emitting(shown.examples, shown.description)
+        parts = self._requests.ask(question, tree, self._layout(tree), user)
 
         def whole(found: list[list[Any]]) -> NDArray[np.float32]:
             emissions = [Emission(*one) for one in found[0]]

@@ -15,15 +15,13 @@ from ptsys.engine.trainings import (
     Finished,
     Snapshot,
     Training,
+    TrainingTask,
     Validation,
 )
-from ptsys.kinds.registry import prompt_kind
 from ptsys.kinds.trees import Tree
 
-Evaluate = Callable[
-    [Sequence[str], Sequence[str], Tree, str], "concurrent.futures.Future[list[Any]]"
-]
-"""Asks for answers to inputs, of which these are the targets, with a prompt, for a user."""
+Evaluate = Callable[[TrainingTask, Tree, Validation], "concurrent.futures.Future[list[Any]]"]
+"""Asks for answers to validation rows with the arrays that a task has learned."""
 
 Scores = Mapping[str, float]
 
@@ -43,11 +41,9 @@ class Evaluation:
             if last:
                 training.put(Finished(snapshot, {}))
             return
-        kind = prompt_kind(training.task.kind)
         results = _Results(validations)
         for number, one in enumerate(validations):
-            reading = kind.reading(snapshot.values, one.member)
-            answers = self._ask(one.inputs, one.targets, reading, training.task.user)
+            answers = self._ask(training.task, snapshot.values, one)
             answers.add_done_callback(
                 functools.partial(self._answered, training, snapshot, results, number, last)
             )
@@ -74,7 +70,7 @@ class Evaluation:
             return
         if whole is None:
             return
-        training.put(Evaluated(snapshot.step, mean_scores(whole), whole))
+        training.put(Evaluated(snapshot, mean_scores(whole), whole))
         if last:
             training.put(Finished(snapshot, mean_scores(whole), whole))
 

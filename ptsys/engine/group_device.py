@@ -33,7 +33,7 @@ from ptsys.errors import Unavailable
 from ptsys.kinds.batch import Readings, Rows
 from ptsys.kinds.trees import Layout
 from ptsys.passes.frozen import Frozen
-from ptsys.passes.train import Hyper, TrainMetrics
+from ptsys.passes.train import Context, Hyper, TrainMetrics
 from ptsys.sharding.following import Command, Leader
 from ptsys.sharding.leading import Followers
 
@@ -79,11 +79,13 @@ class LeadingDevice(Device):
         with self.together("answer", shape.plain(), (readings, rows)):
             return super().answer(shape, readings, rows)
 
-    def train(self, shape: Shape, residents: NDArray[np.int32], rows: Rows) -> TrainMetrics:
+    def train(
+        self, shape: Shape, residents: NDArray[np.int32], rows: Rows, context: Context
+    ) -> TrainMetrics:
         """See `Device`."""
         self._program(shape)
-        with self.together("train", shape.plain(), (residents, rows)):
-            return super().train(shape, residents, rows)
+        with self.together("train", shape.plain(), (residents, rows, context)):
+            return super().train(shape, residents, rows, context)
 
     def read(self, result: Tree) -> Tree:
         """See `Device`. Raises Unavailable when a process is lost."""

@@ -20,7 +20,7 @@ from ptsys.kinds.trees import Layout, Tree, taken
 from ptsys.passes.answers import answer
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.gradients import gradients
-from ptsys.passes.train import train_step
+from ptsys.passes.train import Context, train_step
 from ptsys.sharding.mesh import ROWS, WHOLE, placed, shards_of
 
 
@@ -109,18 +109,18 @@ class Train:
     stays: bool = True
 
     def arguments(self, frozen: Frozen, shape: Shape) -> tuple[Any, ...]:
-        """Which residents, and their rows."""
+        """Which residents, their rows, and what their readings are made in."""
         rows = _Arrays(frozen.mesh, ROWS, shards_of(frozen.mesh))
-        return rows.struct("int32", shape.slots), rows.rows(shape)
+        return rows.struct("int32", shape.slots), rows.rows(shape), rows.context(shape)
 
     def lower(self, frozen: Frozen, shape: Shape, memory: SlotMemory | None) -> Any:
         """See `Operation`."""
         assert memory is not None
         state, hyper = jax.tree.map(_like, (memory.state, memory.hyper))
-        residents, rows = self.arguments(frozen, shape)
         packed = dict(shape.group.options)["packed"]
+        arguments = self.arguments(frozen, shape)
         return train_step.lower(
-            frozen, state, hyper, residents, rows, layout=shape.group.prompt, packed=packed
+            frozen, state, hyper, *arguments, layout=shape.group.prompt, packed=packed
         )
 
     def answer(self, asked: Asked, result: Any, coder: RowCoder) -> Any:
@@ -228,6 +228,10 @@ class _Arrays:
             {leaf.name: self.struct("float32", shape.slots, *leaf.shape) for leaf in leaves},
             {leaf.name: self.struct("int32", shape.slots) for leaf in leaves},
         )
+
+    def context(self, shape: Shape) -> Context:
+        context = shape.group.prompt.context
+        return {x.name: self.struct(x.dtype, shape.readings, *x.shape) for x in context}
 
     def rows(self, shape: Shape) -> Rows:
         features = {x.name: self.struct(x.dtype, shape.rows, *x.shape) for x in shape.group.rows}

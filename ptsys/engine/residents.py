@@ -95,7 +95,7 @@ class Residents:
             self._loop.finish_later(lambda: self._evaluation.begin(training, task.start, last=True))
             return
         try:
-            layout = prompt_kind(task.kind).layout(shapes_of(task.start.values))
+            layout = task.layout or prompt_kind(task.kind).layout(shapes_of(task.start.values))
             if not self._has_room(layout):
                 self._waiting[task.id] = training
                 return
@@ -189,7 +189,7 @@ class Residents:
             step.group, len(chosen), sum(resident.rows for resident in chosen)
         )
         batch = training_batch(chosen, shape, self._slots[step.group.prompt])
-        metrics = self._device.train(shape, batch.residents, batch.rows)
+        metrics = self._device.train(shape, batch.residents, batch.rows, batch.context)
         stepped = [self._after(resident) for resident in chosen]
         room = shape.rows * self._device.shards
         return Dispatched(lambda: self._finish(metrics, batch.places, stepped), room)

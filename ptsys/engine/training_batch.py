@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ptsys.engine.groups import Group, Shape
 from ptsys.engine.slots import Slots
-from ptsys.engine.trainings import RowOrder, Training
+from ptsys.engine.trainings import Episodes, RowOrder, Training
 from ptsys.kinds.batch import Rows
 
 
@@ -38,6 +38,7 @@ class TrainingBatch:
 
     residents: NDArray[np.int32]
     rows: Rows
+    context: dict[str, NDArray[Any]]
     places: list[int]
 
 
@@ -46,6 +47,10 @@ def training_batch(chosen: Sequence[Resident], shape: Shape, slots: Slots) -> Tr
     group, shards, each = shape.group, slots.shards, shape.group.prompt.members
     residents = np.full((shards, shape.slots), slots.per_shard, np.int32)
     features = {x.name: np.zeros((shards, shape.rows, *x.shape), x.dtype) for x in group.rows}
+    context = {
+        x.name: np.zeros((shards, shape.slots, each, *x.shape), x.dtype)
+        for x in group.prompt.context
+    }
     slot = np.full((shards, shape.rows), shape.readings, np.int32)
     taken, filled, places = [0] * shards, [0] * shards, []
     for resident in chosen:
@@ -55,10 +60,18 @@ def training_batch(chosen: Sequence[Resident], shape: Shape, slots: Slots) -> Tr
         residents[shard, place] = number
         for name, array in features.items():
             array[shard, rows] = resident.features[name][index]
-        members = resident.training.task.members
-        slot[shard, rows] = place * each + (0 if members is None else members[index])
+        task = resident.training.task
+        if isinstance(resident.order, Episodes):
+            episode = resident.order.episode(resident.step)
+            slot[shard, rows] = place * each + episode.readings
+            for name, array in context.items():
+                array[shard, place] = episode.context[name]
+        else:
+            members = 0 if task.members is None else task.members[index]
+            slot[shard, rows] = place * each + members
         places.append(shard * shape.slots + place)
         taken[shard], filled[shard] = place + 1, start + resident.rows
     flat = {name: array.reshape(-1, *array.shape[2:]) for name, array in features.items()}
     rows_of_all = Rows(flat, slot.reshape(-1))  # type: ignore[arg-type]
-    return TrainingBatch(residents.reshape(-1), rows_of_all, places)
+    surrounding = {name: array.reshape(-1, *array.shape[3:]) for name, array in context.items()}
+    return TrainingBatch(residents.reshape(-1), rows_of_all, surrounding, places)

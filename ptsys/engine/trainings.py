@@ -6,7 +6,7 @@ import dataclasses
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from ptsys.data.features import EncodedExamples
 from ptsys.data.metrics import Scorer, summarize
 from ptsys.kinds.registry import prompt_kind
-from ptsys.kinds.trees import Tree, shapes_of
+from ptsys.kinds.trees import Layout, Tree, shapes_of
 from ptsys.prompts.tokens import NAME, as_tree
+from ptsys.types.example import Example
+from ptsys.types.requests import Aggregate
 from ptsys.types.training import TOKENS, JobSpec
 
 
@@ -100,13 +102,43 @@ class RowOrder(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class Episode:
+    """What a step's readings are made in, arrays [N, ...] by name, and the number of the reading
+    that each row of the step is asked with, [batch_size]; of N and more for none."""
+
+    context: Mapping[str, NDArray[Any]]
+    readings: NDArray[np.int32]
+
+
+@runtime_checkable
+class Episodes(RowOrder, Protocol):
+    """The order of rows whose prompts are written anew in every step."""
+
+    def episode(self, step: int) -> Episode:
+        """That of a step, counted from 0; as much a function of the step as its rows."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What a prompt is written from before it is scored: examples of a task, its description, or
+    both, put together in this way."""
+
+    examples: Sequence[Example] = ()
+    description: str | None = None
+    aggregate: Aggregate = "each"
+
+
+@dataclasses.dataclass(frozen=True)
 class Validation:
-    """Rows that a prompt, or the `member` of it of that number, is scored on as it learns."""
+    """Rows that a prompt, or the `member` of it of that number, is scored on as it learns. What
+    is learned writes prompts if examples are `shown` to it."""
 
     inputs: Sequence[str]
     targets: Sequence[str]
     member: int = 0
     score: Scorer = summarize
+    shown: Shown | None = None
 
 
 def validations(
@@ -120,7 +152,8 @@ def validations(
 class TrainingTask:
     """A job ready to train: its rows encoded, its prompt initialized or restored. Without an
     `order` every row comes once an epoch, as the spec's seed shuffles them. `kind` is the prompt's;
-    where it has members, `members` says whose each row is."""
+    where it has members, `members` says whose each row is. `layout` is its own where the kind's
+    does not say it all: what writes prompts is compiled for the episodes of its `order`."""
 
     id: str
     user: str
@@ -131,6 +164,7 @@ class TrainingTask:
     order: RowOrder | None = None
     kind: str = TOKENS
     members: NDArray[np.int32] | None = None
+    layout: Layout | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,12 +188,17 @@ class Checkpointed:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """Scores on the validation rows after `step` updates: their means over all that there are,
+    """Scores of a snapshot on the validation rows: their means over all that there are,
     and each member's own."""
 
-    step: int
+    snapshot: Snapshot
     scores: dict[str, float]
     member_scores: dict[int, dict[str, float]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def step(self) -> int:
+        """Updates that the snapshot has had."""
+        return self.snapshot.step
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ptsys.kinds.registry import read_as_it_is
+from ptsys.kinds.registry import read_as_it_is, writer
+from ptsys.types.meta_training import MetaSpec
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.specs import AnySpec
 from ptsys.types.storage import Usage
@@ -13,6 +14,7 @@ from ptsys.types.writing import WriteSpec
 
 if TYPE_CHECKING:
     from ptsys.jobs.limits import ModelShape
+    from ptsys.kinds.trees import Shapes
 
 _NUMBER = 4  # bytes of a float32
 _TAIL, _SIDE = 8, 128  # positions of a prompt that is written, at the most: see ptsys.prompts.meta
@@ -24,6 +26,8 @@ def stored_size(spec: AnySpec, model: ModelShape, tasks: int = 0) -> Usage:
     if isinstance(spec, WriteSpec):
         most = _TAIL if spec.aggregate == "mean" else _TAIL + _SIDE
         return Usage(bytes=tasks * most * model.d_model * _NUMBER, objects=tasks)
+    if isinstance(spec, MetaSpec):
+        return Usage(bytes=_bytes(writer().shapes(spec.length, model)), objects=1)
     if not isinstance(spec, MultiTaskSpec):
         return Usage(bytes=_prompt_bytes(spec.makes, spec.length, model), objects=1)
     width = model.d_model * _NUMBER
@@ -36,5 +40,8 @@ def stored_size(spec: AnySpec, model: ModelShape, tasks: int = 0) -> Usage:
 
 
 def _prompt_bytes(name: str, length: int, model: ModelShape) -> int:
-    shapes = read_as_it_is(name).shapes(length, model)
+    return _bytes(read_as_it_is(name).shapes(length, model))
+
+
+def _bytes(shapes: Shapes) -> int:
     return _NUMBER * sum(math.prod(shape) for shape in shapes.values())

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ptsys.errors import InvalidInput
-from ptsys.kinds.registry import read_as_it_is
+from ptsys.kinds.registry import META, read_as_it_is
 from ptsys.kinds.starting import refuse_start
 from ptsys.types.records import Prompt
 from ptsys.types.training import JobSpec
@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # vocabularies and numpy: whoever lists jobs does without
 def check_made(spec: JobSpec, model: ModelLimits) -> None:
     """Raise InvalidInput, naming the spec's field, for a kind that no job makes, a length that no
     prompt of it has, and a start that there is not for it or that has no tokens."""
+    if spec.makes == META:
+        return  # its options say it all
     kind = read_as_it_is(spec.makes)
     try:
         kind.layout(kind.shapes(spec.length, model))

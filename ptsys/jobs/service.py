@@ -44,12 +44,13 @@ from ptsys.store.quota import lock_user, refuse_more
 from ptsys.store.storage import Storage
 from ptsys.store.tables import EventRow, IdempotencyRow, JobRow, JobSourceRow
 from ptsys.types.augmentation import AugmentSpec, too_few_rows
+from ptsys.types.meta_training import MetaSpec, MetaTask
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import Event, Job, JobState, Prompt
 from ptsys.types.requests import GENERIC
 from ptsys.types.specs import AnySpec, datasets_of, prompt_names, prompts_of
 from ptsys.types.storage import NOTHING, Quota, Usage
-from ptsys.types.training import Initialization, TrainingSpec
+from ptsys.types.training import TOKENS, Initialization, TrainingSpec
 from ptsys.types.writing import WriteSpec
 
 if TYPE_CHECKING:
@@ -347,6 +348,11 @@ class Service:
         elif isinstance(spec, MultiTaskSpec):
             tasks = [task.model_copy(update=self._datasets(task, owner)) for task in spec.tasks]
             changes["tasks"] = tuple(tasks)
+        elif isinstance(spec, MetaSpec):
+            changes["tasks"] = tuple(
+                task.model_copy(update=self._meta_task(task, place, spec, owner))
+                for place, task in enumerate(spec.tasks)
+            )
         else:
             changes |= self._datasets(spec, owner)
         if isinstance(spec, AugmentSpec):
@@ -384,6 +390,21 @@ class Service:
             found["validation"] = self.datasets.get(rows.validation, owner).id
         return found
 
+    def _meta_task(self, task: MetaTask, place: int, spec: MetaSpec, owner: str) -> dict[str, str]:
+        """The ids of a task's rows and of the prompt that was tuned on it."""
+        found = {"dataset": self.datasets.get(task.dataset, owner).id}
+        if task.prompt is not None:
+            field = f"tasks.{place}.prompt"
+            prompt = self._prompt(task.prompt, spec, owner, field, "learn from")
+            if prompt.kind != TOKENS:
+                raise InvalidInput(
+                    f"prompt {task.prompt!r} is of the kind {prompt.kind!r}; a meta-prompt learns "
+                    "to write soft tokens: name a prompt of these",
+                    field=field,
+                )
+            found["prompt"] = prompt.id
+        return found
+
     def _start(self, spec: AnySpec, owner: str) -> Initialization:
         start = spec.initialization
         if start.kind == META:
@@ -392,8 +413,10 @@ class Service:
             return start.model_copy(update={"meta_prompt": writer})
         if start.kind != "prompt" or start.prompt is None:
             return start
-        prompt = self._prompt(start.prompt, spec, owner, "initialization.prompt", "start from")
-        refuse_first(spec.makes, arrays_of(prompt.kind))
+        field, meta = "initialization.prompt", isinstance(spec, MetaSpec)
+        prompt = self._prompt(start.prompt, spec, owner, field, "start from", meta=meta)
+        if not meta:
+            refuse_first(spec.makes, arrays_of(prompt.kind))
         return start.model_copy(update={"prompt": prompt.id})
 
     def _writer(self, reference: str, spec: AnySpec, owner: str, field: str) -> str:
@@ -416,8 +439,18 @@ class Service:
             )
         return record.id
 
-    def _prompt(self, reference: str, spec: AnySpec, owner: str, field: str, use: str) -> Prompt:
-        """A prompt that a job is told to use. Raises NotFound, InvalidInput for another model's."""
+    def _prompt(
+        self,
+        reference: str,
+        spec: AnySpec,
+        owner: str,
+        field: str,
+        use: str,
+        *,
+        meta: bool = False,
+    ) -> Prompt:
+        """A prompt that a job is told to use, or a `meta` one. Raises NotFound, InvalidInput for
+        another model's and for one of the other sort."""
         prompt = self.prompts.get(reference, owner)
         if prompt.model != spec.model:
             raise InvalidInput(
@@ -425,7 +458,13 @@ class Service:
                 f"{spec.model!r}; train on {prompt.model!r} or {use} another prompt",
                 field=field,
             )
-        if prompt.kind == META:
+        if prompt.kind != META and meta:
+            raise InvalidInput(
+                f"{reference!r} is a prompt; a meta-prompt starts at another one: `ptsys meta "
+                "list` shows them",
+                field=field,
+            )
+        if prompt.kind == META and not meta:
             raise writes_prompts(field)
         if prompt.general is not None:
             self.prompts.general_of(prompt, owner)

@@ -182,6 +182,18 @@ class RowCoder(Protocol):
         """Examples, and a task's description, to write a prompt from, each a row."""
         ...
 
+    def shown(self, examples: Sequence[Any]) -> Sequence[Sequence[int]]:
+        """Examples as a meta-prompt's encoder reads them, each alone."""
+        ...
+
+    def shown_description(self, description: str) -> Sequence[int]:
+        """A task's description likewise."""
+        ...
+
+    def shown_size(self, longest: int) -> int:
+        """The padded size for what is shown."""
+        ...
+
     def answers(self, operation: str, result: Any, rows: Any) -> list[Any]:
         """What a user gets of an operation's result, for the rows of these numbers [rows]."""
         ...

@@ -7,13 +7,23 @@ The engine, jobs, the wire and the store carry trees of arrays and ask here. A n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.kinds.trees import Layout, Shapes, Tree
 from ptsys.types.training import JobSpec, Optimizer
+
+
+class Reader(NamedTuple):
+    """In traced code: the frozen model, its kind, how it is computed, and of V readings the context
+    that each is made in, arrays [V, ...] by name (see `ptsys.kinds.trees.Layout`)."""
+
+    kind: Any
+    model: Any
+    execution: Any
+    context: Mapping[str, Any]
 
 
 class PromptKind(Protocol):
@@ -48,10 +58,15 @@ class PromptKind(Protocol):
         configuration `model`, called `name`. Raises InvalidInput naming what is wrong."""
         ...
 
-    def resolve(self, values: Any, length: Any, layout: Layout) -> tuple[Any, Any]:
+    def resolve(self, values: Any, length: Any, layout: Layout, reader: Reader) -> tuple[Any, Any]:
         """What the model reads of U prompts, in traced code: `values` are the arrays by name
         [U, ...], or [U, N, ...] of members, `length` [U] the real positions of each. Gives the
         arrays [U * N, P, ...] of all members' readings, one after another, and their lengths."""
+        ...
+
+    def penalty(self, values: Any, layout: Layout, reader: Reader) -> Any:
+        """What is added to the loss of each of V readings, [V], in traced code; None for nothing.
+        `values` are its arrays [V, P, ...] as `resolve` gave them."""
         ...
 
     def reading(self, tree: Tree, member: int = 0) -> Tree:
@@ -73,9 +88,13 @@ class PromptKind(Protocol):
 class ReadAsItIs:
     """What all kinds have in common whose arrays a model reads as they are."""
 
-    def resolve(self, values: Any, length: Any, layout: Layout) -> tuple[Any, Any]:
+    def resolve(self, values: Any, length: Any, layout: Layout, reader: Reader) -> tuple[Any, Any]:
         """The prompts themselves."""
         return values, length
+
+    def penalty(self, values: Any, layout: Layout, reader: Reader) -> Any:
+        """None."""
+        return None
 
     def reading(self, tree: Tree, member: int = 0) -> Tree:
         """The prompt itself."""

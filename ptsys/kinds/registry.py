@@ -21,6 +21,7 @@ PROMPT_KINDS: dict[str, str] = {
     "decoder": "ptsys.prompts.decoder:DECODER",
     "encoder_decoder": "ptsys.prompts.decoder:ENCODER_DECODER",
     "deep": "ptsys.prompts.deep:DEEP",
+    "meta": "ptsys.prompts.meta_kind:WRITING",
 }
 """Where each prompt kind lies, `module:attribute`."""
 
@@ -55,8 +56,6 @@ ROW_CODERS: dict[str, str] = {"t5": "ptsys.models.t5.text:TextRows"}
 
 def prompt_kind(name: str) -> PromptKind:
     """The prompt kind of that name. Raises InvalidInput for one that there is not."""
-    if name in _WRITERS:
-        raise writes_prompts("prompt_kind")
     kind: PromptKind = _loaded(PROMPT_KINDS, name, "prompt_kind")
     return kind
 
@@ -70,7 +69,12 @@ def writes_prompts(field: str) -> InvalidInput:
 
 def stored_kind(tree: Mapping[str, Any]) -> Any:
     """The kind of what is kept: as `kind_of`, or a meta-prompt's."""
-    return _module(_WRITERS[META]) if _is_meta(tree) else kind_of(tree)
+    return writer() if _is_meta(tree) else kind_of(tree)
+
+
+def writer() -> Any:
+    """The kind of meta-prompts, as they are stored."""
+    return _module(_WRITERS[META])
 
 
 def _is_meta(tree: Mapping[str, Any]) -> bool:

@@ -29,26 +29,6 @@ class Leaf(NamedTuple):
         return (self.members, *self.shape) if self.members else self.shape
 
 
-class Layout(NamedTuple):
-    """What compiled programs know of a prompt: its kind, its arrays, and how many `positions` the
-    model reads of it at most, which is what it costs."""
-
-    kind: str
-    leaves: tuple[Leaf, ...]
-    positions: int
-
-    @property
-    def members(self) -> int:
-        """Readings that come of one prompt: one a member, padded ones too."""
-        return max(1, *(leaf.members for leaf in self.leaves))
-
-    @classmethod
-    def of(cls, plain: Sequence[Any]) -> Layout:
-        """What came over a wire as plain lists."""
-        kind, leaves, positions = plain
-        return cls(kind, tuple(Leaf(name, tuple(shape), n) for name, shape, n in leaves), positions)
-
-
 class Feature(NamedTuple):
     """One array of a row as compiled programs have it."""
 
@@ -63,6 +43,30 @@ class Feature(NamedTuple):
 
 
 RowLayout = tuple[Feature, ...]
+
+
+class Layout(NamedTuple):
+    """What compiled programs know of a prompt: its kind, its arrays, and how many `positions` the
+    model reads of it at most, which is what it costs. Of what writes prompts come so many
+    `readings` a step, each made in a `context` that comes with the step's rows."""
+
+    kind: str
+    leaves: tuple[Leaf, ...]
+    positions: int
+    readings: int = 1
+    context: RowLayout = ()
+
+    @property
+    def members(self) -> int:
+        """Readings that come of one prompt: one a member, padded ones too."""
+        return max(self.readings, *(leaf.members for leaf in self.leaves))
+
+    @classmethod
+    def of(cls, plain: Sequence[Any]) -> Layout:
+        """What came over a wire as plain lists."""
+        kind, leaves, positions, readings, context = plain
+        own = tuple(Leaf(name, tuple(shape), n) for name, shape, n in leaves)
+        return cls(kind, own, positions, readings, row_layout(context))
 
 
 def row_layout(plain: Sequence[Any]) -> RowLayout:

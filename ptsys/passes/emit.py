@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ptsys.kinds.batch import Readings
 from ptsys.models.t5.kind import token_readings
 from ptsys.models.t5.network import T5
+from ptsys.prompts.side_by_side import last_real
 
 MEANS = 8
 """Outputs that are averaged over examples: the length of the tail."""
@@ -94,16 +95,14 @@ def assemble(
     real = examples.real.reshape(tasks, -1)
     if pairs is not None:
         real &= pairs[:, None]
-    order = jnp.argsort(real, axis=1, stable=True)[:, -width:]
-    side = jnp.take_along_axis(slots, order[:, :, None], axis=1)
+    side, beside = last_real(slots, real, min(width, real.shape[1]))
     seen = examples.real[:, 0].reshape(tasks, -1).astype(jnp.float32)
     weight = seen / jnp.maximum(jnp.sum(seen, axis=1, keepdims=True), 1)
     mean = jnp.einsum("ek,ekqd->eqd", weight, examples.tail.reshape(tasks, -1, *start.shape))
     if kind is not None:
         mean = jnp.where(kind[:, None, None], mean, 0.0)
     values = jnp.concatenate([side, start[None] + mean], axis=1)
-    length = jnp.minimum(jnp.sum(real, axis=1), side.shape[1]) + len(start)
-    return token_readings(values, length.astype(jnp.int32))
+    return token_readings(values, beside + len(start))
 
 
 def _normed(x: Float[Array, "*lead D"]) -> Float[Array, "*lead D"]:

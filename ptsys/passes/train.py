@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ptsys.kinds.batch import Readings, Rows, take_each
+from ptsys.kinds.prompt_kind import PromptKind, Reader
 from ptsys.kinds.registry import prompt_kind
 from ptsys.kinds.trees import Layout
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.gradients import slot_gradients
 from ptsys.passes.optimizers import Hyperparameters, LeafState, SlotState, update
 from ptsys.sharding.mesh import ROWS, WHOLE, each_shard
+
+Context = dict[str, Any]
+"""What V readings are made in, arrays [V, ...] by name."""
 
 Hyper = dict[str, Hyperparameters]
 """Of every array of a prompt, a slot each. The z-loss is that of the first."""
@@ -37,6 +41,7 @@ def train_step(
     hyper: Hyper,
     residents: Int[Array, " U"],
     rows: Rows,
+    context: Context,
     *,
     layout: Layout,
     packed: bool = False,
@@ -46,13 +51,15 @@ def train_step(
 
     `state` and `hyper` hold every slot of the device (C of them); `residents` names the U that
     take part, C or more being padding; `rows.slot` counts the readings of those U, N of each with
-    N members. On a mesh each of the data shards has its part of the slots and trains them on its
-    own, without a word to the others: the arguments are the shards' one after another, and numbers
-    count within a shard. `packed`: see `ptsys.kinds.model_kind.ModelKind.chunk`.
+    N members. `context` is what these readings are made in, in the same order, where the layout
+    has any: a resident of such a layout learns in every step. On a mesh each of the data shards
+    has its part of the slots and trains them on its own, without a word to the others: the
+    arguments are the shards' one after another, and numbers count within a shard. `packed`: see
+    `ptsys.kinds.model_kind.ModelKind.chunk`.
     """
     own = functools.partial(_shard_step, layout, packed)
-    step = each_shard(frozen.mesh, own, (WHOLE, ROWS, ROWS, ROWS, ROWS), ROWS)
-    return step(frozen, state, hyper, residents, rows)
+    step = each_shard(frozen.mesh, own, (WHOLE, ROWS, ROWS, ROWS, ROWS, ROWS), ROWS)
+    return step(frozen, state, hyper, residents, rows, context)
 
 
 def _shard_step(
@@ -63,6 +70,7 @@ def _shard_step(
     hyper: Hyper,
     residents: jax.Array,
     rows: Rows,
+    context: Context,
 ) -> tuple[SlotState, TrainMetrics]:
     part, own = take_each(state, residents), take_each(hyper, residents)
     members, kind = layout.members, prompt_kind(layout.kind)
@@ -72,8 +80,9 @@ def _shard_step(
         else part.leaves[leaf.name].length
         for leaf in layout.leaves
     }
+    reader = Reader(frozen.kind, frozen.model(), frozen.execution, context)
     values, pull, length = jax.vjp(
-        lambda values: kind.resolve(values, lengths, layout),
+        lambda values: kind.resolve(values, lengths, layout, reader),
         {name: leaf.value for name, leaf in part.leaves.items()},
         has_aux=True,
     )
@@ -81,14 +90,16 @@ def _shard_step(
     found = slot_gradients(
         frozen, Readings(values, length), rows, z_loss, members=members, packed=packed
     )
-    (gradients,) = pull(found.values)
+    towards, penalty = _penalized(kind, values, layout, reader)
+    (gradients,) = pull(jax.tree.map(jnp.add, found.values, towards) if towards else found.values)
     tokens = found.tokens.reshape(-1, members)
     new = {
         leaf.name: _updated(part, leaf.name, gradients[leaf.name], own[leaf.name], leaf.members)
         for leaf in layout.leaves
     }
     count = state.step.shape[0]
-    drawn = (residents >= 0) & (jnp.sum(tokens, axis=1) > 0)
+    taught = (jnp.sum(tokens, axis=1) > 0) | bool(layout.context)
+    drawn = (residents >= 0) & taught
     target = jnp.where(drawn, residents, count)
 
     def put(x: jax.Array, y: jax.Array) -> jax.Array:
@@ -103,8 +114,25 @@ def _shard_step(
     loss = member_loss[:, 0]
     if members > 1:
         loss = jnp.sum(member_loss * tokens, axis=1) / jnp.maximum(jnp.sum(tokens, axis=1), 1)
+    if penalty is not None:
+        loss = loss + jnp.mean(penalty.reshape(-1, members), axis=1)
     metrics = TrainMetrics(loss, jnp.sqrt(sum(squares[1:], squares[0])), member_loss)
     return SlotState(leaves, put(state.step, part.step + 1)), metrics
+
+
+def _penalized(
+    kind: PromptKind, values: dict[str, jax.Array], layout: Layout, reader: Reader
+) -> tuple[dict[str, jax.Array], jax.Array | None]:
+    """The gradient of each prompt's mean penalty for its readings, and each reading's penalty."""
+
+    def mean(values: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        each = kind.penalty(values, layout, reader)
+        return jnp.sum(each) / layout.members, each
+
+    if not layout.context or kind.penalty(values, layout, reader) is None:
+        return {}, None
+    slopes, each = jax.grad(mean, has_aux=True)(values)
+    return slopes, each
 
 
 def _updated(

@@ -16,7 +16,7 @@ from ptsys.models.t5.reading import beside_tokens
 from ptsys.plan.topologies import Topology, topology
 from ptsys.types.training import TOKENS
 
-Step = Literal["gradients", "train", "predict", "score"]
+Step = Literal["gradients", "train", "predict", "score", "meta"]
 DataType = Literal["bfloat16", "float32"]
 
 STEPS: tuple[Step, ...] = get_args(Step)
@@ -24,9 +24,14 @@ REMATS: tuple[Remat, ...] = get_args(Remat)
 DATA_TYPES: tuple[DataType, ...] = get_args(DataType)
 
 
+MEANS = 8  # outputs that a planned meta-prompt averages over the examples: the end of its prompts
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One step. `rows` and `users` count over all chips; lengths are in tokens."""
+    """One step. `rows` and `users` count over all chips; lengths are in tokens. In a step of the
+    training of meta-prompts, one a user, each writes prompts of `prompt` tokens for so many `tasks`
+    from so many `examples`, which are as long as inputs."""
 
     config: T5Config
     topology: str
@@ -41,6 +46,8 @@ class Case:
     execution: Execution = Execution()
     dtype: DataType = "bfloat16"
     prompt_kind: str = TOKENS
+    tasks: int = 8
+    examples: int = 16
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready form, which `Case.of` reads back."""
@@ -64,6 +71,16 @@ class Case:
     def positions(self) -> int:
         """Positions of the encoder: prompt and input."""
         return self.prompt + self.inputs
+
+    @property
+    def shown_rows(self) -> int:
+        """Examples that prompts are written from, over all chips."""
+        return self.users * self.tasks * self.examples if self.step == "meta" else 0
+
+    @property
+    def shown_positions(self) -> int:
+        """Positions of the encoder for one of them: the meta-prompt's tokens, and its text."""
+        return MEANS + 1 + self.inputs
 
     @property
     def shard_rows(self) -> int:
@@ -96,7 +113,7 @@ class Case:
     @property
     def learns(self) -> bool:
         """Whether the step runs backward."""
-        return self.step in ("gradients", "train")
+        return self.step in ("gradients", "train", "meta")
 
 
 def check(case: Case) -> Case:
@@ -114,6 +131,8 @@ def check(case: Case) -> Case:
             f"one of {', '.join(map(str, model_axes(case.config, chips)))}",
             field="mesh",
         )
+    if case.step == "meta" and case.prompt < MEANS:
+        raise InvalidInput(f"a meta-prompt writes {MEANS} tokens at least", field="prompt")
     for field, count in (("rows", case.rows), ("users", case.users)):
         if count < 1 or count % case.data:
             raise InvalidInput(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ptsys.models.execution import even_blocks
 from ptsys.models.parameters import parameter_count
-from ptsys.plan.case import Case
+from ptsys.plan.case import MEANS, Case
 from ptsys.plan.roofline import NUMBER_BYTES
 
 _WHOLE_AT_ONCE = 5  # hidden states in flight beside those saved, one of them float32
@@ -32,8 +32,10 @@ def sent_bytes(case: Case) -> float:
         numbers += halves + config.decoder_layers * case.positions  # the memory's gradients
     if case.learns and case.execution.remat == "layer":
         numbers += config.encoder_layers * case.positions + 2 * config.decoder_layers * case.targets
+    shown = 3 * 2 * config.encoder_layers * case.shown_positions * case.shown_rows / case.data
     ring = 2 * (case.model - 1) / case.model
-    return ring * numbers * config.d_model * NUMBER_BYTES[case.dtype] * case.shard_rows
+    sent = numbers * case.shard_rows + shown
+    return ring * sent * config.d_model * NUMBER_BYTES[case.dtype]
 
 
 def _weights(case: Case) -> float:
@@ -42,9 +44,12 @@ def _weights(case: Case) -> float:
 
 def _slots(case: Case) -> float:
     """Prompts, their gradients or their optimizer's moments, in float32."""
-    copies = 4 if case.step == "train" else 3
-    users = case.users / case.data if case.learns else case.users
-    return 4.0 * copies * users * case.prompt * case.config.d_model
+    copies = 4 if case.step in ("train", "meta") else 3
+    users, width = case.users / case.data if case.learns else case.users, case.config.d_model
+    if case.step == "meta":
+        maps = (MEANS + 2) * width * width
+        return 4.0 * users * (copies * maps + 2 * case.tasks * case.prompt * width)
+    return 4.0 * copies * users * case.prompt * width
 
 
 def _activations(case: Case) -> float:

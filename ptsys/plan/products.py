@@ -59,9 +59,20 @@ def flops(case: Case) -> dict[str, int]:
     """FLOPs of one row in the step, by part: forward, backward, and what is computed again."""
     if not case.learns:
         return forward_flops(case)
-    return _sums(
+    sums = _sums(
         case, lambda part: part.flops * (1 + times_again(case, part)) + part.backward_flops
     )
+    if case.step == "meta":
+        sums["examples"] = round(case.shown_rows / case.rows * _shown_flops(case))
+    return sums
+
+
+def _shown_flops(case: Case) -> int:
+    """Of one example that a prompt is written from: its encoding, computed again in the backward
+    pass, and the gradient of its outputs for the meta-prompt's tokens."""
+    layer = list(_encoder_layer(case.config, case.shown_positions))
+    once = sum(2 * part.flops + part.backward_flops for part in layer)
+    return case.config.encoder_layers * once
 
 
 def times_again(case: Case, part: Product) -> int:

@@ -24,7 +24,8 @@ from ptsys.passes.frozen import Frozen, Structure
 from ptsys.passes.gradients import gradients
 from ptsys.passes.optimizers import LeafState, SlotState, hyperparameters
 from ptsys.passes.train import train_step
-from ptsys.plan.case import Case
+from ptsys.plan.case import MEANS, Case
+from ptsys.prompts.meta_kind import WRITING, written_layout
 from ptsys.sharding.mesh import ROWS, WHOLE
 from ptsys.types.training import Optimizer
 
@@ -71,6 +72,12 @@ class _Given:
     def layout(self) -> Layout:
         """The prompts', as long as the case says."""
         case = self.case
+        if case.step == "meta":
+            shapes = WRITING.shapes(MEANS, case.config)
+            size = (case.tasks, case.examples, case.inputs)
+            return written_layout(shapes, *size, "each", taught=False)._replace(
+                positions=case.prompt
+            )
         kind = prompt_kind(case.prompt_kind)
         return kind.layout(kind.shapes(case.prompt, case.config))
 
@@ -135,9 +142,15 @@ def _lower_train(given: _Given) -> tuple[jax.stages.Lowered, Arguments]:
     one = given.like(hyperparameters([Optimizer()] * users, [1] * users))
     hyper = dict.fromkeys(leaves, one)
     residents = given.spread((users,), jnp.int32)
-    lowered = train_step.lower(given.frozen, state, hyper, residents, rows, layout=given.layout)
+    context = {
+        x.name: given.spread((users * given.layout.readings, *x.shape), jnp.dtype(x.dtype))
+        for x in given.layout.context
+    }
+    lowered = train_step.lower(
+        given.frozen, state, hyper, residents, rows, context, layout=given.layout
+    )
     moments = [(leaf.first, leaf.second, leaf.step) for leaf in leaves.values()]
-    return lowered, _arguments(given.frozen, readings, (rows, residents), (moments, hyper))
+    return lowered, _arguments(given.frozen, readings, (rows, residents, context), (moments, hyper))
 
 
 def _lower_score(given: _Given) -> tuple[jax.stages.Lowered, Arguments]:
@@ -158,6 +171,7 @@ def _lower_predict(given: _Given) -> tuple[jax.stages.Lowered, Arguments]:
 _LOWER: dict[str, Lower] = {
     "gradients": _lower_gradients,
     "train": _lower_train,
+    "meta": _lower_train,
     "score": _lower_score,
     "predict": _lower_predict,
 }

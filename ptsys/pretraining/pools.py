@@ -19,7 +19,13 @@ import numpy as np
 
 from ptsys.data.vocabulary import SentencePieceVocabulary
 from ptsys.generated import sample_tasks
-from ptsys.pretraining.episodes import EpisodeConfig, EpisodePool, Episodes, EpisodeShape, Source
+from ptsys.pretraining.episodes import (
+    EpisodeConfig,
+    EpisodePool,
+    Episodes,
+    EpisodeShape,
+    Source,
+)
 from ptsys.pretraining.mixture import Mixture, MixtureConfig, RowPool, Shape, numbered_traits
 
 RowKey = Shape

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ptsys.data.shown_examples import LABEL
 from ptsys.errors import InvalidInput
 from ptsys.kinds.registry import META as NAME
-from ptsys.kinds.trees import Tree
+from ptsys.kinds.trees import Shapes, Tree
 from ptsys.prompts.check import check_numbers
 from ptsys.types.requests import Aggregate
 
@@ -48,6 +48,18 @@ class MetaPrompts:
     """The kind, as far as it is one of prompts: it is stored, shared and sent like them."""
 
     name: str = NAME
+
+    def shapes(self, length: int, model: Any) -> Shapes:
+        """One that averages so many outputs, with a whole map for each."""
+        width = model.d_model
+        return {
+            "tokens": (length + 1, width),
+            "start": (length, width),
+            "tail": (length, width, width),
+            "summary": (width, width),
+            "label": (width, width),
+            "embedding_scale": (1,),
+        }
 
     def check(self, tree: Mapping[str, NDArray[Any]], model: Any, name: str | None = None) -> Tree:
         """The arrays as contiguous float32, once they are known to be a meta-prompt for a model of

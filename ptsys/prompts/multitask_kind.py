@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput
+from ptsys.kinds.prompt_kind import Reader
 from ptsys.kinds.trees import Layout, Leaf, Shapes, Tree
 from ptsys.prompts.check import check_prompt
 from ptsys.prompts.multitask import Affine, TaskPart
@@ -86,7 +87,11 @@ class Multitask:
             checked[part] = flat.reshape(array.shape)
         return checked
 
-    def resolve(self, values: Any, length: Any, layout: Layout) -> tuple[Any, Any]:
+    def penalty(self, values: Any, layout: Layout, reader: Reader) -> Any:
+        """None."""
+        return None
+
+    def resolve(self, values: Any, length: Any, layout: Layout, reader: Reader) -> tuple[Any, Any]:
         """The combined prompts of all tasks."""
         slots, count = len(values["general"]), layout.members
         one = values["general"][:, None]

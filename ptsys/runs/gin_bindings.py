@@ -24,6 +24,7 @@ from ptsys.runs.evaluate import Evaluate
 from ptsys.runs.gin_errors import gin_error
 from ptsys.runs.infer import Infer
 from ptsys.runs.meta_generate import MetaGenerate
+from ptsys.runs.meta_train import MetaTrain
 from ptsys.runs.multitask import MultiTask
 from ptsys.runs.prompt_tune import PromptTune
 from ptsys.runs.tasks.jsonl_task import JsonlTask, JsonlTasks
@@ -39,7 +40,7 @@ CONFIGURABLES = (
     *(
         gin.external_configurable(one, module="ptsys.runs")
         for one in (
-            *(BuildLibrary, PromptTune, MultiTask, Evaluate, Infer, MetaGenerate),
+            *(BuildLibrary, PromptTune, MultiTask, MetaTrain, MetaGenerate, Evaluate, Infer),
             *(JsonlTask, JsonlTasks, SeqioTask, TaskMixture),
         )
     ),

@@ -17,7 +17,7 @@ from ptsys.engine.serving import Serving
 from ptsys.jobs.limits import read_limits
 from ptsys.runs.model_bench import model_bench
 from ptsys.runs.multitask_prompts import MultiTaskPrompts
-from ptsys.runs.multitask_training import train_together
+from ptsys.runs.multitask_training import MultiTaskRunTraining
 from ptsys.runs.prompt_plan import registered
 from ptsys.runs.run_folder import CHECKPOINTS, alone_in, write_json
 from ptsys.runs.run_metrics import RunMetrics
@@ -98,9 +98,10 @@ class MultiTask:
             recorded = prompts.there()
             if recorded is None:
                 with engine_of(bench, settings, 1) as engine:
-                    made = train_together(
+                    training = MultiTaskRunTraining(
                         config, bench, engine, tasks, spec, output / CHECKPOINTS, metrics
                     )
+                    made = training.train()
                 recorded = prompts.record(made)
                 made.forget()
                 stores.index(bench)

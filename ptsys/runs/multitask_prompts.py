@@ -10,8 +10,8 @@ from ptsys.engine.workbench import Workbench
 from ptsys.errors import Conflict, NotFound
 from ptsys.kinds.trees import Tree
 from ptsys.prompts.storage import save_tree
-from ptsys.runs.multitask_training import Learned
 from ptsys.runs.prompt_plan import majority_score
+from ptsys.runs.run_training import Learned
 from ptsys.runs.stores import Stores
 from ptsys.runs.tasks.task import Task
 from ptsys.store.clock import utc_now

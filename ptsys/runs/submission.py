@@ -11,12 +11,16 @@ from ptsys.config import Settings
 from ptsys.errors import Conflict, InvalidInput, NotFound
 from ptsys.jobs.service import Service
 from ptsys.types.example import Example, digest
+from ptsys.types.meta_training import MetaOptions, MetaSpec
 from ptsys.types.multitask import MultiTaskOptions, MultiTaskSpec
 from ptsys.types.records import Dataset, Job, Prompt
 from ptsys.types.specs import hyperparameters
-from ptsys.types.training import TrainingOptions, TrainingSpec
+from ptsys.types.training import Initialization, TrainingOptions, TrainingSpec
 
 _DIGITS = 12  # of the rows' digest in a dataset's name
+
+
+QueuedSpec = TrainingSpec | MultiTaskSpec | MetaSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,15 +35,41 @@ class QueuedRows:
 @dataclasses.dataclass(frozen=True)
 class JobRequest:
     """A job to be: its options, and the rows of its `dataset` and `validation`, if it has some; by
-    the task, which has no name where there is one alone."""
+    the task, which has no name where there is one alone. One that trains a meta-prompt learns from
+    stored `prompts`, by their tasks, and begins at the one called `start`, where it has these."""
 
-    options: TrainingOptions | MultiTaskOptions
+    options: TrainingOptions | MultiTaskOptions | MetaOptions
     rows: Mapping[tuple[str, str], QueuedRows]
+    prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    start: str | None = None
 
-    def on(self, ids: Mapping[tuple[str, str], str]) -> TrainingSpec | MultiTaskSpec:
+    def resolved(self, service: Service, user: str) -> JobRequest:
+        """With ids in place of prompts' names. Raises NotFound for one that is not there."""
+
+        def named(name: str) -> str:
+            return service.prompts.get(name if "/" in name else f"{user}/{name}", user).id
+
+        prompts = {task: named(name) for task, name in self.prompts.items()}
+        options = self.options
+        if self.start is not None:
+            begun = Initialization(kind="prompt", prompt=named(self.start))
+            options = options.model_copy(update={"initialization": begun})
+        return dataclasses.replace(self, options=options, prompts=prompts, start=None)
+
+    def on(self, ids: Mapping[tuple[str, str], str]) -> QueuedSpec:
         """The job, on the datasets of these ids."""
         if isinstance(self.options, TrainingOptions):
             return self.options.on(ids["", "dataset"], ids.get(("", "validation")))
+        if isinstance(self.options, MetaOptions):
+            return self.options.on(
+                {
+                    task.name: {
+                        "dataset": ids[task.name, "dataset"],
+                        "prompt": self.prompts.get(task.name),
+                    }
+                    for task in self.options.tasks
+                }
+            )
         return self.options.on(
             {
                 task.name: {
@@ -71,7 +101,7 @@ class Submittable(Protocol):
 class Submitted:
     """A request's job; or, where none is needed, the prompt that such a job has made before."""
 
-    spec: TrainingSpec | MultiTaskSpec
+    spec: QueuedSpec
     job: Job | None
     prompt: Prompt | None = None
     new: bool = False
@@ -83,6 +113,7 @@ def submit(service: Service, user: str, requests: Sequence[JobRequest]) -> list[
     An unfinished job, or a prompt, of the same name is taken for the request's own if it has the
     same spec and rows. Raises Conflict for another one, before anything is queued.
     """
+    requests = [request.resolved(service, user) for request in requests]
     for request in requests:  # before rows are stored for nothing
         _there(service, user, _with_known_datasets(service, user, request))
     stored = [_with_datasets(service, user, request) for request in requests]
@@ -92,7 +123,7 @@ def submit(service: Service, user: str, requests: Sequence[JobRequest]) -> list[
     ]
 
 
-def _submitted(service: Service, user: str, spec: TrainingSpec | MultiTaskSpec) -> Submitted:
+def _submitted(service: Service, user: str, spec: QueuedSpec) -> Submitted:
     try:
         return Submitted(spec, service.submit(spec, user), new=True)
     except Conflict:
@@ -102,16 +133,12 @@ def _submitted(service: Service, user: str, spec: TrainingSpec | MultiTaskSpec) 
         return known
 
 
-def _with_datasets(
-    service: Service, user: str, request: JobRequest
-) -> TrainingSpec | MultiTaskSpec:
+def _with_datasets(service: Service, user: str, request: JobRequest) -> QueuedSpec:
     ids = {key: _dataset(service, user, rows).id for key, rows in request.rows.items()}
     return request.on(ids)
 
 
-def _with_known_datasets(
-    service: Service, user: str, request: JobRequest
-) -> TrainingSpec | MultiTaskSpec:
+def _with_known_datasets(service: Service, user: str, request: JobRequest) -> QueuedSpec:
     """With the datasets that are there; what is not has no id, so is no earlier submission's."""
     ids = {}
     for key, rows in request.rows.items():
@@ -150,7 +177,7 @@ def _dataset(service: Service, user: str, rows: QueuedRows) -> Dataset:
     raise Conflict(f"dataset {name!r} is there with other rows; delete that one")
 
 
-def _there(service: Service, user: str, spec: TrainingSpec | MultiTaskSpec) -> Submitted | None:
+def _there(service: Service, user: str, spec: QueuedSpec) -> Submitted | None:
     """What an earlier submission of the same left. Raises Conflict for something else of its
     name."""
     job = service.unfinished(spec.name, user)
@@ -191,6 +218,6 @@ def not_submittable(run: object) -> InvalidInput:
     """Why such a run stays where it is."""
     return InvalidInput(
         f"{type(run).__name__} runs in place alone; leave --submit out (runs that can be queued: "
-        "PromptTune, MultiTask)",
+        "PromptTune, MultiTask, MetaTrain)",
         field="submit",
     )

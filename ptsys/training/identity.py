@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ptsys.types.meta_training import MetaSpec
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.specs import AnySpec
 
@@ -33,7 +34,7 @@ class Identity:
         """What is noted beside each checkpoint. Of the spec it is what is not at its default: a
         field that a later version adds must not part a training from its checkpoints."""
         rows: dict[str, Any] = {"dataset": self.digests[0]}
-        if isinstance(self.spec, MultiTaskSpec):
+        if isinstance(self.spec, MultiTaskSpec | MetaSpec):
             rows = {"datasets": list(self.digests)}
         rates = {"rates": dict(self.rates)} if self.rates else {}
         spec = _chosen(self.spec, _UNSEEN)

@@ -9,10 +9,14 @@ import numpy as np
 from ptsys.engine.trainings import Snapshot
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput
-from ptsys.kinds.registry import kind_of, prompt_kind
+from ptsys.kinds.registry import kind_of, prompt_kind, stored_kind
 from ptsys.kinds.starting import refuse_first, refuse_start
 from ptsys.kinds.trees import Tree
+from ptsys.prompts.meta import META
+from ptsys.types.meta_training import MetaOptions
 from ptsys.types.training import TOKENS, TrainingOptions
+
+_NEAR, _LABELS = 0.3, 0.7  # of a new meta-prompt: its maps' diagonals, the scale of embeddings
 
 
 def first_prompt(
@@ -40,6 +44,34 @@ def first_prompt(
         rows = own[-len(begun[name]) :]  # of a shorter one the rest begins as all do
         begun[name][len(begun[name]) - len(rows) :] = rows
     return Snapshot.start(begun, spec.prompt_kind)
+
+
+def first_meta_prompt(bench: Workbench, spec: MetaOptions, other: Tree | None = None) -> Tree:
+    """The meta-prompt of a job before its first step: `other`, which the spec names, or that which
+    ships with the model; else, or where a new one is wanted, one that writes the shared start
+    whatever it reads. Raises InvalidInput for another that is none."""
+    config, named = bench.config, spec.initialization.kind == "prompt"
+    if named:
+        if other is None or stored_kind(other).name != META.name:
+            raise InvalidInput(
+                "a meta-prompt starts at another meta-prompt; `ptsys meta list` shows them",
+                field="initialization.prompt",
+            )
+        return META.check(other, config, bench.served.name)
+    shipped = bench.served.meta_prompt
+    if shipped is not None and spec.initialization.kind == "shared":
+        return META.check(shipped, config, bench.served.name)
+    tokens = bench.initial(spec, spec.length + 1, ())
+    width = config.d_model
+    near = np.float32(_NEAR) * np.eye(width, dtype=np.float32)
+    return {
+        "tokens": tokens,
+        "start": bench.start(spec.length),
+        "tail": np.zeros((spec.length, width, width), np.float32),
+        "summary": near,
+        "label": near,
+        "embedding_scale": np.full((1,), _LABELS, np.float32),
+    }
 
 
 def blank(bench: Workbench, spec: TrainingOptions) -> Snapshot:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ptsys.engine.model import ServedModel
+from ptsys.kinds.registry import META
 from ptsys.kinds.trees import Tree
 from ptsys.prompts.tokens import NAME
 from ptsys.types.multitask import MultiTaskSpec
@@ -42,6 +43,8 @@ class Trained:
         """Positions that it has, at most in one of its arrays; of soft tokens, its own."""
         if self.kind == TOKENS:
             return len(self.values.get(NAME, ()))
+        if self.kind == META:
+            return len(self.values["tokens"])
         return max(map(len, self.values.values()))
 
 

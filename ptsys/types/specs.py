@@ -7,19 +7,20 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ValidatorFunctionWrapHandler, WrapValidator
 
 from ptsys.types.augmentation import AugmentSpec
+from ptsys.types.meta_training import MetaSpec
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.requests import GENERIC
 from ptsys.types.training import TrainingSpec
 from ptsys.types.writing import WriteSpec
 
-JobKind = Literal["train", "multitask", "augment", "write"]
+JobKind = Literal["train", "multitask", "augment", "write", "meta"]
 
 
 class _Kind(BaseModel):
     kind: JobKind = "train"
 
 
-AnySpec = TrainingSpec | MultiTaskSpec | AugmentSpec | WriteSpec
+AnySpec = TrainingSpec | MultiTaskSpec | AugmentSpec | WriteSpec | MetaSpec
 
 
 def _by_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> AnySpec:
@@ -37,6 +38,8 @@ def _by_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> AnySpec:
         return AugmentSpec.model_validate(value)
     if kind == "write":
         return WriteSpec.model_validate(value)
+    if kind == "meta":
+        return MetaSpec.model_validate(value)
     return TrainingSpec.model_validate(value)
 
 
@@ -51,6 +54,8 @@ def datasets_of(spec: AnySpec) -> list[str]:
         found = [name for task in spec.tasks for name in (task.dataset, task.validation)]
     elif isinstance(spec, WriteSpec):
         found = [spec.dataset]
+    elif isinstance(spec, MetaSpec):
+        found = [task.dataset for task in spec.tasks]
     else:
         found = [spec.dataset, spec.validation]
     return list(dict.fromkeys(name for name in found if name is not None))
@@ -69,6 +74,8 @@ def named_prompts(spec: AnySpec) -> dict[str, str]:
         found["meta_prompt"] = spec.meta_prompt
     if isinstance(spec, AugmentSpec):
         found["query"] = spec.query
+    if isinstance(spec, MetaSpec):
+        found |= {f"tasks.{place}.prompt": task.prompt for place, task in enumerate(spec.tasks)}
     return {field: name for field, name in found.items() if name is not None}
 
 
@@ -88,6 +95,7 @@ _SETTINGS = {
     *("combination", "task_length", "combined_length", "affine_learning_rate"),
     *("mixing", "size_limit"),
     *("strategy", "neighbours", "rounds", "metric", "minimum_similarity", "weights", "temperature"),
+    *("method", "aggregate", "examples", "tasks_per_step", "loss", "teacher_weight"),
     *("begin", "start", "query_steps", "second_steps", "own_share", "polish_steps", "budget"),
 }
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from commands import MODEL, Run, call, examples, write_rows
 
+from ptsys.types.example import Example
+
 
 def test_keys_are_made_listed_and_revoked(run: Run) -> None:
     made = run("keys", "create", "ann", "--note", "laptop", "--json").json
@@ -115,3 +117,38 @@ def test_a_folder_that_is_typed_counts_more_than_the_environment(
     monkeypatch.setenv("PTSYS_API_KEY", "k")
     ended = call("--data", tmp_path, "jobs", "list", "--json")
     assert (ended.code, ended.json) == (0, [])
+
+
+def test_a_meta_prompts_training_is_queued_from_a_folder(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "tasks"
+    (folder / "second").mkdir(parents=True)
+    write_rows(folder / "first.jsonl", examples(6))
+    write_rows(folder / "second" / "train.jsonl", examples(7))
+    write_rows(folder / "third.jsonl", examples(8))
+    (folder / "third.txt").write_text("Say the colour.\n")
+    small = ("--name", "words", "--tasks-per-step", 2, "--held-out", 1, "--json")
+    made = run("meta", "train", "--data", folder, *small)
+    assert made.code == 0, made.err
+    spec = made.json["spec"]
+    assert (spec["kind"], spec["method"], spec["optimizer"]["kind"]) == ("meta", "joint", "adamw")
+    assert spec["optimizer"]["learning_rate"] == 1e-3
+    assert [(task["name"], task["description"]) for task in spec["tasks"]] == [
+        *(("first", None), ("second", None), ("third", "Say the colour."))
+    ]
+    assert "3, of which 1 are scored on" in run("jobs", "show", made.json["id"]).out
+    run("jobs", "cancel", made.json["id"])
+    refused = (
+        (("--held-out", 3), "held_out"),
+        (("--method", "regression"), "tuned"),
+        (("--batch-size", 1), "batch_size"),
+        (("--init", "labels"), "init"),
+        (("--from-library", "nothing of this name"), "from_library"),
+        (("--prompt", "first"), "TASK=PROMPT"),
+    )
+    for given, words in refused:
+        ended = run("meta", "train", "--data", folder, "--name", "other", *given)
+        assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
+        assert words in ended.err, ended.err
+    write_rows(folder / "bare.jsonl", [Example("a"), Example("b")])
+    ended = run("meta", "train", "--data", folder, "--name", "other")
+    assert (ended.code, "bare" in ended.err) == (2, True), ended.err

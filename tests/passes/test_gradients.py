@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from double_precision import DoublePrecision
 from numpy_t5 import Reference
 from text_passes import Prompts, gradients
 from tiny_batches import prompts, rows
@@ -16,15 +14,6 @@ from tiny_batches import prompts, rows
 from ptsys.kinds import batch
 from ptsys.models.t5 import attention, kind, layers, network
 from ptsys.passes.frozen import Frozen
-
-
-class DoublePrecision(ModuleType):
-    """jax.numpy whose float32 is float64: the model computes its norms in float32."""
-
-    float32 = jnp.float64
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(jnp, name)
 
 
 @pytest.mark.filterwarnings("ignore:scatter inputs have incompatible types:FutureWarning")

@@ -33,7 +33,7 @@ def test_every_step_compiles_and_its_arguments_are_accounted_for(step: Step) -> 
     assert memory.padding <= 0.01 * memory.used
     assert memory.activations > 0
     assert sent(found) > 0
-    assert (memory.optimizer > 0) == (step == "train")
+    assert (memory.optimizer > 0) == (step in ("train", "meta"))
     assert Compiled.of(json.loads(json.dumps(found.to_dict()))) == found
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_model
+from listening import Notes
+from meta_jobs import TASKS, add_tasks, submit
 from waiting import until
 from worker_deployment import ADAFACTOR, Deployment
 from worker_group import Alone, WorkerGroup
@@ -14,6 +16,10 @@ from ptsys.kinds.registry import prompt_kind
 from ptsys.kinds.trees import Tree
 from ptsys.prompts.safetensors_format import decode_tree, encode, encode_tree
 from ptsys.sharding.group import GROUP_ENDED
+from ptsys.training.course import Completed
+from ptsys.training.loop import Loop
+from ptsys.training.meta import MetaTaskData, MetaTraining
+from ptsys.training.start import first_meta_prompt
 from ptsys.types.records import JobState
 from ptsys.types.requests import Decoding, GradientsRequest, PredictRequest
 from ptsys.types.training import Optimizer
@@ -113,6 +119,24 @@ def _same_gradients(group: WorkerGroup, alone: Alone, prompt: Tree) -> None:
     for name, array in named.items():
         np.testing.assert_allclose(answer[name], array, rtol=0, atol=1e-4)
     assert max(np.abs(array).max() for array in named.values()) > 1e-3
+
+
+def test_a_meta_prompt_learns_as_with_one_process(group: WorkerGroup, alone: Alone) -> None:
+    """Its examples come with every step, to all processes."""
+    add_tasks(group.deployment)
+    job = submit(group.deployment, "writer", TASKS[:2], held_out=0, steps=6)
+    group.deployment.wait(job)
+    spec: Any = job.spec
+    rows = [group.deployment.service.datasets.read(task.dataset) for task in spec.tasks]
+    data = [MetaTaskData(one, alone.engine.encode(spec, one)) for one in rows]
+    start, coder = first_meta_prompt(alone.bench, spec), alone.bench.served.rows
+    course = MetaTraining("x", "u", spec, data, coder, start, None, Notes())
+    ending = Loop(alone.engine).run(course)
+    assert isinstance(ending, Completed)
+    found = group.deployment.tree(job)
+    for name, x in ending.prompts[0].values.items():
+        assert np.abs(x - start[name]).max() > 1e-3, name
+        np.testing.assert_allclose(found[name], x, rtol=0, atol=1e-3, err_msg=name)
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from ptsys.jobs.promises import stored_size
 from ptsys.jobs.prompt_fits import check_made, check_weights
 from ptsys.types.augmentation import AugmentSpec
 from ptsys.types.example import Example
+from ptsys.types.meta_training import MetaSpec, MetaTask
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import ApiKey, Job, JobState
 from ptsys.types.specs import AnySpec, Spec, named_prompts
@@ -52,6 +53,11 @@ _EXAMPLES = [
         ],
         "combination": "concat",
     },
+    {
+        "kind": "meta",
+        "name": "letters",
+        "tasks": [{"name": "first", "dataset": "firsts"}, {"name": "last", "dataset": "lasts"}],
+    },
     {"kind": "augment", "name": "few", "dataset": "few-rows", "strategy": "auto"},
     {"kind": "write", "name": "many", "dataset": "many-tasks", "aggregate": "mean"},
 ]
@@ -71,7 +77,8 @@ def create_job(
     each of several tasks, together. Without a kind, `tasks` say that it is the latter. Of kind
     `augment`: one prompt for a few rows, lifted by prompts and datasets of the library that are
     yours to see. Of kind `write`: a prompt for each of many tasks, which a meta-prompt writes in
-    one pass; a step is a prompt, and each is there as soon as it is written.
+    one pass; a step is a prompt, and each is there as soon as it is written. Of kind `meta`: a
+    meta-prompt, which learns on many tasks to write prompts.
     """
     known = context.service.submitted(spec, caller.user, key)
     if known is None:
@@ -165,6 +172,17 @@ def _check_told(spec: WriteSpec, rows: Sequence[Example], limits: ModelLimits) -
             raise InvalidInput(f"task {task.name}: {error}", field="dataset") from None
 
 
+def _check_shown(rows: Sequence[Example], field: str) -> None:
+    """Whether rows can be shown to a meta-prompt and asked. Raises InvalidInput."""
+    if len(rows) < 2:
+        raise InvalidInput(
+            f"{len(rows)} row; a task needs one to show and another to ask", field=field
+        )
+    for number, row in enumerate(rows, start=1):
+        if row.target is None:
+            raise InvalidInput(f"row {number}: 'target' is missing; give the answer", field=field)
+
+
 def _check(context: Context, spec: AnySpec, user: str) -> None:
     """What a worker would refuse only when the job's turn has come: a prompt that cannot be of its
     kind, so long, or start there; targets that are too long, missing or not to be written, and
@@ -177,15 +195,15 @@ def _check(context: Context, spec: AnySpec, user: str) -> None:
     if isinstance(spec, WriteSpec):
         _check_told(spec, datasets.read(datasets.get(spec.dataset, user).id), limits)
         return
-    tasks: list[tuple[str, TrainingSpec | AugmentSpec | TaskSpec]]
-    if isinstance(spec, MultiTaskSpec):
-        tasks = [(f"tasks.{place}.", task) for place, task in enumerate(spec.tasks)]
-    else:
-        tasks = [("", spec)]
-    for prefix, task in tasks:
+    tasks: Sequence[TrainingSpec | AugmentSpec | TaskSpec | MetaTask]
+    tasks = spec.tasks if isinstance(spec, MultiTaskSpec | MetaSpec) else [spec]
+    for place, task in enumerate(tasks):
+        prefix = "" if task is spec else f"tasks.{place}."
         rows = datasets.read(datasets.get(task.dataset, user).id)
         reading = limits.reading(spec.max_input_length)
         reading.check_training(rows, truncate=spec.truncate, field=f"{prefix}dataset")
-        if task.validation is not None:
+        if isinstance(task, MetaTask):
+            _check_shown(rows, f"{prefix}dataset")
+        elif task.validation is not None:
             rows = datasets.read(datasets.get(task.validation, user).id)
             limits.check(rows, truncate=spec.truncate, field=f"{prefix}validation")

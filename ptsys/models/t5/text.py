@@ -131,6 +131,15 @@ class TextRows:
     def emitting(self, examples: Sequence[Example], description: str | None = None) -> Question:
         """Examples, and a task's description, to write a prompt from: each is read alone. Raises
         InvalidInput for an example without its target."""
+        ids = self.shown(examples)
+        if description is not None:
+            ids.append(self.shown_description(description))
+        size = self.shown_size(_longest(ids))
+        return Question("emit", {"inputs": ids}, (Feature("inputs", (size,)),))
+
+    def shown(self, examples: Sequence[Example]) -> list[list[int]]:
+        """Examples as a meta-prompt's encoder reads them, each alone. Raises InvalidInput for one
+        without its target."""
         encode, most = self.vocabulary.encode, self.config.max_input_length
         arrow = encode(ARROW)
         ids = []
@@ -140,10 +149,16 @@ class TextRows:
                 field = f"examples.{number}.target"
                 raise InvalidInput("the example has no target; give the answer", field=field)
             ids.append(shown_example(encode(example.input), label, arrow, most))
-        if description is not None:
-            ids.append(shown_description(encode(description), most))
-        size = fit(_longest(ids), INPUT_LENGTHS, "examples")
-        return Question("emit", {"inputs": ids}, (Feature("inputs", (size,)),))
+        return ids
+
+    def shown_description(self, description: str) -> list[int]:
+        """A task's description likewise."""
+        encode, most = self.vocabulary.encode, self.config.max_input_length
+        return shown_description(encode(description), most)
+
+    def shown_size(self, longest: int) -> int:
+        """The padded size for what is shown."""
+        return fit(longest, INPUT_LENGTHS, "examples")
 
     def _free(self, ids: list[list[int]], decoding: Decoding) -> Question:
         most = min(decoding.max_tokens, self.config.max_target_length)

@@ -1,0 +1,160 @@
+"""`ptsys meta train`: a meta-prompt that learns on many tasks to write prompts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ptsys.cli import deployment, rows, submitting
+from ptsys.cli.examples import examples
+from ptsys.cli.failures import check_name, naming
+from ptsys.cli.output import Json
+from ptsys.cli.training_options import Typed, Wait, flags_of, options_from
+from ptsys.errors import InvalidInput
+from ptsys.types.meta_training import MetaOptions
+
+_TASK = "TASK=PROMPT"
+_LIBRARY = 100  # tasks that a search brings, at most
+_RATE = Annotated[float, typer.Option("--learning-rate", "--lr", help="How fast it learns.")]
+_OPTIMIZER = Annotated[
+    Literal["adafactor", "adamw", "sgd"], typer.Option(help="How the meta-prompt is updated.")
+]
+_INIT = Annotated[
+    str,
+    typer.Option(
+        help="Where it starts: shared (what ships with the model), vocabulary (anew), or "
+        "prompt:NAME of a meta-prompt."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog=examples(
+            "ptsys meta train --data tasks --name words --wait",
+            "ptsys meta train --data tasks --held-out 4 --patience 3 --name words",
+            "ptsys meta train --from-library plurals --method regression --name words",
+            "ptsys meta generate --examples few.jsonl --meta words --name mine",
+        )
+    )(train)
+
+
+@flags_of(
+    MetaOptions,
+    besides=("tasks",),
+    otherwise={
+        "learning_rate": (_RATE, 1e-3),
+        "optimizer": (_OPTIMIZER, "adamw"),
+        "init": (_INIT, "shared"),
+    },
+)
+def train(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Tasks: TASK.jsonl or TASK/train.jsonl each, rows with their targets; beside "
+            "it TASK.txt or TASK/description.txt may say it in words.",
+        ),
+    ] = None,
+    from_library: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS|prompt:NAME",
+            help="Tasks of stored prompts that these words fit, or that are near a prompt.",
+        ),
+    ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(metavar=_TASK, help="The prompt that was tuned on a task of --data."),
+    ] = None,
+    *,
+    options: Typed,
+    wait: Wait = False,
+    as_json: Json = False,
+) -> None:
+    """Train a meta-prompt on many tasks: it learns to write prompts.
+
+    joint: in every step it writes prompts for some tasks, the model answers rows of these with
+    them, and what it gets wrong is traced back through both.
+
+    regression: what it writes is compared with prompts that were tuned on the tasks.
+
+    Some tasks are held out and scored on; what is kept is the best that was scored.
+    """
+    if data is None and from_library is None:
+        raise InvalidInput("give --data FOLDER, --from-library WORDS, or both", field="data")
+    tasks = {} if data is None else _tasks(data)
+    tuned = dict(_pair(text) for text in prompt or ())
+    where = deployment.of(context)
+    with where.client() as client:
+        model = options["model"] or where.model(client)
+        known = {task: rows.read(path, "data", targets=True) for task, (path, _) in tasks.items()}
+        for task, (path, _) in tasks.items():
+            rows.check(
+                client,
+                path,
+                known[task],
+                model,
+                "train",
+                truncate=options["truncate"],
+                max_input_length=options["max_input_length"],
+            )
+        settings = options_from(
+            MetaOptions,
+            {**options, "model": model},
+            tasks=_placeholders(tasks, from_library),
+        ).model_dump(exclude={"name", "tasks"}, exclude_unset=True)
+        job = client.train_meta(
+            options["name"],
+            known,
+            from_library=from_library,
+            prompts=tuned,
+            descriptions={task: text for task, (_, text) in tasks.items() if text is not None},
+            **settings,
+        )
+        submitting.follow(where, client, job, wait=wait, as_json=as_json)
+
+
+def _placeholders(tasks: dict[str, tuple[Path, str | None]], query: str | None) -> tuple[Any, ...]:
+    """Tasks to check the options with, before those of the library are known."""
+    count = max(len(tasks), 2 if query is None else _LIBRARY)
+    return tuple({"name": f"task{number}"} for number in range(count))
+
+
+def _tasks(folder: Path) -> dict[str, tuple[Path, str | None]]:
+    """The files of a folder's tasks, and their descriptions. Raises InvalidInput."""
+    if not folder.is_dir():
+        raise InvalidInput(f"{folder} is no folder", field="data")
+    found: dict[str, tuple[Path, str | None]] = {}
+    for child in sorted(folder.iterdir()):
+        if child.suffix == ".jsonl":
+            found[child.stem] = (child, _text(child.with_suffix(".txt")))
+        elif (child / "train.jsonl").is_file():
+            found[child.name] = (child / "train.jsonl", _text(child / "description.txt"))
+    if not found:
+        raise InvalidInput(
+            f"{folder} has no tasks; a task is TASK.jsonl or TASK/train.jsonl", field="data"
+        )
+    for name in found:
+        check_name("data", name)
+    return found
+
+
+def _text(path: Path) -> str | None:
+    """What a file says, if it is there."""
+    if not path.is_file():
+        return None
+    with naming(path):
+        return path.read_text(encoding="utf-8").strip() or None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    task, equals, prompt = text.partition("=")
+    if not (task and equals and prompt):
+        raise InvalidInput(f"{text!r}: write it as {_TASK}", field="prompt")
+    return task, prompt

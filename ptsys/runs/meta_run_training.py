@@ -1,0 +1,94 @@
+"""The training of a run that trains a meta-prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptsys.engine.engine import Engine
+from ptsys.engine.workbench import Workbench
+from ptsys.errors import InvalidInput
+from ptsys.kinds.trees import Tree
+from ptsys.prompts.storage import load_reading
+from ptsys.prompts.tokens import NAME
+from ptsys.runs.run_metrics import RunMetrics
+from ptsys.runs.run_training import RunTraining
+from ptsys.runs.tasks.task import Task
+from ptsys.store.prompts import Prompts
+from ptsys.training.course import Checkpoint, Completed
+from ptsys.training.meta import MetaTaskData, MetaTraining, blank_arrays
+from ptsys.training.start import first_meta_prompt
+from ptsys.types.example import digest
+from ptsys.types.meta_training import MetaSpec, MetaTask
+from ptsys.types.records import Prompt
+from ptsys.types.training import TOKENS
+
+
+class MetaRunTraining(RunTraining):
+    """See the module."""
+
+    def __init__(
+        self,
+        bench: Workbench,
+        engine: Engine,
+        tasks: Sequence[Task],
+        spec: MetaSpec,
+        stored: tuple[Prompts, str],
+        checkpoints: Path,
+        metrics: RunMetrics,
+    ) -> None:
+        """`stored` are the prompts, and whose the run is."""
+        digests = [digest(task.rows("train")) for task in tasks]
+        super().__init__(bench, engine, spec, digests, checkpoints, metrics)
+        self._tasks = tasks
+        self._spec = spec
+        self._prompts, self._owner = stored
+
+    def _prepare(self) -> tuple[MetaTraining, int]:
+        spec, begun = self._spec, self._spec.initialization.prompt
+        start = first_meta_prompt(self._bench, spec, None if begun is None else self._tree(begun))
+        data = [
+            MetaTaskData(
+                rows := task.rows("train"),
+                self._engine.encode(spec, rows),
+                self._tuned(of),
+            )
+            for task, of in zip(self._tasks, spec.tasks, strict=True)
+        ]
+        restored = self._checkpoints.restore_noted(blank_arrays(start))
+        resumed = None if restored is None else Checkpoint(*restored)
+        if resumed is not None:
+            self.note(f"going on from step {resumed.step}")
+        training = MetaTraining(
+            spec.name, self._owner, spec, data, self._bench.served.rows, start, resumed, self
+        )
+        return training, 0 if resumed is None else resumed.step
+
+    def _tree(self, prompt: str) -> Tree | None:
+        return load_reading(self._prompts, self._prompts.get(prompt, self._owner))
+
+    def _tuned(self, task: MetaTask) -> NDArray[np.float32] | None:
+        tree = None if task.prompt is None else self._tree(task.prompt)
+        return None if tree is None else tree[NAME]
+
+    def _line(self, task: str) -> str:
+        return f"{self._name}/{task}" if task else self._name
+
+    def _told(self, ending: Completed) -> None:
+        [made] = ending.prompts
+        scores = {name: x for name, x in made.scores.items() if name != "train_loss"}
+        self._write(ending.step, scores)
+
+
+def tuned_prompt(prompt: Prompt, field: str) -> Prompt:
+    """A prompt to learn from. Raises InvalidInput for one that is not of soft tokens."""
+    if prompt.kind != TOKENS:
+        raise InvalidInput(
+            f"prompt {prompt.name!r} is of the kind {prompt.kind!r}; a meta-prompt learns to write "
+            "soft tokens",
+            field=field,
+        )
+    return prompt

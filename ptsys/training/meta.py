@@ -1,0 +1,305 @@
+"""The training of a meta-prompt on many tasks: one resident, which writes prompts anew in every
+step and learns from what the frozen model makes of them (WO2023022727A1, figures 4 and 9), or from
+prompts that were tuned (figures 3 and 8).
+
+It is scored on tasks that it does not learn from, before the first step too; what is kept is the
+best that was scored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptsys.data.features import EncodedExamples
+from ptsys.data.mixture_order import joined
+from ptsys.engine import trainings
+from ptsys.engine.evaluation import mean_scores
+from ptsys.engine.trainings import Progress, Shown, Snapshot, TrainingTask, Validation
+from ptsys.errors import InvalidInput
+from ptsys.kinds.model_kind import RowCoder
+from ptsys.kinds.registry import META
+from ptsys.kinds.trees import Tree, shapes_of
+from ptsys.prompts.meta_kind import written_layout
+from ptsys.training.course import (
+    Checkpoint,
+    Completed,
+    Ending,
+    Failed,
+    Interruption,
+    Listener,
+    Steps,
+    finite,
+)
+from ptsys.training.loop import Place
+from ptsys.training.meta_episodes import EpisodeOrder, ShownTask
+from ptsys.training.resident import ResidentTraining, numbers
+from ptsys.training.trained import Trained
+from ptsys.types.example import Example
+from ptsys.types.meta_training import MetaSpec
+from ptsys.types.records import Parent
+
+SCORE = "accuracy"  # by which one state is better than another
+BEST = "best"
+_ASKED = 32  # rows of a task that is scored on, at most
+_STREAM = 0x73636F72
+
+
+@dataclasses.dataclass(frozen=True)
+class MetaTaskData:
+    """A task's rows as they are, and encoded; the prompt that was tuned on it, [P, D]."""
+
+    rows: Sequence[Example]
+    examples: EncodedExamples
+    prompt: NDArray[np.float32] | None = None
+
+
+class MetaTraining(ResidentTraining):
+    """The course of such a training."""
+
+    def __init__(
+        self,
+        identifier: str,
+        user: str,
+        spec: MetaSpec,
+        tasks: Sequence[MetaTaskData],
+        coder: RowCoder,
+        start: Tree,
+        resumed: Checkpoint | None,
+        listener: Listener,
+        parents: tuple[Parent, ...] = (),
+    ) -> None:
+        """From the meta-prompt `start`, or from a checkpoint of a training that began there.
+        `coder` lays out rows that are shown. Raises InvalidInput for a task with too few rows, and
+        for a tuned prompt that is shorter than what is written."""
+        scored = spec.scored()
+        learned = [task for task, apart in zip(tasks, scored, strict=True) if not apart]
+        self._spec, self._parents = spec, parents
+        snapshot = Snapshot.start(start, META)
+        self._best: dict[str, Any] = {"step": -1, "score": -1.0, "since": 0, "evaluated": -1}
+        self._kept: Tree = dict(start)
+        self._scores_kept: dict[str, float] = {}
+        if resumed is not None:
+            snapshot = Snapshot.of(resumed.step, resumed.arrays, snapshot)
+            self._kept = {name: np.array(x) for name, x in resumed.arrays[BEST].items()}
+            self._best = dict(resumed.notes["best"])
+            self._scores_kept = dict(resumed.notes["scores"])
+        order = EpisodeOrder(spec, _shown(spec, tasks, coder, start["start"]), start["start"])
+        size = coder.shown_size(order.longest)
+        self._consistent: Checkpoint | None = resumed
+        self._owed: list[Checkpoint] = []
+        task = TrainingTask(
+            id=identifier,
+            user=user,
+            spec=spec.model_copy(update={"batch_size": 1}) if spec.needs_prompts else spec,
+            examples=joined([task.examples for task in learned]),
+            start=snapshot,
+            validations=[
+                _validation(spec, data, number)
+                for number, (data, apart) in enumerate(zip(tasks, scored, strict=True))
+                if apart
+            ],
+            order=order.padded(size),
+            kind=META,
+            layout=written_layout(
+                shapes_of(start),
+                order.readings,
+                order.examples,
+                size,
+                spec.aggregate,
+                taught=order.taught,
+            ),
+        )
+        super().__init__(task, listener)
+
+    def run(self, place: Place) -> Steps[Ending]:
+        """All steps, or so many as there is patience for."""
+        yield from self._score_start(place)
+        training = self._training = place.train(self._task)
+        ended = False
+        while True:
+            event = yield from place.event(training)
+            if isinstance(event, trainings.Checkpointed):
+                self.tell()
+                self._owed.append(self._checkpoint(event.snapshot, event.progress))
+                self._pay()
+            elif isinstance(event, trainings.Evaluated):
+                self.tell()
+                self._listener.evaluation(event.step, finite(self._scores(event)))
+                self._compare(event.snapshot, event.scores, event.member_scores)
+                self._pay()
+                patience = self._spec.patience
+                if patience is not None and self._best["since"] >= patience and not ended:
+                    ended = True
+                    training.stop()
+            elif isinstance(event, trainings.Finished):
+                self.tell()
+                return self._completed(event.snapshot)
+            elif isinstance(event, trainings.Stopped):
+                if ended:
+                    return self._completed(event.snapshot)
+                self._snapshot = event.snapshot
+                raise Interruption
+            else:
+                return Failed(event.message, event.traceback, event.retry)
+
+    # ---- what is kept ---------------------------------------------------------------------
+
+    def _score_start(self, place: Place) -> Steps[None]:
+        """The score of where it starts; and of a checkpoint that was stored before its own."""
+        task, step = self._task, self._task.start.step
+        due = step % task.spec.evaluate_every == 0 and self._best["evaluated"] < step
+        if not task.validations or not due:
+            return
+        members = {}
+        for one in task.validations:
+            future = place.engine.validated(task, task.start.values, one)
+            answers = yield from place.answer(future)
+            found = one.score([answer.prediction for answer in answers], list(one.targets))
+            members[one.member] = dict(found)
+        self._listener.evaluation(step, finite(mean_scores(members)))
+        self._compare(task.start, mean_scores(members), members)
+
+    def _compare(
+        self, snapshot: Snapshot, scores: dict[str, float], members: dict[int, dict[str, float]]
+    ) -> None:
+        """Keep what is better than all before it."""
+        score = scores.get(SCORE, 0.0)
+        self._best["evaluated"] = snapshot.step
+        if score > self._best["score"]:
+            self._best |= {"step": snapshot.step, "score": score, "since": 0}
+            self._kept = dict(snapshot.values)
+            self._scores_kept = scores | {
+                f"{SCORE}/{self._spec.tasks[number].name}": own[SCORE]
+                for number, own in members.items()
+                if SCORE in own
+            }
+        elif snapshot.step > 0:
+            self._best["since"] += 1
+
+    def _pay(self) -> None:
+        """Tell of checkpoints whose scores, and all before them, are known: only these resume as
+        if nothing had happened."""
+        every = self._task.spec.evaluate_every
+        while self._owed:
+            checkpoint = self._owed[0]
+            last = checkpoint.step // every * every
+            if self._task.validations and last > max(self._best["evaluated"], 0):
+                return
+            self._owed.pop(0)
+            self._consistent = dataclasses.replace(
+                checkpoint, arrays=self._arrays(checkpoint.arrays), notes=self._notes()
+            )
+            self._listener.checkpoint(self._consistent)
+
+    def _arrays(self, state: dict[str, Any]) -> dict[str, Any]:
+        return {**state, BEST: dict(self._kept)}
+
+    def _notes(self) -> dict[str, Any]:
+        return {"best": dict(self._best), "scores": finite(self._scores_kept)}
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Of the state it left the device with; the last one whose scores are known, if its own
+        still were to come."""
+        if self._snapshot.step == 0:
+            return None
+        self._owed = [self._checkpoint(self._snapshot, self._progress)]
+        every = self._task.spec.evaluate_every
+        last = self._snapshot.step // every * every
+        if self._task.validations and last > max(self._best["evaluated"], 0):
+            return self._consistent
+        arrays = self._arrays(self._owed[0].arrays)
+        return dataclasses.replace(self._owed[0], arrays=arrays, notes=self._notes())
+
+    def _checkpoint(self, snapshot: Snapshot, progress: Progress | None) -> Checkpoint:
+        metrics = {} if progress is None else finite(numbers(progress))
+        return Checkpoint(snapshot.step, snapshot.state(), metrics=metrics)
+
+    # ---- numbers --------------------------------------------------------------------------
+
+    def _metrics(self, progress: Progress) -> dict[str, float]:
+        return numbers(progress)
+
+    def _scores(self, event: trainings.Evaluated | trainings.Finished) -> dict[str, float]:
+        of_each = {
+            f"{kind}/{self._spec.tasks[task].name}": value
+            for task, scores in event.member_scores.items()
+            for kind, value in scores.items()
+        }
+        return {**event.scores, **of_each}
+
+    def _finish(self, place: Place, event: trainings.Finished) -> Steps[Completed]:
+        raise NotImplementedError  # see `_completed`
+
+    def _completed(self, snapshot: Snapshot) -> Completed:
+        values, scores = dict(snapshot.values), {}
+        progress = self._progress
+        if self._task.validations:
+            values, scores = dict(self._kept), dict(self._scores_kept)
+        if progress is not None:
+            scores = {**scores, "train_loss": progress.loss}
+        best = self._best["step"] if self._task.validations else snapshot.step
+        made = Trained(
+            name=self._spec.name,
+            values=values,
+            kind=META,
+            dataset=None,
+            scores=scores,
+            steps=best,
+            parents=self._parents,
+        )
+        metrics = {} if progress is None else self._metrics(progress)
+        return Completed((made,), snapshot.step, finite({**metrics, **scores}))
+
+
+def blank_arrays(start: Tree) -> dict[str, Any]:
+    """What a checkpoint of a training that starts there holds."""
+    return {**Snapshot.start(start, META).state(), BEST: dict(start)}
+
+
+def _shown(
+    spec: MetaSpec, tasks: Sequence[MetaTaskData], coder: RowCoder, start: NDArray[np.float32]
+) -> list[ShownTask]:
+    """The tasks that are learned from."""
+    found = []
+    for place, (task, data, apart) in enumerate(zip(spec.tasks, tasks, spec.scored(), strict=True)):
+        if len(data.rows) < 2:
+            raise InvalidInput(
+                f"task {task.name!r} has {len(data.rows)} rows; one is shown, one asked",
+                field=f"tasks.{place}.dataset",
+            )
+        if apart:
+            continue
+        teacher = data.prompt
+        if teacher is not None and len(teacher) < len(start):
+            raise InvalidInput(
+                f"the prompt of task {task.name!r} has {len(teacher)} tokens, and what is written "
+                f"ends with {len(start)}; tune a longer one",
+                field=f"tasks.{place}.prompt",
+            )
+        described = None if task.description is None else coder.shown_description(task.description)
+        try:
+            rows = coder.shown(data.rows)
+        except InvalidInput as error:
+            raise InvalidInput(f"task {task.name!r}: {error}", field=error.field) from error
+        found.append(
+            ShownTask(rows, described, None if teacher is None else teacher[-len(start) :])
+        )
+    return found
+
+
+def _validation(spec: MetaSpec, data: MetaTaskData, number: int) -> Validation:
+    """A task that is scored on: as many of its rows as a prompt is written of, and others."""
+    order = np.random.default_rng([spec.seed, _STREAM, number]).permutation(len(data.rows))
+    count = min(spec.examples, max(len(order) // 2, 1))
+    asked = [data.rows[row] for row in order[count : count + _ASKED]]
+    return Validation(
+        inputs=[row.input for row in asked],
+        targets=[row.target or "" for row in asked],
+        member=number,
+        shown=Shown([data.rows[row] for row in order[:count]], None, spec.aggregate),
+    )

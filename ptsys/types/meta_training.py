@@ -1,0 +1,199 @@
+"""What a job is asked that trains a meta-prompt (WO2023022727A1, figures 3, 4, 8 and 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, TypedDict
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from ptsys.types.model import Unset, Value
+from ptsys.types.names import Name
+from ptsys.types.requests import Aggregate
+from ptsys.types.text import Reference, Text
+from ptsys.types.training import JobSpec, Optimizer
+
+METHODS = ("joint", "regression")
+Method = Literal["joint", "regression"]
+Distance = Literal["l2", "cosine", "vmf"]
+
+META = "meta"
+MOST_TASKS = 1024
+MOST_EXAMPLES = 64
+_LEAST_TASKS = 2
+_MOST_HELD_OUT = 32
+_HELD_OUT_SHARE = 5  # one task in so many is held out, unless it is said
+
+
+class MetaTaskRows(TypedDict, total=False):
+    """What a task's prompts are written from and asked, and what tuning made of it: a stored
+    dataset and a stored prompt."""
+
+    dataset: str
+    prompt: str | None
+
+
+class MetaTaskOptions(Value):
+    """One task of a job that trains a meta-prompt."""
+
+    name: Name
+    description: Annotated[Text, Field(min_length=1, max_length=10_000)] | None = Field(
+        default=None, description="What is to be done, in words: now and then read with examples."
+    )
+    held_out: bool = Field(
+        default=False, description="Never learned from: the meta-prompt is scored on it."
+    )
+
+
+class MetaTask(MetaTaskOptions):
+    """One task of a job, and its rows."""
+
+    dataset: Reference = Field(
+        description="Its rows: some are shown, others asked, others in every step."
+    )
+    prompt: Reference | None = Field(
+        default=None, description="The prompt that was tuned on it, soft tokens, to learn from."
+    )
+
+
+class MetaOptions(JobSpec):
+    """All that such a job is told but the rows of its tasks.
+
+    In every step prompts are written for `tasks_per_step` tasks, from as many examples of each as
+    are drawn, `examples` at most. By `joint` training the model answers other rows of these tasks
+    with them, `batch_size` in all, and what it gets wrong is traced back through both networks; by
+    `regression` they are compared with the prompts that were tuned on the tasks.
+    """
+
+    tasks: tuple[MetaTaskOptions, ...] = Field(
+        fail_fast=True, min_length=_LEAST_TASKS, max_length=MOST_TASKS
+    )
+    method: Method = Field(
+        default="joint",
+        description="Learn from rows that are answered with the prompts written, or from prompts "
+        "that were tuned.",
+    )
+    aggregate: Aggregate = Field(
+        default="each",
+        description="Examples side by side and their mean, or their mean alone.",
+    )
+    examples: int = Field(
+        default=16, ge=1, le=MOST_EXAMPLES, description="The most examples a prompt is written of."
+    )
+    tasks_per_step: int = Field(default=8, ge=1, le=64, description="Prompts written in a step.")
+    loss: Distance = Field(
+        default="l2", description="How far a written prompt is from the tuned one."
+    )
+    teacher_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        description="Joint: weight of the distance from the tuned prompts, where tasks have one.",
+    )
+    length_weight: float = Field(
+        default=0.1, ge=0, le=1000, description="Cosine: weight of the difference of lengths."
+    )
+    held_out: Annotated[int | None, Unset("a fifth of them")] = Field(
+        default=None,
+        ge=0,
+        le=_MOST_HELD_OUT,
+        description="Tasks that are not learned from but scored on, beside those named so.",
+    )
+    patience: Annotated[int | None, Unset("none")] = Field(
+        default=None, ge=1, description="End after so many scores that were no better."
+    )
+    steps: int = Field(default=300, ge=1, le=1_000_000, description="Updates of the meta-prompt.")
+    length: int = Field(
+        default=8,
+        ge=1,
+        le=64,
+        description="Tokens at the end of what a new meta-prompt writes; another's has its own.",
+    )
+    batch_size: int = Field(default=32, ge=1, le=512, description="Rows asked a step, in all.")
+    optimizer: Optimizer = Optimizer(kind="adamw", learning_rate=1e-3)
+
+    @property
+    def makes(self) -> str:
+        """A meta-prompt."""
+        return META
+
+    @property
+    def needs_prompts(self) -> bool:
+        """Tuned prompts are learned from alone."""
+        return self.method == "regression"
+
+    def on(self, rows: Mapping[str, MetaTaskRows]) -> MetaSpec:
+        """The job, each task on these rows. Raises ValidationError for what is no reference."""
+        tasks = [MetaTask(**dict(task), **rows[task.name]) for task in self.tasks]
+        return MetaSpec(**dict(self) | {"tasks": tuple(tasks)})
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        seen: set[str] = set()
+        for place, task in enumerate(self.tasks):
+            if task.name in seen:
+                raise _refusal("another task has this name", "tasks", place, "name")
+            seen.add(task.name)
+        learned = sum(not task.held_out for task in self.tasks)
+        if learned - (self.held_out or 0) < 1:
+            raise _refusal("no task is left to learn from", "held_out")
+        if self.batch_size < self.tasks_per_step and self.method == "joint":
+            raise _refusal(
+                f"{self.tasks_per_step} tasks a step need a row each at least; raise it",
+                "batch_size",
+            )
+        if self.initialization.kind not in ("shared", "vocabulary", "prompt"):
+            raise _refusal(
+                "a meta-prompt starts at the model's own (`shared`), anew (`vocabulary`), or at "
+                "another (`prompt`)",
+                *("initialization", "kind"),
+            )
+        if self.optimizer.z_loss:
+            raise _refusal("meta-prompts have no z-loss; leave it at 0", "optimizer", "z_loss")
+        if self.teacher_weight and self.method == "regression":
+            raise _refusal("regression learns from nothing else; leave it out", "teacher_weight")
+        return self
+
+    def scored(self) -> list[bool]:
+        """Of every task, whether it is scored on instead of learned from: those named so, and the
+        last of the others, as many as are `held_out`."""
+        free = [not task.held_out for task in self.tasks]
+        count = self.held_out
+        if count is None:
+            share = min(sum(free) // _HELD_OUT_SHARE, _MOST_HELD_OUT)
+            count = 0 if not all(free) else share
+        scored = [task.held_out for task in self.tasks]
+        for place in [place for place, own in enumerate(free) if own][::-1][:count]:
+            scored[place] = True
+        return scored
+
+
+class MetaSpec(MetaOptions):
+    """A queued job that trains a meta-prompt on many tasks."""
+
+    kind: Literal["meta"] = "meta"
+    tasks: tuple[MetaTask, ...] = Field(
+        fail_fast=True, min_length=_LEAST_TASKS, max_length=MOST_TASKS
+    )
+
+    @model_validator(mode="after")
+    def _taught(self) -> Self:
+        if self.needs_prompts:
+            for place, (task, scored) in enumerate(zip(self.tasks, self.scored(), strict=True)):
+                if task.prompt is None and not scored:
+                    raise _refusal(
+                        "regression needs the prompt that was tuned on each task; give it, or "
+                        "train by `joint`",
+                        *("tasks", place, "prompt"),
+                    )
+        elif self.teacher_weight and not any(task.prompt for task in self.tasks):
+            raise _refusal("no task has a tuned prompt to learn from", "teacher_weight")
+        return self
+
+
+def _refusal(told: str, *where: str | int) -> ValidationError:
+    """An error at a field, as pydantic's own."""
+    reason = PydanticCustomError("value_error", "{told}", {"told": told})
+    line = InitErrorDetails(type=reason, loc=where, input=None)
+    return ValidationError.from_exception_data("MetaSpec", [line])

@@ -1,0 +1,277 @@
+"""Meta-prompts as residents: what a step writes and learns, against the host's own writing, plain
+autodiff through both networks and finite differences; alone, in company and on several devices."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from byte_engine import WIDTH
+from double_precision import DoublePrecision
+from meta_prompts import random_meta
+
+from ptsys.engine.engine import Engine
+from ptsys.engine.trainings import Finished, Snapshot, TrainingTask
+from ptsys.kinds import batch
+from ptsys.kinds.batch import Readings, Rows
+from ptsys.kinds.prompt_kind import Reader
+from ptsys.kinds.trees import Layout, Tree, shapes_of
+from ptsys.models.t5 import attention, kind, layers, network
+from ptsys.passes.frozen import Frozen
+from ptsys.passes.optimizers import SlotState, hyperparameters, initial_state
+from ptsys.passes.train import train_step
+from ptsys.prompts import meta_kind
+from ptsys.prompts.meta_kind import WRITING, written_layout
+from ptsys.training.meta_episodes import EpisodeOrder, ShownTask
+from ptsys.types.example import Example
+from ptsys.types.meta_training import MetaOptions
+from ptsys.types.training import Optimizer
+
+TASKS = {
+    "first": [Example(f"{a}{b}", a) for a in "abcd" for b in "xyz"],
+    "last": [Example(f"{a}{b}", b) for a in "abcd" for b in "xyz"],
+    "both": [Example(f"{a}{b}", f"{a} {b}") for a in "abcd" for b in "xyz"],
+}
+SGD = Optimizer(kind="sgd", learning_rate=0.5)
+
+
+def options(**given: Any) -> MetaOptions:
+    named = [{"name": name} for name in TASKS]
+    settings = {"steps": 4, "examples": 3, "tasks_per_step": 2, "batch_size": 6, "optimizer": SGD}
+    return MetaOptions(**{"name": "m", "tasks": named, "held_out": 0} | settings | given)
+
+
+def task(
+    engine: Engine, meta: Tree, user: str = "u", teachers: Any = None, **given: Any
+) -> TrainingTask:
+    """A resident as `ptsys.training.meta` makes it, without tasks that it is scored on."""
+    spec, coder = options(**given), engine.model.rows
+    own = [
+        ShownTask(coder.shown(rows), None, None if teachers is None else teachers[number])
+        for number, rows in enumerate(TASKS.values())
+    ]
+    order = EpisodeOrder(spec, own, meta["start"])
+    size = coder.shown_size(order.longest)
+    count = (order.readings, order.examples, size)
+    layout = written_layout(shapes_of(meta), *count, spec.aggregate, taught=order.taught)
+    rows = [row for rows in TASKS.values() for row in rows]
+    if spec.needs_prompts:
+        spec = spec.model_copy(update={"batch_size": 1})
+    return TrainingTask(
+        id=f"{user}-{spec.seed}",
+        user=user,
+        spec=spec,
+        examples=engine.encode(spec, rows),
+        start=Snapshot.start(meta, "meta"),
+        order=order.padded(size),
+        kind="meta",
+        layout=layout,
+    )
+
+
+def finished(handle: Any) -> Snapshot:
+    while True:
+        event = handle.events.get(timeout=600)
+        assert not hasattr(event, "message"), event
+        if isinstance(event, Finished):
+            return event.snapshot
+
+
+def reader(frozen: Frozen, context: dict[str, Any]) -> Reader:
+    return Reader(frozen.kind, frozen.model(), frozen.execution, context)
+
+
+def test_a_step_writes_what_the_host_writes(engine: Engine) -> None:
+    meta, coder = random_meta(WIDTH), engine.model.rows
+    shown = [rows[:3] for rows in TASKS.values()]
+    ids = [coder.shown(rows) for rows in shown]
+    described = coder.shown_description("say the letters")
+    context = np.zeros((4, 4, coder.shown_size(len(described))), np.int32)
+    for place, rows in enumerate([*ids, []]):
+        for number, row in enumerate([*rows, described] if place > 1 else rows):
+            context[place, number, : len(row)] = row
+    for aggregate in ("each", "mean"):
+        layout = written_layout(shapes_of(meta), 4, 4, context.shape[-1], aggregate, taught=False)
+        values = {name: jnp.asarray(x)[None] for name, x in meta.items()}
+        beside = reader(engine.model.frozen, {meta_kind.EXAMPLES: jnp.asarray(context)})
+        read, length = WRITING.resolve(values, {}, layout, beside)
+        asked = [*((rows, None) for rows in shown[:2]), (shown[2], "say the letters")]
+        for place, (rows, text) in enumerate([*asked, ((), "say the letters")]):
+            host = engine.written(meta, rows, text, aggregate=aggregate).result(300)
+            own = np.asarray(read["prompt"])[place, -int(length["prompt"][place]) :]
+            np.testing.assert_allclose(own, host, atol=1e-5)
+
+
+def plain_loss(engine: Engine, one: TrainingTask, meta: Any, step: int) -> jax.Array:
+    """The mean loss of a step's rows under the prompts written, through both networks, with
+    nothing of the engine."""
+    order, frozen = one.order, engine.model.frozen
+    episode, index = order.episode(step), order.indices(step)
+    values = {name: x[None] for name, x in meta.items()}
+    read, length = WRITING.resolve(values, {}, one.layout, reader(frozen, dict(episode.context)))
+    rows = one.examples.features
+    inputs, targets = ([rows[name][row] for row in index] for name in ("inputs", "targets"))
+    features = {"inputs": padded(inputs), "targets": padded(targets)}
+    own = Readings(
+        {"prompt": read["prompt"][episode.readings]}, {"prompt": length["prompt"][episode.readings]}
+    )
+    losses = frozen.kind.losses(frozen.model(), own, features)
+    return jnp.sum(losses.loss) / jnp.sum(losses.tokens)
+
+
+def padded(rows: list[Any]) -> np.ndarray:
+    array = np.zeros((len(rows), max(map(len, rows))), np.int32)
+    for place, row in enumerate(rows):
+        array[place, : len(row)] = row
+    return array
+
+
+@pytest.mark.parametrize("aggregate", ["each", "mean"])
+def test_joint_steps_are_plain_autodiff_through_both_networks(
+    engine: Engine, aggregate: str
+) -> None:
+    meta = random_meta(WIDTH)
+    one = task(engine, meta, aggregate=aggregate)
+    snapshot = finished(engine.train(one))
+    by_hand = {name: jnp.asarray(x) for name, x in meta.items()}
+    for step in range(4):
+        gradient = jax.grad(lambda m, s=step: plain_loss(engine, one, m, s))(by_hand)
+        by_hand = jax.tree.map(lambda x, g: x - 0.5 * g, by_hand, gradient)
+    for name, x in by_hand.items():
+        assert np.abs(np.asarray(x) - meta[name]).max() > 1e-5 or aggregate == "mean", name
+        np.testing.assert_allclose(snapshot.values[name], x, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.filterwarnings("ignore:scatter inputs have incompatible types:FutureWarning")
+def test_joint_gradients_are_finite_differences(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float64, in a random direction of every array."""
+    for module in (attention, layers, network, batch, kind, meta_kind):
+        monkeypatch.setattr(module, "jnp", DoublePrecision("jnp"))
+    meta = random_meta(WIDTH)
+    one = task(engine, meta)
+    frozen = engine.model.frozen
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        leaves = tuple(jnp.asarray(np.asarray(x), jnp.float64) for x in frozen.leaves)
+        double: Any = types.SimpleNamespace(
+            model=types.SimpleNamespace(frozen=Frozen(leaves, frozen.structure))
+        )
+        draw = np.random.default_rng(1)
+        values = {name: jnp.asarray(x, jnp.float64) for name, x in meta.items()}
+        gradient = jax.grad(lambda m: plain_loss(double, one, m, 0))(values)
+        for name, x in values.items():
+            way = draw.normal(size=x.shape)
+            there, back = (
+                plain_loss(double, one, values | {name: x + sign * 1e-5 * way}, 0)
+                for sign in (1, -1)
+            )
+            slope = float(jnp.sum(gradient[name] * way))
+            assert abs(slope) > 1e-4, name
+            assert float(there - back) / 2e-5 == pytest.approx(slope, rel=1e-5), name
+
+
+@pytest.mark.parametrize("loss", ["l2", "cosine", "vmf"])
+def test_regression_goes_towards_the_tuned_prompts(engine: Engine, loss: str) -> None:
+    meta = random_meta(WIDTH)
+    draw = np.random.default_rng(3)
+    teachers = [
+        meta["start"] + draw.normal(size=meta["start"].shape).astype(np.float32) for _ in TASKS
+    ]
+    given = {"method": "regression", "loss": loss, "aggregate": "mean", "steps": 40}
+    adam = Optimizer(kind="adamw", learning_rate=0.01)
+    one = task(engine, meta, loss, teachers, optimizer=adam, **given)
+    snapshot = finished(engine.train(one))
+
+    def far(tree: Tree) -> float:
+        written = [
+            engine.written(tree, rows[:3], aggregate="mean").result(300) for rows in TASKS.values()
+        ]
+        if loss == "l2":
+            return float(np.mean((np.array(written) - np.array(teachers)) ** 2))
+        own, their = (np.array(x) - meta["start"] for x in (written, teachers))
+        norms = np.linalg.norm(own, axis=-1) * np.linalg.norm(their, axis=-1)
+        return float(np.mean(1 - np.sum(own * their, -1) / norms))
+
+    assert far(snapshot.values) < 0.8 * far(meta), loss
+
+
+def test_users_are_alone_in_company(engine: Engine) -> None:
+    """Two users' meta-prompts in the same steps learn what each learns alone, bit for bit but for
+    rounding; so another's examples have no gradient for mine."""
+    metas = [random_meta(WIDTH, seed) for seed in (0, 1)]
+    alone = [
+        finished(engine.train(task(engine, meta, f"alone{seed}", seed=seed)))
+        for seed, meta in enumerate(metas)
+    ]
+    handles = [
+        engine.train(task(engine, meta, f"beside{seed}", seed=seed))
+        for seed, meta in enumerate(metas)
+    ]
+    for handle, before in zip(handles, alone, strict=True):
+        for name, x in finished(handle).values.items():
+            np.testing.assert_allclose(x, before.values[name], atol=1e-6)
+
+
+def slots(metas: list[Tree]) -> SlotState:
+    leaves = {
+        name: initial_state(
+            jnp.stack([jnp.asarray(meta[name]) for meta in metas]),
+            jnp.full((len(metas),), len(metas[0][name]), jnp.int32),
+        )
+        for name in metas[0]
+    }
+    return SlotState(leaves, jnp.zeros((len(metas),), jnp.int32))
+
+
+def step(
+    frozen: Frozen, one: TrainingTask, metas: list[Tree], contexts: list[Any], slot: np.ndarray
+) -> SlotState:
+    """One step of slots whose rows are all the first task's."""
+    layout: Layout = one.layout
+    rows = one.examples.features
+    index = one.order.indices(0)
+    features = {name: padded([rows[name][row] for row in index]) for name in rows}
+    context = {name: np.concatenate([one[name] for one in contexts]) for name in contexts[0]}
+    count = len(metas)
+    hyper = dict.fromkeys(metas[0], hyperparameters([SGD] * count, [4] * count))
+    state, _ = train_step(
+        frozen,
+        slots(metas),
+        hyper,
+        np.arange(count, dtype=np.int32),
+        Rows(features, slot),
+        context,
+        layout=layout,
+    )
+    return state
+
+
+def test_anothers_examples_and_rows_never_reach_mine(engine: Engine) -> None:
+    """Bit for bit: whatever stands in the other slot."""
+    one = task(engine, random_meta(WIDTH))
+    mine = random_meta(WIDTH)
+    episode = one.order.episode(0)
+    other = {
+        name: np.where(x > 0, (x * 7 + 3) % 250 + 3, 0).astype(x.dtype)
+        for name, x in episode.context.items()
+    }
+    slot = episode.readings.astype(np.int32)
+    found = [
+        step(
+            engine.model.frozen,
+            one,
+            [mine, random_meta(WIDTH, seed)],
+            [dict(episode.context), context],
+            slot,
+        )
+        for seed, context in ((5, dict(episode.context)), (6, other))
+    ]
+    for name in mine:
+        a, b = (np.asarray(state.leaves[name].value) for state in found)
+        assert a[0].tobytes() == b[0].tobytes(), name
+        assert np.abs(a[0] - mine[name]).max() > 0, name

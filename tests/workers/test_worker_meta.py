@@ -1,0 +1,134 @@
+"""Jobs that train meta-prompts, through a real queue, database and worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_model
+from meta_jobs import TASKS, add_tasks, submit
+from waiting import until
+from worker_deployment import Deployment
+
+from ptsys.errors import InvalidInput
+from ptsys.types.example import Example
+from ptsys.types.records import JobState
+
+pytestmark = pytest.mark.device
+
+
+@pytest.fixture(scope="module")
+def tasks(served: Deployment) -> Deployment:
+    add_tasks(served)
+    return served
+
+
+def written(deployment: Deployment, meta: str) -> np.ndarray:
+    header = {
+        "model": tiny_model.NAME,
+        "meta": meta,
+        "examples": [{"input": x.input, "target": x.target} for x in tiny_model.rows(4)],
+        "user": "ann",
+    }
+    told = deployment.asker().call(tiny_model.NAME, "emit", header, None, timeout=200)
+    return np.frombuffer(told[1] or b"", np.uint8)
+
+
+def test_joint_training_makes_a_meta_prompt_that_writes(tasks: Deployment) -> None:
+    job = submit(tasks, "together")
+    ended = tasks.wait(job)
+    assert (ended.kind, ended.state, ended.step) == ("meta", JobState.SUCCEEDED, 30)
+    record = tasks.service.prompts.get("together", "ann")
+    assert (record.kind, record.id, record.dataset) == ("meta", ended.prompt, None)
+    assert record.length == 5  # tokens: an output more than are averaged
+    tree = tasks.tree(job)
+    assert {name: x.shape for name, x in tree.items()} == {
+        "tokens": (5, 32),
+        "start": (4, 32),
+        "tail": (4, 32, 32),
+        "summary": (32, 32),
+        "label": (32, 32),
+        "embedding_scale": (1,),
+    }
+    scores = [event.data for event in tasks.events(job, "evaluation")]
+    assert [score["step"] for score in scores] == [0, 10, 20, 30]
+    assert all("accuracy/later" in score for score in scores[1:])
+    best = max(score["accuracy"] for score in scores)
+    assert record.scores["accuracy"] == pytest.approx(best)
+    assert record.steps == next(x["step"] for x in scores if x["accuracy"] == best)
+    losses = [e.data["loss"] for e in tasks.events(job, "progress") if "loss" in e.data]
+    assert ended.metrics["loss"] < losses[0]
+    assert len(written(tasks, "together")) > 0
+
+    again = submit(tasks, "onward", initialization={"kind": "prompt", "prompt": "together"})
+    tasks.wait(again)
+    parents = tasks.service.prompts.get("onward", "ann").parents
+    assert [(parent.prompt, parent.role) for parent in parents] == [(record.id, "start")]
+
+
+def test_regression_learns_from_tuned_prompts(tasks: Deployment) -> None:
+    jobs = [tasks.submit(f"of-{name}", dataset=name, steps=20) for name in TASKS[:3]]
+    for job in jobs:
+        tasks.wait(job)
+    named = [{"name": name, "dataset": name, "prompt": f"of-{name}"} for name in TASKS[:3]]
+    spec = {"method": "regression", "aggregate": "mean", "steps": 60, "evaluate_every": 1000}
+    job = submit(tasks, "compared", [*named, "later"], **spec)
+    ended = tasks.wait(job)
+    losses = [e.data["loss"] for e in tasks.events(job, "progress") if "loss" in e.data]
+    assert ended.metrics["loss"] < 0.9 * losses[0]
+    source = {row.prompt for row in tasks.service.get(job.id, "ann").spec.tasks}  # type: ignore[union-attr]
+    assert source == {None, *(tasks.job(one).prompt for one in jobs)}
+
+
+def test_what_a_worker_would_refuse_is_refused_at_submission(tasks: Deployment) -> None:
+    tasks.wait(tasks.submit("plain", steps=2))
+    named: list[Any] = [{"name": "a", "dataset": "colours", "prompt": "plain"}, "swapped"]
+    regression = {"method": "regression", "held_out": 1}
+    with pytest.raises(InvalidInput, match="a meta-prompt starts at another one") as refused:
+        submit(tasks, "x", initialization={"kind": "prompt", "prompt": "plain"})
+    assert refused.value.field == "initialization.prompt"
+    tasks.wait(submit(tasks, "writer", steps=1, evaluate_every=50))
+    named[0]["prompt"] = "writer"
+    with pytest.raises(InvalidInput, match="a meta-prompt writes prompts") as refused:
+        submit(tasks, "x", named, **regression)
+    assert refused.value.field == "tasks.0.prompt"
+
+
+def test_rows_that_cannot_be_shown_are_named(tasks: Deployment) -> None:
+    tasks.add_rows("bare", [Example("red stone"), Example("blue river")])
+    ended = tasks.ended(submit(tasks, "bare", ("colours", "bare"), held_out=0))
+    assert ended.state is JobState.FAILED
+    assert "task 'bare'" in (ended.error or "")
+
+
+def test_patience_ends_it_early_and_keeps_the_best(tasks: Deployment) -> None:
+    calm = {"kind": "sgd", "learning_rate": 1e-9}  # learns nothing, so no score is better
+    job = submit(tasks, "patient", steps=100_000, patience=2, optimizer=calm)
+    ended = tasks.wait(job)
+    assert 20 <= ended.step < 100_000
+    assert tasks.service.prompts.get("patient", "ann").steps == 0
+
+
+def test_killed_and_drained_it_ends_as_it_would_have(deploy: Callable[..., Deployment]) -> None:
+    deployment = deploy()
+    add_tasks(deployment)
+    long = {"steps": 400, "evaluate_every": 40, "checkpoint_every": 40}
+    worker = deployment.start_worker().ready()
+    through = submit(deployment, "through", **long)
+    deployment.wait(through)
+    job = submit(deployment, "broken", **long)
+    reached = deployment.past_checkpoint(job, number=1, beyond=3)
+    worker.kill()
+    worker = deployment.start_worker()
+    until(lambda: deployment.job(job).step > reached, 200)
+    worker.terminate()
+    assert deployment.job(job).state is JobState.QUEUED
+    deployment.start_worker()
+    deployment.wait(job)
+    whole, resumed = deployment.tree(through), deployment.tree(job)
+    for name, x in whole.items():
+        np.testing.assert_allclose(resumed[name], x, rtol=0, atol=1e-5, err_msg=name)
+    one, other = (deployment.service.prompts.get(name, "ann") for name in ("through", "broken"))
+    assert (one.steps, one.scores) == (other.steps, pytest.approx(other.scores, abs=1e-4))

@@ -1,0 +1,69 @@
+"""A job that trains a meta-prompt: its tasks' rows, the prompts that were tuned on them, and where
+it starts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptsys.errors import InvalidInput
+from ptsys.kinds.trees import Tree
+from ptsys.prompts.tokens import NAME
+from ptsys.training.meta import MetaTaskData, MetaTraining, blank_arrays
+from ptsys.training.start import first_meta_prompt
+from ptsys.types.example import digest
+from ptsys.types.input_notes import InputNotes
+from ptsys.types.meta_training import MetaSpec, MetaTask
+from ptsys.types.records import Parent
+from workers.run import Run
+
+
+class MetaRun(Run[MetaSpec]):
+    """One run of such a job."""
+
+    def _prepare(self) -> MetaTraining:
+        spec, claim = self._spec, self._claim
+        start = self._meta_start()
+        tasks, digests, notes = [], [], InputNotes()
+        for place, task in enumerate(spec.tasks):
+            rows = self._service.datasets.read(task.dataset)
+            try:
+                encoded = self._engine.encode(spec, rows)
+            except InvalidInput as error:
+                raise InvalidInput(f"task {task.name!r}: {error}", field=error.field) from error
+            notes += encoded.notes
+            tasks.append(MetaTaskData(rows, encoded, self._tuned(place, task)))
+            digests.append(digest(rows))
+        resumed = self._restore(digests, blank_arrays(start))
+        if resumed is None:
+            self._warn(notes)
+        begun = spec.initialization.prompt
+        return MetaTraining(
+            f"{claim.job.id}#{claim.fence}",
+            claim.job.owner,
+            spec,
+            tasks,
+            self._bench.served.rows,
+            start,
+            resumed,
+            self,
+            parents=() if begun is None else (Parent(prompt=begun, role="start"),),
+        )
+
+    def _meta_start(self) -> Tree:
+        """The meta-prompt that it begins as."""
+        spec = self._spec
+        other: Tree | None = None
+        if spec.initialization.kind == "prompt" and spec.initialization.prompt is not None:
+            other = self._tree(spec.initialization.prompt, "initialization.prompt")
+        return first_meta_prompt(self._bench, spec, other)
+
+    def _tuned(self, place: int, task: MetaTask) -> NDArray[np.float32] | None:
+        """The prompt that was tuned on a task, [P, D]."""
+        if task.prompt is None:
+            return None
+        field = f"tasks.{place}.prompt"
+        tree = self._tree(task.prompt, field)
+        if tree is None or set(tree) != {NAME}:
+            raise InvalidInput("a tuned prompt has soft tokens alone; name another", field=field)
+        return tree[NAME]

@@ -45,7 +45,7 @@ class WriteBody(Value):
     aggregate: Aggregate = Field(
         default="each",
         description="What the prompt is made of: the mean over all examples alone, or what stands "
-        "for each of them, side by side, before it.",
+        "for each of them, side by side, before it; or all examples are read in one row.",
     )
     truncate: bool = Field(
         default=False, description="Cut inputs that are too long, instead of refusing them."

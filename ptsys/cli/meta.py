@@ -71,8 +71,10 @@ def generate(
         str | None, typer.Option(help="For generic: the frozen model.", show_default="tiny")
     ] = None,
     aggregate: Annotated[
-        Literal["each", "mean"],
-        typer.Option(help="Examples side by side and their mean, or the mean alone."),
+        Literal["each", "mean", "joint"],
+        typer.Option(
+            help="Examples side by side and their mean, the mean alone, or all in one row."
+        ),
     ] = "each",
     visibility: Annotated[
         Literal["private", "public"], typer.Option(help="Who may see the prompt.")

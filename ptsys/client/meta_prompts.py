@@ -91,8 +91,10 @@ class MetaPrompts:
 
         It comes back as an array [length, d_model], or with a `name` is kept under it and its
         record comes back. `each` lets the examples stand side by side in it, `mean` has their mean
-        alone. Raises InvalidInput naming the field, NotFound for a meta-prompt that is not there,
-        Conflict if the name is taken.
+        alone, `joint` reads them all in one row.
+
+        Raises InvalidInput naming the field, NotFound for a meta-prompt that is not there, Conflict
+        if the name is taken.
         """
         given = list(rows)
         shown = examples(given) if given else []

@@ -31,6 +31,20 @@ def shown_example(
     ]
 
 
+def shown_jointly(shown: Sequence[Sequence[int]], width: int) -> list[int]:
+    """Examples that are laid out alone, in one row of at most `width` ids: no label at its place,
+    then of each input, arrow, label and end, as many as fit whole, of one that does not a part."""
+    text: list[int] = []
+    for row in shown:
+        label = [token for token in row[:LABEL] if token]
+        one = [*row[LABEL + 1 : -1], *row[LABEL : LABEL + 1], *label, EOS]
+        if text and LABEL + len(text) + len(one) > width:
+            break
+        text += one
+    text = text[: width - LABEL]
+    return [*[0] * LABEL, *text[:-1], EOS]
+
+
 def shown_description(text: Sequence[int], width: int) -> list[int]:
     """Ids of a task's description, at most `width`: no label, no arrow."""
     return [*[0] * LABEL, *text[: width - LABEL - 1], EOS]

@@ -210,7 +210,9 @@ class Engine:
         """The same while draining too, as training jobs need it."""
         aggregate = shown.aggregate
         tree = as_tree(meta["tokens"])
-        question = self.model.rows.emitting(shown.examples, shown.description)
+        question = self.model.rows.emitting(
+            shown.examples, shown.description, jointly=aggregate == "joint"
+        )
         parts = self._requests.ask(question, tree, self._layout(tree), user)
 
         def whole(found: list[list[Any]]) -> NDArray[np.float32]:

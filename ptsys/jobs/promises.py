@@ -24,7 +24,7 @@ def stored_size(spec: AnySpec, model: ModelShape, tasks: int = 0) -> Usage:
     """What a job of this spec will store; one that writes, for so many `tasks`, at most. Raises
     InvalidInput for a kind that no job makes."""
     if isinstance(spec, WriteSpec):
-        most = _TAIL if spec.aggregate == "mean" else _TAIL + _SIDE
+        most = _TAIL + _SIDE if spec.aggregate == "each" else _TAIL
         return Usage(bytes=tasks * most * model.d_model * _NUMBER, objects=tasks)
     if isinstance(spec, MetaSpec):
         return Usage(bytes=_bytes(writer().shapes(spec.length, model)), objects=1)

@@ -178,12 +178,19 @@ class RowCoder(Protocol):
         """Rows whose encodings are wanted: of each an array of the model's width."""
         ...
 
-    def emitting(self, examples: Sequence[Any], description: str | None = None) -> Question:
-        """Examples, and a task's description, to write a prompt from, each a row."""
+    def emitting(
+        self, examples: Sequence[Any], description: str | None = None, *, jointly: bool = False
+    ) -> Question:
+        """Examples, and a task's description, to write a prompt from, each a row; or all examples
+        in one."""
         ...
 
     def shown(self, examples: Sequence[Any]) -> Sequence[Sequence[int]]:
         """Examples as a meta-prompt's encoder reads them, each alone."""
+        ...
+
+    def shown_jointly(self, shown: Sequence[Sequence[int]]) -> Sequence[int]:
+        """Such examples in one row, as many as it holds."""
         ...
 
     def shown_description(self, description: str) -> Sequence[int]:

@@ -110,7 +110,8 @@ def written(
     """The prompt [P, D] of a task, of whose examples these are the emissions; `shown` are the ids
     that were read, the label's first.
 
-    By `mean` it is the start's tokens alone, with the examples' mean added; by `each` the examples
+    By `mean` it is the start's tokens alone, with the examples' mean added, and by `joint` likewise
+    of the one emission of all examples together; by `each` the examples
     stand side by side before them, as many as `SIDE` positions hold. A description has no label,
     and where there is nothing else, only its mean counts.
     """
@@ -119,7 +120,7 @@ def written(
     tail = np.einsum("nqd,qdf->qf", memory[:, :means], meta["tail"]) / len(emissions)
     end = meta["start"] + tail
     labels = [np.array(ids[:LABEL]) > 0 for ids in shown]
-    if aggregate == "mean" or not any(map(np.any, labels)):
+    if aggregate != "each" or not any(map(np.any, labels)):
         return np.ascontiguousarray(end, np.float32)
     summaries = memory[:, means] @ meta["summary"]
     encoded = _normed(np.stack([one.label for one in emissions])) @ meta["label"]

@@ -7,7 +7,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from rich.console import Console
 
@@ -104,7 +104,7 @@ class MetaGenerate:
         config, settings, output = deployed(self, settings, "meta_generate")
         check_visibility(self.title, self.visibility)
         check_examples(self.examples, f"{self.title}.examples")
-        for field, choices in (("into", ("library", "shards")), ("aggregate", ("each", "mean"))):
+        for field, choices in (("into", ("library", "shards")), ("aggregate", get_args(Aggregate))):
             if getattr(self, field) not in choices:
                 raise InvalidInput(
                     f"{getattr(self, field)!r}: it should be {' or '.join(map(repr, choices))}",

@@ -89,7 +89,7 @@ class MetaTraining(ResidentTraining):
             self._best = dict(resumed.notes["best"])
             self._scores_kept = dict(resumed.notes["scores"])
         order = EpisodeOrder(spec, _shown(spec, tasks, coder, start["start"]), start["start"])
-        size = coder.shown_size(order.longest)
+        size = coder.shown_size(min(order.longest, coder.sizes()[-1]))
         self._consistent: Checkpoint | None = resumed
         self._owed: list[Checkpoint] = []
         task = TrainingTask(
@@ -266,6 +266,7 @@ def _shown(
 ) -> list[ShownTask]:
     """The tasks that are learned from."""
     found = []
+    together = coder.shown_jointly if spec.aggregate == "joint" else None
     for place, (task, data, apart) in enumerate(zip(spec.tasks, tasks, spec.scored(), strict=True)):
         if len(data.rows) < 2:
             raise InvalidInput(
@@ -287,7 +288,9 @@ def _shown(
         except InvalidInput as error:
             raise InvalidInput(f"task {task.name!r}: {error}", field=error.field) from error
         found.append(
-            ShownTask(rows, described, None if teacher is None else teacher[-len(start) :])
+            ShownTask(
+                rows, together, described, None if teacher is None else teacher[-len(start) :]
+            )
         )
     return found
 

@@ -4,12 +4,13 @@ asked: all of it a function of the step."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ptsys.data.shown_examples import LABEL
 from ptsys.engine.trainings import Episode
 from ptsys.prompts import meta_kind
 from ptsys.prompts.distance import TERMS
@@ -21,10 +22,12 @@ _DESCRIBED, _ALONE = 0.4, 0.2  # chances that a description is read, and that no
 
 @dataclasses.dataclass(frozen=True)
 class ShownTask:
-    """A task that is learned from: of each row the ids as they are shown, those of its description,
-    and the prompt that was tuned on it, so long as what is written ends with [Q, D]."""
+    """A task that is learned from: of each row the ids as they are shown, what lays those that are
+    drawn into one row, if that is wanted, the description's ids, and the prompt that was tuned on
+    it, so long as what is written ends with [Q, D]."""
 
     rows: Sequence[Sequence[int]]
+    together: Callable[[Sequence[Sequence[int]]], Sequence[int]] | None
     description: Sequence[int] | None = None
     teacher: NDArray[np.float32] | None = None
 
@@ -51,10 +54,10 @@ class EpisodeOrder:
         self._offsets = np.cumsum([0, *(len(task.rows) for task in tasks)])
         self.readings = min(options.tasks_per_step, len(tasks))
         described = any(task.description is not None for task in tasks)
-        self.examples = options.examples + described
-        texts = [row for task in tasks for row in task.rows]
-        texts += [task.description for task in tasks if task.description is not None]
-        self.longest = max(map(len, texts))
+        self.examples = described + (1 if options.aggregate == "joint" else options.examples)
+        lengths = [_longest(task, options.examples) for task in tasks]
+        lengths += [len(task.description) for task in tasks if task.description is not None]
+        self.longest = max(lengths)
         self._size = self.longest
         self._taught = _Teachers(options, tasks, start) if taught(options, tasks) else None
 
@@ -82,6 +85,8 @@ class EpisodeOrder:
         for place, one in enumerate(drawn):
             task = self._tasks[one.task]
             ids = [task.rows[row] for row in one.shown]
+            if task.together is not None and ids:
+                ids = [task.together(ids)]
             if one.described and task.description is not None:
                 ids.append(task.description)
             for number, row in enumerate(ids):
@@ -114,6 +119,12 @@ class EpisodeOrder:
         described, alone = has and chance < _DESCRIBED, has and chance < _ALONE
         rest = order[shown:] if count > shown else order
         return _Drawn(task, order[: 0 if alone else shown], described, np.resize(rest, asked))
+
+
+def _longest(task: ShownTask, examples: int) -> int:
+    """What no row that is shown is longer than."""
+    lengths = sorted(map(len, task.rows))
+    return lengths[-1] if task.together is None else LABEL + sum(lengths[-examples:])
 
 
 def taught(options: MetaOptions, tasks: Sequence[ShownTask]) -> bool:

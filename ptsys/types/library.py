@@ -43,7 +43,9 @@ def began_shared(initialization: Mapping[str, Any]) -> bool:
     kind = initialization.get("kind") or "shared"
     if kind != "meta":
         return kind in ("shared", "prompt")
-    tail = initialization.get("aggregate") == "mean" or initialization.get("examples") == 0
+    tail = (
+        initialization.get("aggregate") in ("mean", "joint") or initialization.get("examples") == 0
+    )
     return tail and initialization.get("meta_prompt") == GENERIC
 
 

@@ -76,7 +76,8 @@ class MetaOptions(JobSpec):
     )
     aggregate: Aggregate = Field(
         default="each",
-        description="Examples side by side and their mean, or their mean alone.",
+        description="Examples side by side and their mean, their mean alone, or what one row of "
+        "all examples gives.",
     )
     examples: int = Field(
         default=16, ge=1, le=MOST_EXAMPLES, description="The most examples a prompt is written of."

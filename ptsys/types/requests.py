@@ -44,7 +44,7 @@ class Prediction(Value):
     label_scores: dict[str, float] | None = None
 
 
-Aggregate = Literal["each", "mean"]
+Aggregate = Literal["each", "mean", "joint"]
 """How what is made of examples becomes a prompt: see `ptsys.prompts.meta.written`."""
 
 GENERIC = "generic"

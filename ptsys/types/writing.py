@@ -23,7 +23,7 @@ class WriteOptions(JobSpec):
     meta_prompt: MetaReference = GENERIC
     aggregate: Aggregate = Field(
         default="each",
-        description="Examples side by side and their mean, or their mean alone.",
+        description="Examples side by side and their mean, their mean alone, or all in one row.",
     )
     examples: int = Field(
         default=16, ge=0, le=MOST_EXAMPLES, description="The most that is read of a task."

@@ -50,12 +50,13 @@ def task(
 ) -> TrainingTask:
     """A resident as `ptsys.training.meta` makes it, without tasks that it is scored on."""
     spec, coder = options(**given), engine.model.rows
+    together = coder.shown_jointly if spec.aggregate == "joint" else None
     own = [
-        ShownTask(coder.shown(rows), None, None if teachers is None else teachers[number])
+        ShownTask(coder.shown(rows), together, None, None if teachers is None else teachers[number])
         for number, rows in enumerate(TASKS.values())
     ]
     order = EpisodeOrder(spec, own, meta["start"])
-    size = coder.shown_size(order.longest)
+    size = coder.shown_size(min(order.longest, coder.sizes()[-1]))
     count = (order.readings, order.examples, size)
     layout = written_layout(shapes_of(meta), *count, spec.aggregate, taught=order.taught)
     rows = [row for rows in TASKS.values() for row in rows]
@@ -99,11 +100,30 @@ def test_a_step_writes_what_the_host_writes(engine: Engine) -> None:
         values = {name: jnp.asarray(x)[None] for name, x in meta.items()}
         beside = reader(engine.model.frozen, {meta_kind.EXAMPLES: jnp.asarray(context)})
         read, length = WRITING.resolve(values, {}, layout, beside)
-        asked = [*((rows, None) for rows in shown[:2]), (shown[2], "say the letters")]
+        asked: list[Any] = [*((rows, None) for rows in shown[:2]), (shown[2], "say the letters")]
         for place, (rows, text) in enumerate([*asked, ((), "say the letters")]):
             host = engine.written(meta, rows, text, aggregate=aggregate).result(300)
             own = np.asarray(read["prompt"])[place, -int(length["prompt"][place]) :]
             np.testing.assert_allclose(own, host, atol=1e-5)
+
+
+def test_all_examples_in_one_row_are_written_likewise(engine: Engine) -> None:
+    meta, coder = random_meta(WIDTH), engine.model.rows
+    rows = TASKS["both"][:5]
+    ids = coder.shown_jointly(coder.shown(rows))
+    text = "".join(f"{row.input}={row.target}\x01" for row in rows).encode()
+    own = [0] * 6 + [1 if byte == 1 else byte + 3 for byte in text]
+    assert list(ids) == [*own[: len(ids) - 1], 1]
+    context = np.zeros((1, 1, coder.shown_size(len(ids))), np.int32)
+    context[0, 0, : len(ids)] = ids
+    layout = written_layout(shapes_of(meta), 1, 1, context.shape[-1], "joint", taught=False)
+    values = {name: jnp.asarray(x)[None] for name, x in meta.items()}
+    beside = reader(engine.model.frozen, {meta_kind.EXAMPLES: jnp.asarray(context)})
+    read, _ = WRITING.resolve(values, {}, layout, beside)
+    host = engine.written(meta, rows, aggregate="joint").result(300)
+    assert host.shape == meta["start"].shape
+    np.testing.assert_allclose(read["prompt"][0], host, atol=1e-5)
+    assert np.abs(host - engine.written(meta, rows, aggregate="mean").result(300)).max() > 1e-3
 
 
 def plain_loss(engine: Engine, one: TrainingTask, meta: Any, step: int) -> jax.Array:
@@ -130,7 +150,7 @@ def padded(rows: list[Any]) -> np.ndarray:
     return array
 
 
-@pytest.mark.parametrize("aggregate", ["each", "mean"])
+@pytest.mark.parametrize("aggregate", ["each", "mean", "joint"])
 def test_joint_steps_are_plain_autodiff_through_both_networks(
     engine: Engine, aggregate: str
 ) -> None:
@@ -142,7 +162,7 @@ def test_joint_steps_are_plain_autodiff_through_both_networks(
         gradient = jax.grad(lambda m, s=step: plain_loss(engine, one, m, s))(by_hand)
         by_hand = jax.tree.map(lambda x, g: x - 0.5 * g, by_hand, gradient)
     for name, x in by_hand.items():
-        assert np.abs(np.asarray(x) - meta[name]).max() > 1e-5 or aggregate == "mean", name
+        assert np.abs(np.asarray(x) - meta[name]).max() > 1e-5 or aggregate != "each", name
         np.testing.assert_allclose(snapshot.values[name], x, atol=2e-5, err_msg=name)
 
 

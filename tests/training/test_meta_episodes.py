@@ -26,7 +26,7 @@ def options(count: int = 4, **given: Any) -> MetaOptions:
 def tasks(count: int = 4, rows: int = 7, described: bool = False) -> list[ShownTask]:
     """Of task t the row r is shown as the id 100 t + r + 1."""
     return [
-        ShownTask([[100 * t + r + 1] for r in range(rows)], [9999] if described else None)
+        ShownTask([[100 * t + r + 1] for r in range(rows)], None, [9999] if described else None)
         for t in range(count)
     ]
 
@@ -75,7 +75,7 @@ def test_descriptions_are_read_with_examples_and_alone() -> None:
 
 def test_regression_compares_with_the_prompts_that_were_tuned() -> None:
     own = [
-        ShownTask(task.rows, None, np.full((2, 4), t + 1, np.float32))
+        ShownTask(task.rows, None, None, np.full((2, 4), t + 1, np.float32))
         for t, task in enumerate(tasks())
     ]
     order = EpisodeOrder(options(method="regression", loss="cosine"), own, START)

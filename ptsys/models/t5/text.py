@@ -19,7 +19,7 @@ from ptsys.data.features import (
     encode_targets,
     longest_target,
 )
-from ptsys.data.shown_examples import ARROW, shown_description, shown_example
+from ptsys.data.shown_examples import ARROW, shown_description, shown_example, shown_jointly
 from ptsys.data.vocabulary import Vocabulary
 from ptsys.errors import InvalidInput
 from ptsys.kinds.buckets import fit
@@ -128,10 +128,14 @@ class TextRows:
         size = fit(_longest(ids), INPUT_LENGTHS, "inputs")
         return Question("encode", {"inputs": ids}, (Feature("inputs", (size,)),))
 
-    def emitting(self, examples: Sequence[Example], description: str | None = None) -> Question:
-        """Examples, and a task's description, to write a prompt from: each is read alone. Raises
-        InvalidInput for an example without its target."""
+    def emitting(
+        self, examples: Sequence[Example], description: str | None = None, *, jointly: bool = False
+    ) -> Question:
+        """Examples, and a task's description, to write a prompt from: each is read alone, or all
+        examples in one row. Raises InvalidInput for an example without its target."""
         ids = self.shown(examples)
+        if jointly and ids:
+            ids = [self.shown_jointly(ids)]
         if description is not None:
             ids.append(self.shown_description(description))
         size = self.shown_size(_longest(ids))
@@ -150,6 +154,10 @@ class TextRows:
                 raise InvalidInput("the example has no target; give the answer", field=field)
             ids.append(shown_example(encode(example.input), label, arrow, most))
         return ids
+
+    def shown_jointly(self, shown: Sequence[Sequence[int]]) -> list[int]:
+        """Such examples in one row, as many as it holds."""
+        return shown_jointly(shown, self.config.max_input_length)
 
     def shown_description(self, description: str) -> list[int]:
         """A task's description likewise."""

@@ -17,6 +17,7 @@ _STEPS = 60  # of every stage: few rows are soon learned
 _WAYS = {  # by the names that `auto` gives its candidates
     "second": "that prompt as it is",
     "query": "the prompt trained alone",
+    "written": "to start from what the model wrote of the rows, and train alone",
     "initialization": "to start from it",
     "curriculum": "to train on its rows, then on the few",
     "multitask": "to train on its rows and the few, mixed",

@@ -104,7 +104,8 @@ def test_the_whole_story_leaves_nothing(imported: Path, tmp_path: Path) -> None:
     library = told["library"]
     assert (library["user"], library["examples"]) == ("dan", FEW)
     assert all(0 <= library[key] <= 1 for key in ("plain", "lifted"))
-    assert library["candidate"] in ("curriculum", "multitask", "initialization", "second", "query")
+    ways = ("curriculum", "multitask", "initialization", "second", "query", "written")
+    assert library["candidate"] in ways
     theirs = {"ann/desks-2", "bob/places", "eve/notes"}
     assert {found["prompt"] for found in library["found"]} <= theirs
     written = told["written"]

@@ -9,10 +9,11 @@ from commands import MODEL, call, write_rows
 from meta_prompts import random_meta
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
-from small_runs import flags, killed, rows, start, stores, tensors, write_tasks
+from small_runs import SMALL, flags, killed, rows, start, stores, tensors, write_tasks
 
 from ptsys.errors import InvalidInput
 from ptsys.runs.tasks.task_lines import told_tasks
+from ptsys.store.model_folders import META_PROMPT
 
 NAMES = ["colours", "parity", "said", "shout"]
 
@@ -80,6 +81,23 @@ def test_prompts_are_written_once_into_the_library_or_into_shards(
     changed = start(root, "meta_generate", "--json", **values, MetaGenerate__examples=2)
     assert changed.code == 1
     assert [one["task"] for one in changed.json["failed"]] == ["colours", "parity"]
+
+
+@pytest.mark.device
+def test_a_run_trains_prompts_from_what_is_written_of_their_rows(
+    root: Path, tmp_path: Path
+) -> None:
+    save_file(random_meta(32), root / "models" / MODEL / META_PROMPT)
+    folder = write_tasks(tmp_path / "tasks") / "colours"
+    values = SMALL | {"TASKS": str(folder), "INIT": "meta", "OUTPUT": str(tmp_path / "out")}
+    ended = start(root, "prompt_tune", **values | {"PromptTune__prefix": "begun."})
+    assert ended.code == 0, ended.err
+    record = stores(root)[1].get("begun.colours", "local")
+    assert record.initialization == {
+        "kind": "meta",
+        "meta_prompt": "generic",
+        "aggregate": "mean",
+    }
 
 
 @pytest.mark.slow

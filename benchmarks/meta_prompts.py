@@ -60,6 +60,7 @@ from ptsys.engine.trainings import Snapshot, TrainingTask
 from ptsys.kinds.trees import Tree
 from ptsys.library.vectors import prompt_vector
 from ptsys.models.registry import load_builtin
+from ptsys.prompts.meta import META
 from ptsys.selection.pool import Pool
 from ptsys.selection.registry import choose
 from ptsys.sharding.host_memory import keep_freed_memory
@@ -112,7 +113,8 @@ class Bench:
         self.prompts = train_library(engine, others, 100, cache / "others.npz")
         self.full = train_library(engine, self.targets, 300, cache / "full.npz")
         assert engine.model.meta_prompt is not None
-        self.metas: dict[str, Tree] = {"generic": dict(engine.model.meta_prompt)}
+        shipped = META.check(engine.model.meta_prompt, engine.device.config)
+        self.metas: dict[str, Tree] = {"generic": shipped}
         for name, given in {
             "joint": {"steps": options.steps},
             **{

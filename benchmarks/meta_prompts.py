@@ -143,6 +143,7 @@ class Bench:
                 "evaluate_every": 100,
                 "checkpoint_every": 10**6,
                 "truncate": True,
+                "max_input_length": 48,
                 "optimizer": Optimizer(kind="adamw", learning_rate=self.options.rate),
                 **given,
             }

@@ -185,8 +185,8 @@ class RowCoder(Protocol):
         in one."""
         ...
 
-    def shown(self, examples: Sequence[Any]) -> Sequence[Sequence[int]]:
-        """Examples as a meta-prompt's encoder reads them, each alone."""
+    def shown(self, examples: Sequence[Any], most: int | None = None) -> Sequence[Sequence[int]]:
+        """Examples as a meta-prompt's encoder reads them, each alone, `most` of an input."""
         ...
 
     def shown_jointly(self, shown: Sequence[Sequence[int]]) -> Sequence[int]:

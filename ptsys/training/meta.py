@@ -284,7 +284,7 @@ def _shown(
             )
         described = None if task.description is None else coder.shown_description(task.description)
         try:
-            rows = coder.shown(data.rows)
+            rows = coder.shown(data.rows, spec.max_input_length)
         except InvalidInput as error:
             raise InvalidInput(f"task {task.name!r}: {error}", field=error.field) from error
         found.append(

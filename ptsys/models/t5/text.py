@@ -19,7 +19,7 @@ from ptsys.data.features import (
     encode_targets,
     longest_target,
 )
-from ptsys.data.shown_examples import ARROW, shown_description, shown_example, shown_jointly
+from ptsys.data.shown_examples import ARROW, BESIDE, shown_description, shown_example, shown_jointly
 from ptsys.data.vocabulary import Vocabulary
 from ptsys.errors import InvalidInput
 from ptsys.kinds.buckets import fit
@@ -141,10 +141,11 @@ class TextRows:
         size = self.shown_size(_longest(ids))
         return Question("emit", {"inputs": ids}, (Feature("inputs", (size,)),))
 
-    def shown(self, examples: Sequence[Example]) -> list[list[int]]:
-        """Examples as a meta-prompt's encoder reads them, each alone. Raises InvalidInput for one
-        without its target."""
-        encode, most = self.vocabulary.encode, self.config.max_input_length
+    def shown(self, examples: Sequence[Example], most: int | None = None) -> list[list[int]]:
+        """Examples as a meta-prompt's encoder reads them, each alone, at most so many tokens of an
+        input. Raises InvalidInput for one without its target."""
+        encode, longest = self.vocabulary.encode, self.config.max_input_length
+        most = longest if most is None else min(most + BESIDE, longest)
         arrow = encode(ARROW)
         ids = []
         for number, example in enumerate(examples):

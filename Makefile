@@ -22,7 +22,7 @@ demo: setup            ## three users' prompts tuned together on the built-in mo
 	$(BIN)/ptsys quickstart
 
 test: setup            ## the tests CI runs
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -rs
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -rs --durations 30
 
 slow: setup            ## the tests CI leaves out
 	$(BIN)/python -m pytest -m slow

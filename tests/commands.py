@@ -85,8 +85,9 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def imported(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with that model; no test changes it."""
+    """A data directory with that model, and the session's compiled programs; no test changes it."""
     root = tmp_path_factory.mktemp("imported")
+    (root / "compilations").symlink_to(os.environ["PTSYS_TEST_COMPILED"])
     ended = call("--data", root, "models", "import", model_folder, "--name", MODEL)
     assert ended.code == 0, ended.err
     return root

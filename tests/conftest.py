@@ -1,6 +1,8 @@
 """What every test shares: eight CPU devices, strict broadcasting, the data beside the project."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,20 +24,46 @@ SHAPED = [
 """The modules whose signatures name shapes; none of them may be imported before this."""
 install_import_hook(SHAPED, "shapes.arrays")
 
+from ptsys.engine.compilation import keep_compilations  # noqa: E402 - after the hook
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+COMPILED = "PTSYS_TEST_COMPILED"
+"""Names the folder where all processes of a test session keep what they compiled."""
+_OURS = COMPILED not in os.environ
+if _OURS:
+    os.environ[COMPILED] = tempfile.mkdtemp(prefix="ptsys-tests-")
+keep_compilations(Path(os.environ[COMPILED]))
 
 hypothesis.settings.register_profile("house", deadline=None)  # no test is about time
 hypothesis.settings.load_profile("house")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+MOST_MAPS = 20_000  # of the 65,530 that Linux lets a process have
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The folder goes with the process that made it, which outlives those that share it."""
+    if _OURS:
+        shutil.rmtree(os.environ[COMPILED], ignore_errors=True)
+
 
 @pytest.fixture(scope="module", autouse=True)
-def _compiled_programs_end_with_their_module() -> Iterator[None]:
+def _compiled_programs_end_in_time() -> Iterator[None]:
     """Thousands of them in one process exhaust its memory maps, and XLA's compiler then crashes."""
     yield
-    jax.clear_caches()
+    if _memory_maps() > MOST_MAPS:
+        jax.clear_caches()
+
+
+def _memory_maps() -> int:
+    """Of this process; where nobody tells, too many."""
+    try:
+        return Path("/proc/self/maps").read_bytes().count(b"\n")
+    except OSError:
+        return MOST_MAPS + 1
 
 
 @pytest.fixture(scope="session")
@@ -54,12 +82,12 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny random model, and the compilation cache that all workers share."""
+    """A folder with a tiny random model, and the compiled programs that all processes share."""
     import tiny_model
 
     folder = tmp_path_factory.mktemp("template")
     tiny_model.write_tiny_model(folder)
-    (folder / "compilations").mkdir()
+    (folder / "compilations").symlink_to(os.environ[COMPILED])
     return folder
 
 

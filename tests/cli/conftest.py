@@ -29,12 +29,6 @@ from ptsys.jobs.service import Service
 __all__ = ["imported", "model_folder", "stack"]
 
 
-@pytest.fixture(scope="session")
-def compilations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What was compiled in one data directory, kept for the next."""
-    return tmp_path_factory.mktemp("compiled") / "compilations"
-
-
 @pytest.fixture(scope="module")
 def place(request: pytest.FixtureRequest) -> str:
     """Where commands work: on a `folder`, or on the service at a `url`."""
@@ -42,17 +36,11 @@ def place(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def root(
-    imported: Path, place: str, compilations: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
+def root(imported: Path, place: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with that model, of this test file and place alone."""
     folder = tmp_path_factory.mktemp("data")
     subprocess.run(["cp", "-r", f"{imported}/.", str(folder)], check=True)
-    if compilations.exists():
-        subprocess.run(["cp", "-r", str(compilations), str(folder)], check=True)
-    yield folder
-    if (folder / "compilations").exists():  # files may follow that others need no second time
-        subprocess.run(["cp", "-r", f"{folder}/compilations", str(compilations.parent)], check=True)
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -208,7 +208,6 @@ def test_a_stopped_run_goes_on_to_the_same_prompts(
     number: signal.Signals, imported: Path, whole: Path, tasks: Path, tmp_path: Path
 ) -> None:
     root = copied(imported, tmp_path)
-    copied(whole / "compilations", root / "compilations")
     process = subprocess.Popen(
         command("--data", root, "run", *flags(tasks, **LONG)),
         stdout=subprocess.DEVNULL,

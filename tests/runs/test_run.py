@@ -108,7 +108,7 @@ def test_a_killed_run_goes_on_to_the_same_end(corpus: Path, tmp_path: Path) -> N
         command("run", *flags(corpus, killed, **{"PretrainRun.steps": 100_000})),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=environment(tmp_path),
+        env=environment(),
     )
     try:
         until(lambda: _checkpoints(killed), 200, process)
@@ -135,11 +135,11 @@ def _checkpoints(output: Path) -> list[int]:
     return [int(p.name) for p in (output / "checkpoints").glob("*") if p.name.isdigit()]
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """What is compiled by one of the runs serves the others."""
+def environment() -> dict[str, str]:
+    """What one process of the session has compiled serves the others."""
     return clean_environment(
         JAX_PLATFORMS="cpu",
-        JAX_COMPILATION_CACHE_DIR=folder / "compilations",
+        JAX_COMPILATION_CACHE_DIR=os.environ["PTSYS_TEST_COMPILED"],
         JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0,
     )
 
@@ -150,7 +150,7 @@ def _run(arguments: list[str], tmp_path: Path) -> dict:
         capture_output=True,
         text=True,
         timeout=280,
-        env=environment(tmp_path),
+        env=environment(),
     )
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)

@@ -12,7 +12,7 @@ from etils import epath
 from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput
-from ptsys.kinds.registry import STORED_KINDS, kind_of
+from ptsys.kinds.registry import META, STORED_KINDS, kind_of, writes_prompts
 from ptsys.kinds.trees import Tree
 from ptsys.library.model_index import Indexed, ModelIndex, Viewer
 from ptsys.prompts.tokens import as_tree
@@ -195,6 +195,8 @@ def comparable(prompt: Prompt) -> bool:
 
 
 def _refuse_incomparable(query: Prompt) -> None:
+    if query.kind == META:
+        raise writes_prompts("prompt")
     if not comparable(query):
         start = query.initialization["kind"]
         raise InvalidInput(

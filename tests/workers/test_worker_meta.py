@@ -61,6 +61,8 @@ def test_joint_training_makes_a_meta_prompt_that_writes(tasks: Deployment) -> No
     losses = [e.data["loss"] for e in tasks.events(job, "progress") if "loss" in e.data]
     assert ended.metrics["loss"] < losses[0]
     assert len(written(tasks, "together")) > 0
+    with pytest.raises(InvalidInput, match="a meta-prompt writes prompts"):  # nothing is near it
+        tasks.service.library.search(record, "ann")
 
     again = submit(tasks, "onward", initialization={"kind": "prompt", "prompt": "together"})
     tasks.wait(again)

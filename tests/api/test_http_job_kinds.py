@@ -29,7 +29,7 @@ ROWS = b"".join(
 def una(connect: Connect, deployment: Deployment) -> httpx.Client:
     """A user with rows and prompts of several kinds: `outdated` is of weights that the model had
     before."""
-    client = connect("una")
+    client = connect("ivy")
     if client.get("/v1/prompts/outdated").status_code == 200:
         return client
     add_rows(client, "eight", ROWS)
@@ -48,7 +48,7 @@ def una(connect: Connect, deployment: Deployment) -> httpx.Client:
             headers={"Content-Type": SAFETENSORS},
         ).raise_for_status()
     with deployment.service.database.session() as session:
-        changed = update(PromptRow).where(PromptRow.name == "outdated", PromptRow.owner == "una")
+        changed = update(PromptRow).where(PromptRow.name == "outdated", PromptRow.owner == "ivy")
         session.execute(changed.values(model_fingerprint="0" * 16))
     return client
 

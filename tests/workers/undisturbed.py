@@ -11,7 +11,7 @@ from worker_deployment import ADAFACTOR
 from ptsys.types.training import Optimizer
 
 LONG: dict[str, Any] = {
-    "steps": 500,
+    "steps": 800,
     "batch_size": 64,
     "checkpoint_every": 40,
     "optimizer": ADAFACTOR,

@@ -26,7 +26,7 @@ ROWS = b"".join(
 
 
 @pytest.fixture
-def una(connect: Connect, deployment: Deployment) -> httpx.Client:
+def ivy(connect: Connect, deployment: Deployment) -> httpx.Client:
     """A user with rows and prompts of several kinds: `outdated` is of weights that the model had
     before."""
     client = connect("ivy")
@@ -93,9 +93,9 @@ def from_prompt(name: str) -> dict[str, Any]:
     ],
 )
 def test_a_prompt_that_cannot_be_is_refused(
-    una: httpx.Client, body: dict[str, Any], field: str, words: str
+    ivy: httpx.Client, body: dict[str, Any], field: str, words: str
 ) -> None:
-    answer = una.post("/v1/jobs", json=body)
+    answer = ivy.post("/v1/jobs", json=body)
     refused(answer, 422, field)
     assert words in answer.json()["detail"]
 
@@ -112,7 +112,7 @@ def test_a_prompt_that_cannot_be_is_refused(
         AUGMENT | {"query": "soft", "length": 4},
     ],
 )
-def test_one_that_can_be_is_not(una: httpx.Client, body: dict[str, Any]) -> None:
-    made = una.post("/v1/jobs", json=body)
+def test_one_that_can_be_is_not(ivy: httpx.Client, body: dict[str, Any]) -> None:
+    made = ivy.post("/v1/jobs", json=body)
     assert made.status_code == 201, made.text
-    una.post(f"/v1/jobs/{made.json()['id']}/cancel")
+    ivy.post(f"/v1/jobs/{made.json()['id']}/cancel")

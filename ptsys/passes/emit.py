@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ptsys.kinds.batch import Readings
 from ptsys.models.t5.kind import token_readings
 from ptsys.models.t5.network import T5
+from ptsys.prompts.meta_kind import normed
 from ptsys.prompts.side_by_side import last_real
 
 MEANS = 8
@@ -63,7 +64,7 @@ def read(model: T5, meta: MetaPrompt, examples: Int[Array, "N L"], label_tokens:
     with zeros; see `ptsys.pretraining.episodes`."""
     count, tokens = len(examples), len(meta.tokens)
     prompt = jnp.broadcast_to(meta.tokens[None], (count, *meta.tokens.shape))
-    memory = _normed(model.encode(examples, prompt).memory.astype(jnp.float32))
+    memory = normed(model.encode(examples, prompt).memory.astype(jnp.float32))
     tail = jnp.einsum("nqd,qdf->nqf", memory[:, :MEANS], meta.tail)
     label = examples[:, :label_tokens]
     encoded = memory[:, tokens : tokens + label_tokens] @ meta.label
@@ -103,7 +104,3 @@ def assemble(
         mean = jnp.where(kind[:, None, None], mean, 0.0)
     values = jnp.concatenate([side, start[None] + mean], axis=1)
     return token_readings(values, beside + len(start))
-
-
-def _normed(x: Float[Array, "*lead D"]) -> Float[Array, "*lead D"]:
-    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6)

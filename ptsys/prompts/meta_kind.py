@@ -80,7 +80,7 @@ class Writing:
         emitted = _emitted(reader, values["tokens"], shown.reshape(-1, size), owner)
         real = jnp.any(shown > 0, axis=2)
         by_user = jax.tree.map(lambda x: x.reshape(users, -1, *x.shape[1:]), emitted)
-        outputs = _normed(by_user.tokens)
+        outputs = normed(by_user.tokens)
 
         tail = _mapped(outputs[:, :, :means], values["tail"])
         tail = tail.reshape(readings, examples, *tail.shape[2:])
@@ -95,7 +95,7 @@ class Writing:
 
         summary = _mapped(outputs[:, :, means : means + 1], values["summary"][:, None])
         scale = values["embedding_scale"][:, :, None, None]
-        label = _mapped(_normed(by_user.label), values["label"][:, None])
+        label = _mapped(normed(by_user.label), values["label"][:, None])
         slots = jnp.concatenate([summary, label + scale * by_user.embedded], axis=2)
         there = shown[:, :, :LABEL] > 0
         told = jnp.any(there, axis=(1, 2), keepdims=True)  # of labels, else only the mean counts
@@ -184,5 +184,6 @@ def _mapped(x: Float[Array, "U n P D"], maps: Float[Array, "U _ *rest"]) -> jax.
     return jnp.einsum("unpd,updf->unpf", x, maps, precision="highest")
 
 
-def _normed(x: Float[Array, "*lead D"]) -> Float[Array, "*lead D"]:
+def normed(x: Float[Array, "*lead D"]) -> Float[Array, "*lead D"]:
+    """Divided by the root of its mean square."""
     return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6)

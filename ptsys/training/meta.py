@@ -19,7 +19,7 @@ from ptsys.data.features import EncodedExamples
 from ptsys.data.mixture_order import joined
 from ptsys.engine import trainings
 from ptsys.engine.evaluation import mean_scores
-from ptsys.engine.trainings import Progress, Shown, Snapshot, TrainingTask, Validation
+from ptsys.engine.trainings import Progress, Shown, Snapshot, Training, TrainingTask, Validation
 from ptsys.errors import InvalidInput
 from ptsys.kinds.model_kind import RowCoder
 from ptsys.kinds.registry import META
@@ -29,15 +29,13 @@ from ptsys.training.course import (
     Checkpoint,
     Completed,
     Ending,
-    Failed,
-    Interruption,
     Listener,
     Steps,
     finite,
 )
 from ptsys.training.loop import Place
 from ptsys.training.meta_episodes import EpisodeOrder, ShownTask
-from ptsys.training.resident import ResidentTraining, numbers
+from ptsys.training.resident import ResidentTraining, numbers, of_members
 from ptsys.training.trained import Trained
 from ptsys.types.example import Example
 from ptsys.types.meta_training import MetaSpec
@@ -92,6 +90,7 @@ class MetaTraining(ResidentTraining):
         size = coder.shown_size(min(order.longest, coder.sizes()[-1]))
         self._consistent: Checkpoint | None = resumed
         self._owed: list[Checkpoint] = []
+        self._ended = False  # by patience
         task = TrainingTask(
             id=identifier,
             user=user,
@@ -116,40 +115,28 @@ class MetaTraining(ResidentTraining):
         )
         super().__init__(task, listener)
 
-    def run(self, place: Place) -> Steps[Ending]:
-        """All steps, or so many as there is patience for."""
-        yield from self._score_start(place)
-        training = self._training = place.train(self._task)
-        ended = False
-        while True:
-            event = yield from place.event(training)
-            if isinstance(event, trainings.Checkpointed):
-                self.tell()
-                self._owed.append(self._checkpoint(event.snapshot, event.progress))
-                self._pay()
-            elif isinstance(event, trainings.Evaluated):
-                self.tell()
-                self._listener.evaluation(event.step, finite(self._scores(event)))
-                self._compare(event.snapshot, event.scores, event.member_scores)
-                self._pay()
-                patience = self._spec.patience
-                if patience is not None and self._best["since"] >= patience and not ended:
-                    ended = True
-                    training.stop()
-            elif isinstance(event, trainings.Finished):
-                self.tell()
-                return self._completed(event.snapshot)
-            elif isinstance(event, trainings.Stopped):
-                if ended:
-                    return self._completed(event.snapshot)
-                self._snapshot = event.snapshot
-                raise Interruption
-            else:
-                return Failed(event.message, event.traceback, event.retry)
+    # ---- on its way -----------------------------------------------------------------------
+
+    def _keep(self, event: trainings.Checkpointed, training: Training) -> None:
+        self._owed.append(self._checkpoint(event.snapshot, event.progress))
+        self._pay()
+
+    def _judge(self, event: trainings.Evaluated, training: Training) -> None:
+        super()._judge(event, training)
+        self._compare(event.snapshot, event.scores, event.member_scores)
+        self._pay()
+        patience = self._spec.patience
+        if patience is not None and self._best["since"] >= patience and not self._ended:
+            self._ended = True
+            training.stop()
+
+    def _stopped(self, event: trainings.Stopped) -> Ending:
+        """Its end, if patience was at one."""
+        return self._completed(event.snapshot) if self._ended else super()._stopped(event)
 
     # ---- what is kept ---------------------------------------------------------------------
 
-    def _score_start(self, place: Place) -> Steps[None]:
+    def _begin(self, place: Place) -> Steps[None]:
         """The score of where it starts; and of a checkpoint that was stored before its own."""
         task, step = self._task, self._task.start.step
         due = step % task.spec.evaluate_every == 0 and self._best["evaluated"] < step
@@ -225,15 +212,11 @@ class MetaTraining(ResidentTraining):
         return numbers(progress)
 
     def _scores(self, event: trainings.Evaluated | trainings.Finished) -> dict[str, float]:
-        of_each = {
-            f"{kind}/{self._spec.tasks[task].name}": value
-            for task, scores in event.member_scores.items()
-            for kind, value in scores.items()
-        }
-        return {**event.scores, **of_each}
+        return of_members(event, [task.name for task in self._spec.tasks])
 
     def _finish(self, place: Place, event: trainings.Finished) -> Steps[Completed]:
-        raise NotImplementedError  # see `_completed`
+        yield from ()
+        return self._completed(event.snapshot)
 
     def _completed(self, snapshot: Snapshot) -> Completed:
         values, scores = dict(snapshot.values), {}

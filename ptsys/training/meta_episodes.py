@@ -59,6 +59,7 @@ class EpisodeOrder:
         lengths += [len(task.description) for task in tasks if task.description is not None]
         self.longest = max(lengths)
         self._size = self.longest
+        self._last: tuple[int, list[_Drawn]] = (-1, [])
         self._taught = _Teachers(options, tasks, start) if taught(options, tasks) else None
 
     def padded(self, size: int) -> EpisodeOrder:
@@ -100,6 +101,12 @@ class EpisodeOrder:
         return Episode(context, np.repeat(np.arange(self.readings, dtype=np.int32), counts))
 
     def _drawn(self, step: int) -> list[_Drawn]:
+        """The tasks of a step, drawn once for its rows and its episode."""
+        if self._last[0] != step:
+            self._last = (step, self._draws(step))
+        return self._last[1]
+
+    def _draws(self, step: int) -> list[_Drawn]:
         options, random = self._options, np.random.default_rng([self._options.seed, _STREAM, step])
         tasks = random.permutation(len(self._tasks))[: self.readings]
         share, more = divmod(options.batch_size, self.readings)

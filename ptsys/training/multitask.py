@@ -23,7 +23,7 @@ from ptsys.prompts.tokens import NAME
 from ptsys.training.course import Checkpoint, Completed, Listener, Steps, finite
 from ptsys.training.last_rows import LastRows, last_scores
 from ptsys.training.loop import Place
-from ptsys.training.resident import ResidentTraining
+from ptsys.training.resident import ResidentTraining, of_members
 from ptsys.training.trained import Trained
 from ptsys.types.multitask import MultiTaskSpec
 
@@ -110,12 +110,7 @@ class MultiTaskTraining(ResidentTraining):
 
     def _scores(self, event: trainings.Evaluated | trainings.Finished) -> dict[str, float]:
         """`accuracy`, the mean over the tasks, and `accuracy/<task>`; other scores alike."""
-        of_each = {
-            f"{kind}/{self._spec.tasks[task].name}": value
-            for task, scores in event.member_scores.items()
-            for kind, value in scores.items()
-        }
-        return {**event.scores, **of_each}
+        return of_members(event, [task.name for task in self._spec.tasks])
 
     def _checkpoint(self, snapshot: Snapshot, progress: Progress | None) -> Checkpoint:
         arrays = {**snapshot.state(), LOSSES: self._known(progress)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from ptsys.engine import trainings
@@ -33,26 +34,41 @@ class ResidentTraining(abc.ABC):
 
     def run(self, place: Place) -> Steps[Ending]:
         """All steps, and the scores at their end."""
+        yield from self._begin(place)
         training = self._training = place.train(self._task)
         while True:
             event = yield from place.event(training)
+            if isinstance(event, trainings.Failed):
+                return Failed(event.message, event.traceback, event.retry)
+            if isinstance(event, trainings.Stopped):
+                self._snapshot = event.snapshot
+                return self._stopped(event)
+            self.tell()
             if isinstance(event, trainings.Checkpointed):
-                self.tell()
-                checkpoint = self._checkpoint(event.snapshot, event.progress)
-                stale = not training.events.empty()
-                self._listener.checkpoint(dataclasses.replace(checkpoint, stale=stale))
+                self._keep(event, training)
             elif isinstance(event, trainings.Evaluated):
-                self.tell()
-                self._listener.evaluation(event.step, finite(self._scores(event)))
-            elif isinstance(event, trainings.Finished):
-                self.tell()
+                self._judge(event, training)
+            else:
                 self._snapshot = event.snapshot
                 return (yield from self._finish(place, event))
-            elif isinstance(event, trainings.Stopped):
-                self._snapshot = event.snapshot
-                raise Interruption
-            else:
-                return Failed(event.message, event.traceback, event.retry)
+
+    def _begin(self, place: Place) -> Steps[None]:
+        """What is done before the first step: nothing."""
+        yield from ()
+
+    def _keep(self, event: trainings.Checkpointed, training: Training) -> None:
+        """Tell of a state to resume from."""
+        checkpoint = self._checkpoint(event.snapshot, event.progress)
+        stale = not training.events.empty()
+        self._listener.checkpoint(dataclasses.replace(checkpoint, stale=stale))
+
+    def _judge(self, event: trainings.Evaluated, training: Training) -> None:
+        """Tell the scores."""
+        self._listener.evaluation(event.step, finite(self._scores(event)))
+
+    def _stopped(self, event: trainings.Stopped) -> Ending:
+        """How it ends where it left early. Raises Interruption, as it was told to stop."""
+        raise Interruption
 
     def tell(self) -> None:
         """The last finished step."""
@@ -90,3 +106,15 @@ class ResidentTraining(abc.ABC):
 def numbers(progress: Progress) -> dict[str, Any]:
     """Loss (nats a token) and gradient norm of a step."""
     return {"loss": progress.loss, "gradient_norm": progress.gradient_norm}
+
+
+def of_members(
+    event: trainings.Evaluated | trainings.Finished, names: Sequence[str]
+) -> dict[str, float]:
+    """The scores of all members together, and `<score>/<name>` of each."""
+    of_each = {
+        f"{kind}/{names[number]}": value
+        for number, scores in event.member_scores.items()
+        for kind, value in scores.items()
+    }
+    return {**event.scores, **of_each}

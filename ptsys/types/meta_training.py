@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, TypedDict
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import Field, model_validator
 
-from ptsys.types.model import Unset, Value
+from ptsys.types.model import Unset, Value, refusal
 from ptsys.types.names import Name
 from ptsys.types.requests import Aggregate
 from ptsys.types.text import Reference, Text
@@ -134,26 +133,26 @@ class MetaOptions(JobSpec):
         seen: set[str] = set()
         for place, task in enumerate(self.tasks):
             if task.name in seen:
-                raise _refusal("another task has this name", "tasks", place, "name")
+                raise refusal("another task has this name", "tasks", place, "name")
             seen.add(task.name)
         learned = sum(not task.held_out for task in self.tasks)
         if learned - (self.held_out or 0) < 1:
-            raise _refusal("no task is left to learn from", "held_out")
+            raise refusal("no task is left to learn from", "held_out")
         if self.batch_size < self.tasks_per_step and self.method == "joint":
-            raise _refusal(
+            raise refusal(
                 f"{self.tasks_per_step} tasks a step need a row each at least; raise it",
                 "batch_size",
             )
         if self.initialization.kind not in ("shared", "vocabulary", "prompt"):
-            raise _refusal(
+            raise refusal(
                 "a meta-prompt starts at the model's own (`shared`), anew (`vocabulary`), or at "
                 "another (`prompt`)",
                 *("initialization", "kind"),
             )
         if self.optimizer.z_loss:
-            raise _refusal("meta-prompts have no z-loss; leave it at 0", "optimizer", "z_loss")
+            raise refusal("meta-prompts have no z-loss; leave it at 0", "optimizer", "z_loss")
         if self.teacher_weight and self.method == "regression":
-            raise _refusal("regression learns from nothing else; leave it out", "teacher_weight")
+            raise refusal("regression learns from nothing else; leave it out", "teacher_weight")
         return self
 
     def scored(self) -> list[bool]:
@@ -183,18 +182,11 @@ class MetaSpec(MetaOptions):
         if self.needs_prompts:
             for place, (task, scored) in enumerate(zip(self.tasks, self.scored(), strict=True)):
                 if task.prompt is None and not scored:
-                    raise _refusal(
+                    raise refusal(
                         "regression needs the prompt that was tuned on each task; give it, or "
                         "train by `joint`",
                         *("tasks", place, "prompt"),
                     )
         elif self.teacher_weight and not any(task.prompt for task in self.tasks):
-            raise _refusal("no task has a tuned prompt to learn from", "teacher_weight")
+            raise refusal("no task has a tuned prompt to learn from", "teacher_weight")
         return self
-
-
-def _refusal(told: str, *where: str | int) -> ValidationError:
-    """An error at a field, as pydantic's own."""
-    reason = PydanticCustomError("value_error", "{told}", {"told": told})
-    line = InitErrorDetails(type=reason, loc=where, input=None)
-    return ValidationError.from_exception_data("MetaSpec", [line])

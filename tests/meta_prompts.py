@@ -1,8 +1,12 @@
-"""A random meta-prompt of a small model."""
+"""A random meta-prompt of a small model, also with a generator of its own."""
 
 import numpy as np
 
+from ptsys.kinds.registry import GENERATOR
 from ptsys.kinds.trees import Tree
+from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.generator import encoder_arrays
+from ptsys.models.t5.network import create
 
 
 def random_meta(width: int, seed: int = 0, means: int = 3) -> Tree:
@@ -19,3 +23,9 @@ def random_meta(width: int, seed: int = 0, means: int = 3) -> Tree:
         "label": array(width, width),
         "embedding_scale": np.array([0.7], np.float32),
     }
+
+
+def with_generator(meta: Tree, config: T5Config, seed: int = 1) -> Tree:
+    """The same with the encoder of another random model."""
+    encoder = encoder_arrays(create(config, seed))
+    return meta | {GENERATOR + path: np.array(array) for path, array in encoder.items()}

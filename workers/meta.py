@@ -56,7 +56,7 @@ class MetaRun(Run[MetaSpec]):
         other: Tree | None = None
         if spec.initialization.kind == "prompt" and spec.initialization.prompt is not None:
             other = self._tree(spec.initialization.prompt, "initialization.prompt")
-        return first_meta_prompt(self._bench, spec, other)
+        return first_meta_prompt(self._bench, self._engine, spec, other)
 
     def _tuned(self, place: int, task: MetaTask) -> NDArray[np.float32] | None:
         """The prompt that was tuned on a task, [P, D]."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import hashlib
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,28 @@ from ptsys.kinds.batch import Readings, Rows
 from ptsys.kinds.trees import Layout, Tree, laid, stacked
 
 
+class Generator(NamedTuple):
+    """An encoder that is not the frozen model's: its parameters, by their path below it, and a key
+    that no others have."""
+
+    key: str
+    arrays: Tree
+
+    @classmethod
+    def of(cls, arrays: Tree) -> Generator:
+        """One of these parameters."""
+        digest = hashlib.sha256()
+        for path, array in sorted(arrays.items()):
+            digest.update(path.encode() + b"\0" + np.ascontiguousarray(array).data)
+        return cls(digest.hexdigest(), arrays)
+
+
 @dataclasses.dataclass(frozen=True)
 class Call:
     """Rows that travel together under one prompt (None: no prompt at all), as the model reads it.
     Calls with the same `share` key may use one prompt slot; where something comes back for a whole
-    prompt, they never share. `numbers` are the rows' own in their request."""
+    prompt, they never share. `numbers` are the rows' own in their request. They are read by the
+    `generator`, if that is not the frozen model's encoder."""
 
     key: int
     user: str
@@ -29,6 +47,7 @@ class Call:
     features: Mapping[str, Sequence[Any]]
     numbers: Sequence[int]
     future: concurrent.futures.Future[Any]
+    generator: Generator | None = None
 
     @property
     def rows(self) -> int:

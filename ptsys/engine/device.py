@@ -16,19 +16,24 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from numpy.typing import NDArray
 
+from ptsys.engine.calls import Generator
 from ptsys.engine.compilation import Build, Compiled, CompiledShapes
 from ptsys.engine.groups import Shape
 from ptsys.engine.operations import OPERATIONS, in_words
 from ptsys.engine.parts import Costs
 from ptsys.engine.slot_memory import Memory, SlotMemory
 from ptsys.kinds.batch import Readings, Rows
-from ptsys.kinds.trees import Layout
+from ptsys.kinds.trees import Layout, Tree
+from ptsys.models.t5.generator import encoder_arrays
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.train import Context, TrainMetrics
 from ptsys.sharding.group import spread
 from ptsys.sharding.mesh import ROWS, WHOLE, placed, shards_of
 
-Tree = TypeVar("Tree")
+Read = TypeVar("Read")
+
+GENERATORS = 2
+"""Generators beside the frozen model's encoder that stay on the device, those used last."""
 
 _START_CPU, _START = 1e8, 1e10  # FLOPs that a device could do while a program starts
 _BOTH_WAYS = 4  # FLOPs of a position forward and back, for each weight that it meets
@@ -56,6 +61,7 @@ class Device:
         whole = placed(frozen.mesh, WHOLE)
         self._apart = whole is not None and not whole.is_fully_addressable
         self._memories: dict[Layout, SlotMemory] = {}
+        self._generators: dict[str, Frozen] = {}
 
     @property
     def config(self) -> Any:
@@ -93,12 +99,26 @@ class Device:
 
         return build
 
-    def answer(self, shape: Shape, readings: Readings, rows: Rows) -> Any:
-        """Start a step of calls; its result is there when it can be `read`."""
+    def answer(
+        self, shape: Shape, readings: Readings, rows: Rows, generator: Generator | None = None
+    ) -> Any:
+        """Start a step of calls; its result is there when it can be `read`. Those that are to be
+        read by a `generator` are all read by this one."""
+        frozen = self.frozen if generator is None else self.keep(generator)
         program = self._program(shape)
         where = ROWS if OPERATIONS[shape.group.operation].apart else WHOLE
-        result = program.run(self.frozen, self._laid(readings, where), self._laid(rows, ROWS))
+        result = program.run(frozen, self._laid(readings, where), self._laid(rows, ROWS))
         return result if program.gather is None else program.gather(result)
+
+    def encoder(self) -> Tree:
+        """The parameters of the frozen model's encoder, by their path below it, on the host."""
+        whole = placed(self.frozen.mesh, WHOLE)
+        found = {}
+        for path, array in encoder_arrays(self.frozen.model()).items():
+            if self._apart:
+                array = jax.jit(lambda x: x, out_shardings=whole)(array)
+            found[path] = np.array(array)
+        return found
 
     def train(
         self, shape: Shape, residents: NDArray[np.int32], rows: Rows, context: Context
@@ -116,14 +136,24 @@ class Device:
         whole: TrainMetrics = metrics if program.gather is None else program.gather(metrics)
         return whole
 
-    def read(self, result: Tree) -> Tree:
+    def read(self, result: Read) -> Read:
         """Wait for a result and copy it to the host; raises what went wrong on the device."""
-        read: Tree = jax.tree.map(np.asarray, result)
+        read: Read = jax.tree.map(np.asarray, result)
         return read
 
     def close(self) -> None:
         """Drop what has not begun to compile."""
         self.compiled.close()
+
+    def keep(self, generator: Generator) -> Frozen:
+        """The frozen model with a generator for its encoder. Those used last stay on the device."""
+        kept = self._generators.pop(generator.key, None)
+        if kept is None:
+            while len(self._generators) >= GENERATORS:
+                del self._generators[next(iter(self._generators))]
+            kept = self.frozen.with_encoder(generator.arrays)
+        self._generators[generator.key] = kept
+        return kept
 
     def _program(self, shape: Shape) -> Program:
         program: Any = self.compiled.get(shape, self.builder(shape))
@@ -131,14 +161,15 @@ class Device:
 
     def _memory(self, layout: Layout) -> SlotMemory:
         if layout not in self._memories:
-            self._memories[layout] = SlotMemory(self.capacity, layout, self.frozen.mesh)
+            lies = self.frozen.structure.lies
+            self._memories[layout] = SlotMemory(self.capacity, layout, self.frozen.mesh, lies)
         return self._memories[layout]
 
-    def _laid(self, tree: Tree, spec: PartitionSpec) -> Tree:
+    def _laid(self, tree: Read, spec: PartitionSpec) -> Read:
         """Arguments where the program wants them; within one process it puts them there itself."""
         if not self._apart:
             return tree
-        laid: Tree = spread(tree, placed(self.frozen.mesh, spec))
+        laid: Read = spread(tree, placed(self.frozen.mesh, spec))
         return laid
 
     def _gatherer(self, step: Any, run: Any, stays: bool) -> Compiled:

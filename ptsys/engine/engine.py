@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptsys.engine.calls import Generator
 from ptsys.engine.device import Device
 from ptsys.engine.groups import Shape
 from ptsys.engine.joining import chained, joined
@@ -26,7 +27,7 @@ from ptsys.engine.trainings import Failed, Shown, Training, TrainingTask, Valida
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.kinds.registry import kind_of, prompt_kind
 from ptsys.kinds.trees import Layout, Tree, shapes_of
-from ptsys.prompts.meta import META, Emission, written
+from ptsys.prompts.meta import META, Emission, generator_of, written
 from ptsys.prompts.tokens import as_tree
 from ptsys.types.example import Example
 from ptsys.types.requests import Aggregate, Decoding, Prediction
@@ -213,13 +214,35 @@ class Engine:
         question = self.model.rows.emitting(
             shown.examples, shown.description, jointly=aggregate == "joint"
         )
-        parts = self._requests.ask(question, tree, self._layout(tree), user)
+        own = generator_of(meta)
+        parts = self._requests.ask(
+            question,
+            tree,
+            self._layout(tree),
+            user,
+            generator=None if own is None else Generator.of(own),
+        )
 
         def whole(found: list[list[Any]]) -> NDArray[np.float32]:
             emissions = [Emission(*one) for one in found[0]]
             return written(meta, emissions, question.features["inputs"], aggregate)
 
         return joined([parts], whole)
+
+    def encoder(self) -> concurrent.futures.Future[Tree]:
+        """The parameters of the frozen model's encoder, by their path below it: what a generator
+        begins as."""
+        self._check_accepting()
+        future: concurrent.futures.Future[Tree] = concurrent.futures.Future()
+
+        def copy() -> None:
+            try:
+                future.set_result(self.device.encoder())
+            except Exception as error:
+                future.set_exception(error)
+
+        self.loop.command(copy)
+        return future
 
     def gradients(
         self,

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from ptsys.engine.calls import Generator
 from ptsys.engine.compilation import Build
 from ptsys.engine.device import Device
 from ptsys.engine.groups import Shape
@@ -73,11 +74,26 @@ class LeadingDevice(Device):
 
         return build
 
-    def answer(self, shape: Shape, readings: Readings, rows: Rows) -> Any:
+    def answer(
+        self, shape: Shape, readings: Readings, rows: Rows, generator: Generator | None = None
+    ) -> Any:
         """See `Device`."""
         self._program(shape)
-        with self.together("answer", shape.plain(), (readings, rows)):
-            return super().answer(shape, readings, rows)
+        told = shape
+        if generator is not None:
+            self.keep(generator)
+            told = shape._replace(group=shape.group._replace(generator=generator.key))
+        with self.together("answer", told.plain(), (readings, rows)):
+            return super().answer(shape, readings, rows, generator)
+
+    def keep(self, generator: Generator) -> Frozen:
+        """Keep a generator in all processes, which are told its parameters but once."""
+        if generator.key in self._generators:
+            return super().keep(generator)
+        paths = sorted(generator.arrays)
+        arrays = [generator.arrays[path] for path in paths]
+        with self.together("keep", [generator.key, paths], arrays):
+            return super().keep(generator)
 
     def train(
         self, shape: Shape, residents: NDArray[np.int32], rows: Rows, context: Context
@@ -91,6 +107,11 @@ class LeadingDevice(Device):
         """See `Device`. Raises Unavailable when a process is lost."""
         with self._minding():
             return super().read(result)
+
+    def encoder(self) -> dict[str, NDArray[np.float32]]:
+        """See `Device`."""
+        with self.together("encoder", [], ()):
+            return super().encoder()
 
     def put_own(
         self, layout: Layout, address: NDArray[np.int32], values: SlotValues, hyper: Hyper
@@ -181,17 +202,24 @@ def _obey(device: Device, leader: Leader, command: Command) -> Any:
         run = memory.put if command.do == "put" else memory.get
         run(*_arguments(like, command))
         return ()
+    if command.do == "encoder":
+        device.encoder()
+        return ()
+    if command.do == "keep":
+        key, paths = command.key
+        return device.keep(Generator(key, dict(zip(paths, command.arrays, strict=True)))).leaves
     shape = Shape.of(command.key)
+    generator = shape.group.generator
+    shape = shape._replace(group=shape.group.program)
     if command.do == "compile":
         _compile(device, leader, shape, command.number)
         return ()
     like = OPERATIONS[shape.group.operation].arguments(device.frozen, shape)
     arguments = _arguments(like, command)
-    return (
-        device.train(shape, *arguments)
-        if command.do == "train"
-        else device.answer(shape, *arguments)
-    )
+    if command.do == "train":
+        return device.train(shape, *arguments)
+    readings, rows = arguments
+    return device.answer(shape, readings, rows, Generator(generator, {}) if generator else None)
 
 
 def _arguments(like: Any, command: Command) -> Any:

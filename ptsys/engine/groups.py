@@ -11,13 +11,20 @@ from ptsys.passes.answers import Options
 
 class Group(NamedTuple):
     """An operation (see `ptsys.engine.operations`), the padded arrays of its prompts and rows, and
-    what else it is compiled for. A row takes as much room as so many `copies` of it."""
+    what else it is compiled for. A row takes as much room as so many `copies` of it. What another
+    `generator` reads than the frozen model's encoder, by its key, is a step of its own."""
 
     operation: str
     prompt: Layout
     rows: RowLayout
     options: Options = ()
     copies: int = 1
+    generator: str = ""
+
+    @property
+    def program(self) -> Group:
+        """The group as its steps are compiled: for every generator alike."""
+        return self._replace(generator="")
 
     @property
     def positions(self) -> int:
@@ -57,7 +64,7 @@ class Shape(NamedTuple):
     @classmethod
     def of(cls, plain: Sequence[Any]) -> Shape:
         """What `plain` gave, also after its tuples have become lists."""
-        operation, prompt, rows, options, copies, slots, count = plain
+        operation, prompt, rows, options, *rest, slots, count = plain
         named: Options = tuple((name, value) for name, value in options)
-        group = Group(operation, Layout.of(prompt), row_layout(rows), named, copies)
+        group = Group(operation, Layout.of(prompt), row_layout(rows), named, *rest)
         return cls(group, slots, count)

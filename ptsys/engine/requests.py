@@ -15,7 +15,15 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 
-from ptsys.engine.calls import Call, Placement, lay_apart, lay_in_turn, readings_of, rows_of
+from ptsys.engine.calls import (
+    Call,
+    Generator,
+    Placement,
+    lay_apart,
+    lay_in_turn,
+    readings_of,
+    rows_of,
+)
 from ptsys.engine.device import Device
 from ptsys.engine.groups import Group
 from ptsys.engine.joining import joined
@@ -67,11 +75,11 @@ class Requests:
         layout: Layout,
         user: str,
         *,
-        whole: bool = False,
+        generator: Generator | None = None,
     ) -> concurrent.futures.Future[list[Any]]:
-        """The answers to a question's rows with a prompt, of that padded layout; cut into calls
-        unless it is to stay `whole`."""
-        parts = self._submit(question, tree, layout, user, whole=whole)
+        """The answers to a question's rows with a prompt, of that padded layout; cut into calls.
+        They are read by the `generator`, if that is not the frozen model's encoder."""
+        parts = self._submit(question, tree, layout, user, generator=generator)
         return joined(
             [part.future for part in parts],
             lambda answers: question.whole(_in_order(parts, answers)),
@@ -90,10 +98,22 @@ class Requests:
         return join_gradients(self._submit(question, tree, layout, user, whole=whole))
 
     def _submit(
-        self, question: Question, tree: Tree | None, layout: Layout, user: str, *, whole: bool
+        self,
+        question: Question,
+        tree: Tree | None,
+        layout: Layout,
+        user: str,
+        *,
+        whole: bool = False,
+        generator: Generator | None = None,
     ) -> list[Asked]:
         group = Group(
-            question.operation, layout, question.layout, question.options, question.copies
+            question.operation,
+            layout,
+            question.layout,
+            question.options,
+            question.copies,
+            "" if generator is None else generator.key,
         )
         sizes, share = question.sizes, object()
         parts = [Part(tuple(range(len(sizes))), question.layout[0].size)]
@@ -112,6 +132,7 @@ class Requests:
                 },
                 numbers=part.rows,
                 future=concurrent.futures.Future(),
+                generator=generator,
             )
             for part in parts
         ]
@@ -159,7 +180,8 @@ class Requests:
         shape = self._shapes.fitting(step.group, layout.slots, layout.rows)
         placements = layout.placed(shape)
         readings = readings_of(placements, layout, shape)
-        result = self._device.answer(shape, readings, rows_of(placements, shape, shards))
+        rows = rows_of(placements, shape, shards)
+        result = self._device.answer(shape, readings, rows, calls[0].generator)
 
         def finish() -> None:
             answer_calls(placements, lambda: self._device.read(result), self._coder)

@@ -97,9 +97,9 @@ class Shapes:
         return [
             shape
             for shape in self._compiled.keys_ready()
-            if isinstance(shape, Shape) and shape.group == group
+            if isinstance(shape, Shape) and shape.group == group.program
         ]
 
 
 def _smallest(group: Group, slots: int, rows: int) -> Shape:
-    return Shape(group, fit(slots, SLOTS, "prompts"), fit(rows, ROWS, "rows"))
+    return Shape(group.program, fit(slots, SLOTS, "prompts"), fit(rows, ROWS, "rows"))

@@ -9,16 +9,16 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int
 from numpy.typing import NDArray
 
 from ptsys.kinds.batch import take_each
 from ptsys.kinds.trees import Layout
 from ptsys.passes.optimizers import LeafState, SlotState, hyperparameters, initial_state
-from ptsys.passes.train import Hyper
+from ptsys.passes.train import Hyper, spread_leaf
 from ptsys.sharding.group import spread
-from ptsys.sharding.mesh import ROWS, WHOLE, each_shard, placed, shards_of
+from ptsys.sharding.mesh import DATA, ROWS, WHOLE, each_shard, placed, shards_of
 from ptsys.types.training import Optimizer
 
 SlotArrays = dict[str, LeafState]
@@ -56,9 +56,16 @@ class SlotMemory:
     """`capacity` slots or a few more, as many on each data shard, of prompts of one layout; of
     those with many members fewer, so that they take no more room."""
 
-    def __init__(self, capacity: int, layout: Layout, mesh: Mesh | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        layout: Layout,
+        mesh: Mesh | None = None,
+        lies: Callable[[str], PartitionSpec] = lambda path: WHOLE,
+    ) -> None:
+        """`lies` says how a parameter of the frozen model is spread within a data shard."""
         self.shards = shards_of(mesh)
-        self.per_shard = -(-max(capacity // layout.members, 1) // self.shards)
+        self.per_shard = -(-max(capacity // layout.room, 1) // self.shards)
         self._mesh, self._spread, self._whole = mesh, placed(mesh, ROWS), placed(mesh, WHOLE)
         self._apart = self._spread is not None and not self._spread.is_fully_addressable
         count = self.shards * self.per_shard
@@ -72,18 +79,27 @@ class SlotMemory:
             },
             jnp.zeros((count,), jnp.int32),
         )
-        self.state: SlotState = spread(empty, self._spread)
+        self._lies = tuple((leaf.name, lies(leaf.like)) for leaf in layout.leaves if leaf.like)
+        self.state: SlotState = SlotState(
+            {name: self._placed(name, leaf) for name, leaf in empty.leaves.items()},
+            spread(empty.step, self._spread),
+        )
         nobody = {
             leaf.name: hyperparameters([Optimizer()] * count, [1] * count) for leaf in layout.leaves
         }
         self.hyper: Hyper = spread(nobody, self._spread)
+
+    def _placed(self, name: str, leaf: LeafState) -> LeafState:
+        within = placed(self._mesh, PartitionSpec(DATA, *dict(self._lies).get(name, WHOLE)))
+        parts = (spread(x, within if x.ndim > 1 else self._spread) for x in leaf)
+        return LeafState(*parts)
 
     def put(self, address: NDArray[np.int32], values: SlotValues, hyper: Hyper) -> None:
         """See `Memory`."""
         self.hyper = spread(hyper, self._spread)
         if self._apart:
             address, values = spread(address, self._spread), spread(values, self._whole)
-        self.state = _put(self._mesh, self.state, address, values)
+        self.state = _put(self._mesh, self._lies, self.state, address, values)
 
     def get(self, address: NDArray[np.int32]) -> Read:
         """See `Memory`."""
@@ -93,7 +109,7 @@ class SlotMemory:
             summed = _summed(self._mesh)(_get(self._mesh, self.state.leaves, there))
             return lambda: jax.tree.map(np.asarray, summed)
         arrays = _get(self._mesh, self.state.leaves, address)
-        return lambda: jax.tree.map(lambda x: np.asarray(_part(x, shard))[0], arrays)
+        return lambda: jax.tree.map(lambda x: _part(x, shard)[0], arrays)
 
 
 def values_shapes(layout: Layout) -> SlotValues:
@@ -106,15 +122,20 @@ def hyper_shapes(layout: Layout) -> Hyper:
     return {leaf.name: hyperparameters([], []) for leaf in layout.leaves}
 
 
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def _put(
-    mesh: Mesh | None, state: SlotState, address: Int[Array, " N"], values: SlotValues
+    mesh: Mesh | None,
+    lies: tuple[tuple[str, PartitionSpec], ...],
+    state: SlotState,
+    address: Int[Array, " N"],
+    values: SlotValues,
 ) -> SlotState:
     def shard(state: SlotState, address: Int[Array, "1"], values: SlotValues) -> SlotState:
         def put(x: jax.Array, y: jax.Array) -> jax.Array:
             return x.at[address[0]].set(y, mode="drop")
 
         leaves = jax.tree.map(put, state.leaves, values.leaves)
+        leaves |= {name: spread_leaf(leaves[name], over) for name, over in lies}
         return SlotState(leaves, put(state.step, values.step))
 
     return each_shard(mesh, shard, (ROWS, ROWS, WHOLE), ROWS)(state, address, values)
@@ -138,9 +159,12 @@ def _summed(mesh: Mesh | None) -> Any:
     return jax.jit(one, out_shardings=placed(mesh, WHOLE))
 
 
-def _part(x: jax.Array, shard: int) -> jax.Array:
-    """What one data shard has of an array."""
-    data: jax.Array = next(
-        part.data for part in x.addressable_shards if (part.index[0].start or 0) == shard
-    )
-    return data
+def _part(x: jax.Array, shard: int) -> NDArray[Any]:
+    """What one data shard has of an array, on the host."""
+    parts = [part for part in x.addressable_shards if (part.index[0].start or 0) == shard]
+    if parts[0].data.shape[1:] == x.shape[1:]:
+        return np.asarray(parts[0].data)
+    whole = np.empty((len(parts[0].data), *x.shape[1:]), x.dtype)
+    for part in parts:
+        whole[:, *part.index[1:]] = part.data
+    return whole

@@ -90,6 +90,11 @@ class ModelKind(Protocol):
         nothing matters."""
         ...
 
+    def with_generator(self, model: Any, arrays: Mapping[str, Any]) -> Any:
+        """The model that reads examples with a generator of these arrays, of the shapes that its
+        configuration's `encoder_shapes` says, in place of its own encoder."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class Question:

@@ -43,6 +43,9 @@ STORED_KINDS: tuple[str, ...] = tuple(dict.fromkeys(READ_AS.values()))
 META = "meta"
 """The kind of what writes prompts. A model reads it as none: it is stored and sent like prompts."""
 
+GENERATOR = "generator."
+"""What the names of a meta-prompt's own generator's arrays begin with."""
+
 _WRITERS = {META: "ptsys.prompts.meta:META"}
 _WRITES = frozenset({"tokens", "start", "tail", "summary", "label", "embedding_scale"})
 
@@ -78,7 +81,8 @@ def writer() -> Any:
 
 
 def _is_meta(tree: Mapping[str, Any]) -> bool:
-    return frozenset(tree) == _WRITES
+    rest = tree.keys() - _WRITES
+    return tree.keys() >= _WRITES and all(name.startswith(GENERATOR) for name in rest)
 
 
 def kind_of(tree: Mapping[str, Any]) -> PromptKind:

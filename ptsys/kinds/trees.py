@@ -14,14 +14,19 @@ one of several members', such as the tasks of a multi-task prompt, members are c
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+_LARGE = 4  # what is as large as parts of the model has fewer slots
+
 
 class Leaf(NamedTuple):
     """One array of a prompt as compiled programs have it: `shape` with its positions padded, and
-    so many `members` of it, 0 where there is but one for all."""
+    so many `members` of it, 0 where there is but one for all. A `fixed` one is not learned; one
+    `like` a parameter of the frozen model, by its path, is as large, and is spread as that is."""
 
     name: str
     shape: tuple[int, ...]
     members: int = 0
+    fixed: bool = False
+    like: str = ""
 
     @property
     def whole(self) -> tuple[int, ...]:
@@ -61,11 +66,16 @@ class Layout(NamedTuple):
         """Readings that come of one prompt: one a member, padded ones too."""
         return max(self.readings, *(leaf.members for leaf in self.leaves))
 
+    @property
+    def room(self) -> int:
+        """How many times a plain prompt's room a slot takes, roughly."""
+        return self.members * (_LARGE if any(leaf.like for leaf in self.leaves) else 1)
+
     @classmethod
     def of(cls, plain: Sequence[Any]) -> Layout:
         """What came over a wire as plain lists."""
         kind, leaves, positions, readings, context = plain
-        own = tuple(Leaf(name, tuple(shape), n) for name, shape, n in leaves)
+        own = tuple(Leaf(name, tuple(shape), *rest) for name, shape, *rest in leaves)
         return cls(kind, own, positions, readings, row_layout(context))
 
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ptsys.kinds.model_kind import ModelKind
 from ptsys.kinds.registry import model_kind
 from ptsys.models.execution import Execution
 from ptsys.models.placement import place
+from ptsys.models.quantization import quantized
 from ptsys.models.t5.config import T5Config
+from ptsys.models.t5.generator import ENCODER
 from ptsys.models.t5.network import T5
+from ptsys.sharding.group import spread
 from ptsys.sharding.rules import LogicalRules
 
 
@@ -29,8 +36,11 @@ class Structure:
         treedef: Any,
         mesh: Mesh | None = None,
         execution: Execution | None = None,
+        where: Sequence[Any] = (),
     ) -> None:
+        """`where` are the shardings of all leaves, if they lie on a mesh."""
         self.config = config
+        self._where = where
         self.execution = execution or Execution()
         self.graphdef = graphdef
         self.kind: ModelKind = model_kind(config.kind)(config)
@@ -40,6 +50,17 @@ class Structure:
     def placeholder(self) -> Any:
         """The parameters' tree with each one's number in place of its values."""
         return jax.tree.unflatten(self.treedef, range(self.treedef.num_leaves))
+
+    def lies(self, path: str) -> PartitionSpec:
+        """How a parameter is spread over a data shard's devices, by its dotted path."""
+        sharding = self._where[self.numbers[path]] if self._where else None
+        return sharding.spec if isinstance(sharding, NamedSharding) else PartitionSpec()
+
+    @functools.cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of every parameter among the leaves, by its dotted path."""
+        flat = nnx.to_flat_state(self.placeholder())
+        return {".".join(map(str, path)): variable.get_value() for path, variable in flat}
 
 
 @jax.tree_util.register_dataclass
@@ -70,6 +91,20 @@ class Frozen:
         """What its passes hold and what they compute again."""
         return self.structure.execution
 
+    def with_encoder(self, arrays: Mapping[str, Any]) -> Frozen:
+        """The same with an encoder of these parameters, by their path below it, each in the type
+        and where the frozen one is: whatever is compiled for one runs the other."""
+        leaves, number = list(self.leaves), self.structure.numbers
+        for path, array in arrays.items():
+            own = leaves[number[ENCODER + path]]
+            where = own.sharding if self.mesh is not None else None
+            value: jax.Array = spread(np.asarray(array, np.float32), where)
+            scale = number.get(ENCODER + path.removesuffix("kernel") + "scale")
+            if own.dtype == jnp.int8 and scale is not None:
+                value, leaves[scale] = quantized(value)
+            leaves[number[ENCODER + path]] = value.astype(own.dtype)
+        return Frozen(tuple(leaves), self.structure)
+
     def model(self) -> T5:
         """The callable model; free inside a traced function."""
         state = jax.tree.unflatten(self.structure.treedef, self.leaves)
@@ -91,5 +126,7 @@ def freeze(
     if mesh is not None:
         state = place(state, model.config, mesh, rules)
     leaves, treedef = jax.tree.flatten(state)
-    structure = Structure(model.config, graphdef, treedef, mesh, execution or model.execution)
+    where = () if mesh is None else tuple(leaf.sharding for leaf in leaves)
+    own = execution or model.execution
+    structure = Structure(model.config, graphdef, treedef, mesh, own, where)
     return Frozen(tuple(leaves), structure)

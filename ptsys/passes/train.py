@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from ptsys.kinds.batch import Readings, Rows, take_each
@@ -16,7 +17,7 @@ from ptsys.kinds.trees import Layout
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.gradients import slot_gradients
 from ptsys.passes.optimizers import Hyperparameters, LeafState, SlotState, update
-from ptsys.sharding.mesh import ROWS, WHOLE, each_shard
+from ptsys.sharding.mesh import ROWS, WHOLE, each_shard, spread_within
 
 Context = dict[str, Any]
 """What V readings are made in, arrays [V, ...] by name."""
@@ -81,10 +82,10 @@ def _shard_step(
         for leaf in layout.leaves
     }
     reader = Reader(frozen.kind, frozen.model(), frozen.execution, context)
+    given = {name: leaf.value for name, leaf in part.leaves.items()}
+    fixed = {leaf.name: given.pop(leaf.name) for leaf in layout.leaves if leaf.fixed}
     values, pull, length = jax.vjp(
-        lambda values: kind.resolve(values, lengths, layout, reader),
-        {name: leaf.value for name, leaf in part.leaves.items()},
-        has_aux=True,
+        lambda values: kind.resolve(values | fixed, lengths, layout, reader), given, has_aux=True
     )
     z_loss = jnp.repeat(next(iter(own.values())).z_loss, members)
     found = slot_gradients(
@@ -96,6 +97,7 @@ def _shard_step(
     new = {
         leaf.name: _updated(part, leaf.name, gradients[leaf.name], own[leaf.name], leaf.members)
         for leaf in layout.leaves
+        if not leaf.fixed
     }
     count = state.step.shape[0]
     taught = (jnp.sum(tokens, axis=1) > 0) | bool(layout.context)
@@ -108,7 +110,13 @@ def _shard_step(
     for leaf in layout.leaves:
         if leaf.members:  # those that were not drawn keep what they have
             new[leaf.name] = _kept(part.leaves[leaf.name], new[leaf.name], tokens > 0)
-    leaves = jax.tree.map(put, state.leaves, new)
+    leaves = state.leaves | {
+        name: jax.tree.map(put, state.leaves[name], learned) for name, learned in new.items()
+    }
+    for leaf in layout.leaves:
+        if leaf.like:
+            over = frozen.structure.lies(leaf.like)
+            leaves[leaf.name] = spread_leaf(leaves[leaf.name], over)
     squares = [jnp.sum(jnp.square(x), axis=tuple(range(1, x.ndim))) for x in gradients.values()]
     member_loss = found.loss.reshape(-1, members)
     loss = member_loss[:, 0]
@@ -118,6 +126,12 @@ def _shard_step(
         loss = loss + jnp.mean(penalty.reshape(-1, members), axis=1)
     metrics = TrainMetrics(loss, jnp.sqrt(sum(squares[1:], squares[0])), member_loss)
     return SlotState(leaves, put(state.step, part.step + 1)), metrics
+
+
+def spread_leaf(leaf: LeafState, over: PartitionSpec) -> LeafState:
+    """One array of many slots, and its optimizer state, each slot's spread within its data shard
+    as an array of `over` is."""
+    return LeafState(*(spread_within(x, over) if x.ndim > 1 else x for x in leaf))
 
 
 def _penalized(

@@ -121,7 +121,8 @@ def frozen_shapes(case: Case, mesh: Mesh) -> Frozen:
         jax.ShapeDtypeStruct(x.shape, dtype, sharding=sharding)
         for x, sharding in zip(leaves, where.values(), strict=True)
     )
-    structure = Structure(case.config, graphdef, treedef, mesh, case.execution)
+    shardings = tuple(where.values())
+    structure = Structure(case.config, graphdef, treedef, mesh, case.execution, shardings)
     return Frozen(placed, structure)  # type: ignore[arg-type]
 
 

@@ -6,6 +6,8 @@ the first Q outputs that are averaged over the examples and added to it; `summar
 `label` [D, D], the maps of what stands side by side for every example: a summary of it, from the
 output after those Q, and its label's own encodings, to which `embedding_scale` [1] times the
 label's embeddings are added. `ptsys.passes.emit` is the same, as pretraining differentiates it.
+One with a generator of its own has the parameters of an encoder too, `generator.` before their
+path below it: that reads the examples in place of the frozen model's.
 
 A model does not read it as a prompt. Shape letters: M meta-prompt tokens, Q outputs averaged,
 A label tokens, S slots of an example, P tokens of the written prompt.
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from ptsys.data.shown_examples import LABEL
 from ptsys.errors import InvalidInput
+from ptsys.kinds.registry import GENERATOR
 from ptsys.kinds.registry import META as NAME
 from ptsys.kinds.trees import Shapes, Tree
 from ptsys.prompts.check import check_numbers
@@ -93,12 +96,32 @@ class MetaPrompts:
                 f"a meta-prompt has at most {MOST_TOKENS} tokens, this one {len(tree['tokens'])}",
                 field="tokens",
             )
-        checked = {array: check_numbers(tree[array], array) for array in wanted}
+        extra = {array: x.shape for array, x in tree.items() if array.startswith(GENERATOR)}
+        generator = {GENERATOR + path: x for path, x in model.encoder_shapes.items()}
+        if extra and extra != generator:
+            differ = sorted(extra.items() ^ generator.items())[0][0]
+            raise InvalidInput(
+                f"the generator has not the shapes of {owner}'s encoder, in {differ!r} to begin "
+                "with",
+                field=differ,
+            )
+        checked = {array: check_numbers(tree[array], array) for array in (*wanted, *extra)}
         scale = check_numbers(tree["embedding_scale"].reshape(1), "embedding_scale")
         return checked | {"embedding_scale": scale}
 
 
 META = MetaPrompts()
+
+
+def generator_of(meta: Tree) -> Tree | None:
+    """The parameters of its own generator, by their path below an encoder; None if the frozen
+    model's encoder is it."""
+    found = {
+        name.removeprefix(GENERATOR): array
+        for name, array in meta.items()
+        if name.startswith(GENERATOR)
+    }
+    return found or None
 
 
 def written(

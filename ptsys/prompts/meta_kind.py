@@ -25,6 +25,7 @@ from ptsys.data.shown_examples import LABEL
 from ptsys.errors import InvalidInput
 from ptsys.kinds.batch import Readings, take_slots
 from ptsys.kinds.prompt_kind import Reader
+from ptsys.kinds.registry import GENERATOR
 from ptsys.kinds.registry import META as NAME
 from ptsys.kinds.trees import Feature, Layout, Leaf, RowLayout, Shapes, Tree
 from ptsys.prompts.distance import TERMS, distances
@@ -63,7 +64,10 @@ class Writing:
 
     def layout(self, shapes: Shapes) -> Layout:
         """Of arrays as they are; nothing is written without `written_layout`."""
-        leaves = tuple(Leaf(name, tuple(shape)) for name, shape in sorted(shapes.items()))
+        leaves = tuple(
+            Leaf(name, tuple(shape), like=_parameter(name))
+            for name, shape in sorted(shapes.items())
+        )
         return Layout(self.name, leaves, shapes["start"][0])
 
     def check(self, tree: Mapping[str, NDArray[Any]], model: Any, name: str | None = None) -> Tree:
@@ -77,7 +81,7 @@ class Writing:
         readings, examples, size = shown.shape
         users, means = values["start"].shape[:2]
         owner = jnp.repeat(jnp.arange(users), readings // users * examples)
-        emitted = _emitted(reader, values["tokens"], shown.reshape(-1, size), owner)
+        emitted = _read(reader, values, shown.reshape(-1, size), owner)
         real = jnp.any(shown > 0, axis=2)
         by_user = jax.tree.map(lambda x: x.reshape(users, -1, *x.shape[1:]), emitted)
         outputs = normed(by_user.tokens)
@@ -131,10 +135,18 @@ WRITING = Writing()
 
 
 def written_layout(
-    shapes: Shapes, readings: int, examples: int, size: int, aggregate: Aggregate, *, taught: bool
+    shapes: Shapes,
+    readings: int,
+    examples: int,
+    size: int,
+    aggregate: Aggregate,
+    *,
+    taught: bool,
+    generator_learns: bool = True,
 ) -> Layout:
     """Of meta-prompts with arrays of these shapes of which each writes so many prompts a step, from
-    at most so many examples of at most `size` tokens; `taught` by prompts that were tuned."""
+    at most so many examples of at most `size` tokens; `taught` by prompts that were tuned. A
+    generator of its own is fixed unless it `generator_learns`."""
     means, width = shapes["start"]
     context: RowLayout = (Feature(EXAMPLES, (examples, size)),)
     if taught:
@@ -143,7 +155,43 @@ def written_layout(
         context += (Feature(SCALE, (), "float32"), Feature(PULL, (len(TERMS),), "float32"))
     side = min(SIDE, examples * (1 + LABEL)) if aggregate == "each" else 0
     plain = WRITING.layout(shapes)
-    return plain._replace(positions=side + means, readings=readings, context=context)
+    leaves = tuple(
+        leaf._replace(fixed=bool(leaf.like) and not generator_learns) for leaf in plain.leaves
+    )
+    return plain._replace(leaves=leaves, positions=side + means, readings=readings, context=context)
+
+
+def _parameter(name: str) -> str:
+    """The frozen model's parameter that an array stands for, if it does for one."""
+    return f"encoder.{name.removeprefix(GENERATOR)}" if name.startswith(GENERATOR) else ""
+
+
+def _read(
+    reader: Reader,
+    values: Mapping[str, Any],
+    ids: Int[Array, "n L"],
+    owner: Int[Array, " n"],
+) -> Any:
+    """What becomes of every example: of each meta-prompt's in turn, where generators are their
+    own."""
+    generators = {
+        name.removeprefix(GENERATOR): array
+        for name, array in values.items()
+        if name.startswith(GENERATOR)
+    }
+    if not generators:
+        return _emitted(reader, values["tokens"], ids, owner)
+    users = len(values["tokens"])
+
+    def one(given: tuple[Any, jax.Array, jax.Array]) -> Any:
+        generator, tokens, rows = given
+        own = reader.kind.with_generator(reader.model, generator)
+        nobody_else = jnp.zeros((len(rows),), owner.dtype)
+        return _emitted(reader._replace(model=own), tokens[None], rows, nobody_else)
+
+    apart = ids.reshape(users, -1, ids.shape[1])
+    found = jax.lax.map(one, (generators, values["tokens"], apart))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
 
 
 def _emitted(

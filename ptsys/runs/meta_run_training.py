@@ -49,7 +49,9 @@ class MetaRunTraining(RunTraining):
 
     def _prepare(self) -> tuple[MetaTraining, int]:
         spec, begun = self._spec, self._spec.initialization.prompt
-        start = first_meta_prompt(self._bench, spec, None if begun is None else self._tree(begun))
+        start = first_meta_prompt(
+            self._bench, self._engine, spec, None if begun is None else self._tree(begun)
+        )
         data = [
             MetaTaskData(
                 rows := task.rows("train"),

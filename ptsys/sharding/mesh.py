@@ -105,6 +105,15 @@ def whole_over_model(x: Float[Array, "*rest"]) -> Float[Array, "*rest"]:
     return whole
 
 
+def spread_within(x: Float[Array, "U ..."], over: PartitionSpec) -> Float[Array, "U ..."]:
+    """`x` spread over the devices of the `model` axis, if there is one, each of its members as an
+    array of `over` lies there."""
+    if spread_over_model() == 1:
+        return x
+    lying: jax.Array = jax.lax.with_sharding_constraint(x, PartitionSpec(None, *over))
+    return lying
+
+
 def copied_over_model(x: Float[Array, "*rest"], parts: int) -> Float[Array, " G *rest"]:
     """A copy of `x` for each device of the `model` axis, if there is one and `parts` of something
     divide among them, else one. Where every device uses its own copy for its own parts, their

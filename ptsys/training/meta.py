@@ -111,6 +111,7 @@ class MetaTraining(ResidentTraining):
                 size,
                 spec.aggregate,
                 taught=order.taught,
+                generator_learns=spec.generator == "own-trained",
             ),
         )
         super().__init__(task, listener)

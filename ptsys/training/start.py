@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ptsys.engine.engine import Engine
 from ptsys.engine.trainings import Snapshot
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput
-from ptsys.kinds.registry import kind_of, prompt_kind, stored_kind
+from ptsys.kinds.registry import GENERATOR, kind_of, prompt_kind, stored_kind
 from ptsys.kinds.starting import refuse_first, refuse_start
 from ptsys.kinds.trees import Tree
-from ptsys.prompts.meta import META
+from ptsys.prompts.meta import META, generator_of
 from ptsys.types.meta_training import MetaOptions
 from ptsys.types.training import TOKENS, TrainingOptions
 
@@ -46,10 +47,30 @@ def first_prompt(
     return Snapshot.start(begun, spec.prompt_kind)
 
 
-def first_meta_prompt(bench: Workbench, spec: MetaOptions, other: Tree | None = None) -> Tree:
+def first_meta_prompt(
+    bench: Workbench, engine: Engine, spec: MetaOptions, other: Tree | None = None
+) -> Tree:
     """The meta-prompt of a job before its first step: `other`, which the spec names, or that which
     ships with the model; else, or where a new one is wanted, one that writes the shared start
-    whatever it reads. Raises InvalidInput for another that is none."""
+    whatever it reads. A generator of its own is that of `other`, or a copy of the frozen model's
+    encoder. Raises InvalidInput for another that is none, or has a generator where none is
+    wanted."""
+    begun = _first_meta_prompt(bench, spec, other)
+    own = generator_of(begun) is not None
+    if spec.generator == "shared":
+        if own:
+            raise InvalidInput(
+                "the meta-prompt to start from has a generator of its own, which `shared` would "
+                "leave out; choose own or own-trained",
+                field="generator",
+            )
+        return begun
+    if own:
+        return begun
+    return begun | {GENERATOR + path: array for path, array in engine.encoder().result().items()}
+
+
+def _first_meta_prompt(bench: Workbench, spec: MetaOptions, other: Tree | None) -> Tree:
     config, named = bench.config, spec.initialization.kind == "prompt"
     if named:
         if other is None or stored_kind(other).name != META.name:

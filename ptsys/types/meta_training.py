@@ -16,6 +16,7 @@ from ptsys.types.training import JobSpec, Optimizer
 METHODS = ("joint", "regression")
 Method = Literal["joint", "regression"]
 Distance = Literal["l2", "cosine", "vmf"]
+Generator = Literal["shared", "own", "own-trained"]
 
 META = "meta"
 MOST_TASKS = 1024
@@ -77,6 +78,12 @@ class MetaOptions(JobSpec):
         default="each",
         description="Examples side by side and their mean, their mean alone, or what one row of "
         "all examples gives.",
+    )
+    generator: Generator = Field(
+        default="shared",
+        description="What reads the examples: the frozen model's encoder, which all meta-prompts "
+        "share; an encoder of its own, which starts equal or is the other meta-prompt's; or one of "
+        "its own that learns too.",
     )
     examples: int = Field(
         default=16, ge=1, le=MOST_EXAMPLES, description="The most examples a prompt is written of."

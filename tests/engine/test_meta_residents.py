@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from byte_engine import WIDTH
 from double_precision import DoublePrecision
-from meta_prompts import random_meta
+from meta_prompts import random_meta, with_generator
 
 from ptsys.engine.engine import Engine
 from ptsys.engine.trainings import Finished, Snapshot, TrainingTask
 from ptsys.kinds import batch
 from ptsys.kinds.batch import Readings, Rows
 from ptsys.kinds.prompt_kind import Reader
+from ptsys.kinds.registry import GENERATOR
 from ptsys.kinds.trees import Layout, Tree, shapes_of
 from ptsys.models.t5 import attention, kind, layers, network
 from ptsys.passes.frozen import Frozen
@@ -58,7 +59,10 @@ def task(
     order = EpisodeOrder(spec, own, meta["start"])
     size = coder.shown_size(min(order.longest, coder.sizes()[-1]))
     count = (order.readings, order.examples, size)
-    layout = written_layout(shapes_of(meta), *count, spec.aggregate, taught=order.taught)
+    learns = spec.generator == "own-trained"
+    layout = written_layout(
+        shapes_of(meta), *count, spec.aggregate, taught=order.taught, generator_learns=learns
+    )
     rows = [row for rows in TASKS.values() for row in rows]
     if spec.needs_prompts:
         spec = spec.model_copy(update={"batch_size": 1})
@@ -150,30 +154,51 @@ def padded(rows: list[Any]) -> np.ndarray:
     return array
 
 
-@pytest.mark.parametrize("aggregate", ["each", "mean", "joint"])
+@pytest.mark.parametrize(
+    ("aggregate", "generator"),
+    [
+        ("each", "shared"),
+        ("mean", "shared"),
+        ("joint", "shared"),
+        ("each", "own-trained"),
+        ("each", "own"),
+    ],
+)
 def test_joint_steps_are_plain_autodiff_through_both_networks(
-    engine: Engine, aggregate: str
+    engine: Engine, aggregate: str, generator: str
 ) -> None:
     meta = random_meta(WIDTH)
-    one = task(engine, meta, aggregate=aggregate)
+    if generator != "shared":
+        meta = with_generator(meta, engine.device.config)
+    one = task(engine, meta, aggregate=aggregate, generator=generator)
     snapshot = finished(engine.train(one))
     by_hand = {name: jnp.asarray(x) for name, x in meta.items()}
     for step in range(4):
         gradient = jax.grad(lambda m, s=step: plain_loss(engine, one, m, s))(by_hand)
+        if generator == "own":
+            own = {name: jnp.zeros_like(x) for name, x in meta.items() if GENERATOR in name}
+            assert own.keys() < gradient.keys()
+            gradient |= own
         by_hand = jax.tree.map(lambda x, g: x - 0.5 * g, by_hand, gradient)
     for name, x in by_hand.items():
+        if generator == "own" and GENERATOR in name:
+            assert snapshot.values[name].tobytes() == meta[name].tobytes(), name
+            continue
         assert np.abs(np.asarray(x) - meta[name]).max() > 1e-5 or aggregate != "each", name
         np.testing.assert_allclose(snapshot.values[name], x, atol=2e-5, err_msg=name)
 
 
 @pytest.mark.filterwarnings("ignore:scatter inputs have incompatible types:FutureWarning")
+@pytest.mark.parametrize("own", [False, True])
 def test_joint_gradients_are_finite_differences(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, own: bool
 ) -> None:
-    """In float64, in a random direction of every array."""
+    """In float64, in a random direction of every array, of those of a generator too."""
+    meta = random_meta(WIDTH)
+    if own:
+        meta = with_generator(meta, engine.device.config)
     for module in (attention, layers, network, batch, kind, meta_kind):
         monkeypatch.setattr(module, "jnp", DoublePrecision("jnp"))
-    meta = random_meta(WIDTH)
     one = task(engine, meta)
     frozen = engine.model.frozen
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
@@ -191,7 +216,7 @@ def test_joint_gradients_are_finite_differences(
                 for sign in (1, -1)
             )
             slope = float(jnp.sum(gradient[name] * way))
-            assert abs(slope) > 1e-4, name
+            assert abs(slope) > (1e-5 if GENERATOR in name else 1e-4), name
             assert float(there - back) / 2e-5 == pytest.approx(slope, rel=1e-5), name
 
 
@@ -271,10 +296,17 @@ def step(
     return state
 
 
-def test_anothers_examples_and_rows_never_reach_mine(engine: Engine) -> None:
+@pytest.mark.parametrize("generator", ["shared", "own-trained"])
+def test_anothers_examples_and_rows_never_reach_mine(engine: Engine, generator: str) -> None:
     """Bit for bit: whatever stands in the other slot."""
-    one = task(engine, random_meta(WIDTH))
-    mine = random_meta(WIDTH)
+
+    def random(seed: int = 0) -> Tree:
+        meta = random_meta(WIDTH, seed)
+        own = generator != "shared"
+        return with_generator(meta, engine.device.config, seed) if own else meta
+
+    mine = random()
+    one = task(engine, mine, generator=generator)
     episode = one.order.episode(0)
     other = {
         name: np.where(x > 0, (x * 7 + 3) % 250 + 3, 0).astype(x.dtype)
@@ -285,7 +317,7 @@ def test_anothers_examples_and_rows_never_reach_mine(engine: Engine) -> None:
         step(
             engine.model.frozen,
             one,
-            [mine, random_meta(WIDTH, seed)],
+            [mine, random(seed)],
             [dict(episode.context), context],
             slot,
         )

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from meta_prompts import random_meta
+from meta_prompts import random_meta, with_generator
 
 from ptsys.kinds.batch import Rows
-from ptsys.kinds.trees import shapes_of
+from ptsys.kinds.trees import Tree, shapes_of
 from ptsys.models.execution import Execution
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.network import T5, create
@@ -24,26 +24,28 @@ from ptsys.sharding.mesh import local_mesh
 from ptsys.types.training import Optimizer
 
 USERS, READINGS, EXAMPLES, SIZE, WIDTH, ROWS = 4, 2, 6, 12, 16, 16
+CONFIG = T5Config(
+    vocab_size=64,
+    d_model=WIDTH,
+    num_heads=4,
+    head_dim=8,
+    d_ff=32,
+    encoder_layers=1,
+    decoder_layers=1,
+)
 METAS = [random_meta(WIDTH, seed) for seed in range(USERS)]
+WITH_GENERATORS = [with_generator(meta, CONFIG, seed) for seed, meta in enumerate(METAS)]
 SGD = Optimizer(kind="sgd", learning_rate=0.5)
 
 
 @pytest.fixture(scope="module")
 def model() -> T5:
-    return create(
-        T5Config(
-            vocab_size=64,
-            d_model=WIDTH,
-            num_heads=4,
-            head_dim=8,
-            d_ff=32,
-            encoder_layers=1,
-            decoder_layers=1,
-        )
-    )
+    return create(CONFIG)
 
 
-def step(frozen: Frozen, shards: int) -> tuple[SlotState, TrainMetrics]:
+def step(
+    frozen: Frozen, shards: int, metas: list[Tree] = METAS
+) -> tuple[SlotState, TrainMetrics]:
     draw = np.random.default_rng(0)
     readings = USERS * READINGS
     examples = draw.integers(2, 64, (readings, EXAMPLES, SIZE)).astype(np.int32)
@@ -58,10 +60,10 @@ def step(frozen: Frozen, shards: int) -> tuple[SlotState, TrainMetrics]:
     }
     leaves = {
         name: initial_state(
-            jnp.stack([jnp.asarray(meta[name]) for meta in METAS]),
-            jnp.full((USERS,), len(METAS[0][name]), jnp.int32),
+            jnp.stack([jnp.asarray(meta[name]) for meta in metas]),
+            jnp.full((USERS,), len(metas[0][name]), jnp.int32),
         )
-        for name in METAS[0]
+        for name in metas[0]
     }
     per = USERS // shards
     slot = np.repeat(np.arange(readings), ROWS // readings).astype(np.int32)
@@ -77,16 +79,18 @@ def step(frozen: Frozen, shards: int) -> tuple[SlotState, TrainMetrics]:
         np.arange(USERS, dtype=np.int32) % per,
         Rows(features, slot % (per * READINGS)),  # type: ignore[arg-type]
         context,
-        layout=written_layout(shapes_of(METAS[0]), *size, "each", taught=True),
+        layout=written_layout(shapes_of(metas[0]), *size, "each", taught=True),
     )
 
 
-@pytest.mark.parametrize(("data", "over"), [(1, 4), (4, 2)])
-def test_a_mesh_changes_nothing(model: T5, data: int, over: int) -> None:
-    alone, told = step(freeze(model), 1)
-    spread, metrics = step(freeze(model, local_mesh(data, over)), data)
+@pytest.mark.parametrize(
+    ("data", "over", "metas"), [(1, 4, METAS), (4, 2, METAS), (2, 4, WITH_GENERATORS)]
+)
+def test_a_mesh_changes_nothing(model: T5, data: int, over: int, metas: list[Tree]) -> None:
+    alone, told = step(freeze(model), 1, metas)
+    spread, metrics = step(freeze(model, local_mesh(data, over)), data, metas)
     for name, leaf in alone.leaves.items():
-        moved = np.abs(np.asarray(leaf.value) - np.stack([meta[name] for meta in METAS])).max()
+        moved = np.abs(np.asarray(leaf.value) - np.stack([meta[name] for meta in metas])).max()
         assert moved > 1e-4, name
         np.testing.assert_allclose(
             leaf.value, spread.leaves[name].value, rtol=0, atol=1e-5, err_msg=name

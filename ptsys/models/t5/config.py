@@ -53,6 +53,29 @@ class T5Config:
         """Width of the joined attention heads."""
         return self.num_heads * self.head_dim
 
+    @property
+    def encoder_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the encoder's parameters, by their path below it."""
+        width, inner, hidden = self.d_model, self.inner_dim, self.d_ff
+        gates = ("wi_0", "wi_1") if self.gated else ("wi",)
+        layer: dict[str, tuple[int, ...]] = {
+            **{f"attention.{name}.kernel": (width, inner) for name in ("key", "query", "value")},
+            "attention.out.kernel": (inner, width),
+            **{f"mlp.{name}.kernel": (width, hidden) for name in gates},
+            "mlp.wo.kernel": (hidden, width),
+            "pre_attention_layer_norm.scale": (width,),
+            "pre_mlp_layer_norm.scale": (width,),
+        }
+        return {
+            "encoder_norm.scale": (width,),
+            "relpos_bias.rel_embedding": (self.num_heads, self.relative_buckets),
+            **{
+                f"layers_{number}.{name}": shape
+                for number in range(self.encoder_layers)
+                for name, shape in layer.items()
+            },
+        }
+
     def to_dict(self) -> dict[str, object]:
         """Plain JSON-ready form; `T5Config(**d)` reads it back."""
         return dataclasses.asdict(self)

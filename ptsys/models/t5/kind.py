@@ -24,6 +24,7 @@ from ptsys.models.parameters import parameter_count
 from ptsys.models.t5.beam import decode_with_beams
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.decoding import Choices, Generated, context_of, nothing
+from ptsys.models.t5.generator import with_encoder
 from ptsys.models.t5.network import T5
 from ptsys.models.t5.reading import PROMPT, beside, decoder_tokens, prefixes, tokens_before
 from ptsys.models.t5.sequential import decode_sequentially
@@ -146,6 +147,10 @@ class T5Kind:
             losses = self.losses(model, own, features)
             return Scores(jnp.where(real, -losses.loss, 0), jnp.where(real, losses.tokens, 0))
         return self._generated(model, own, features, real, **options)
+
+    def with_generator(self, model: T5, arrays: Mapping[str, Any]) -> T5:
+        """See `ptsys.models.t5.generator`."""
+        return with_encoder(model, arrays)
 
     def _generated(
         self,

@@ -67,6 +67,10 @@ def plan(
         int,
         typer.Option("--examples", min=1, help="For meta: examples of a task, as long as inputs."),
     ] = 16,
+    generator: Annotated[
+        Literal["shared", "own", "own-trained"],
+        typer.Option(help="For meta: the frozen encoder reads examples, or one of each user's."),
+    ] = "shared",
     mesh: Annotated[
         str | None,
         typer.Option(
@@ -144,6 +148,7 @@ def plan(
         prompt_kind=read_as_it_is(prompt_kind).name,
         tasks=tasks,
         examples=shown,
+        generator=generator,
     )
     deployment: Deployment = context.obj
     planner = Planner(name, deployment.settings.root / "plans", timeout, note)

@@ -7,13 +7,14 @@ import math
 from typing import Any, Literal, get_args
 
 from ptsys.errors import InvalidInput
-from ptsys.kinds.registry import prompt_kind
+from ptsys.kinds.registry import GENERATOR, prompt_kind
 from ptsys.models.execution import Execution, Remat
 from ptsys.models.t5.attention_kernel import supports
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.kind import chunk_size
 from ptsys.models.t5.reading import beside_tokens
 from ptsys.plan.topologies import Topology, topology
+from ptsys.types.meta_training import Generator
 from ptsys.types.training import TOKENS
 
 Step = Literal["gradients", "train", "predict", "score", "meta"]
@@ -31,7 +32,7 @@ MEANS = 8  # outputs that a planned meta-prompt averages over the examples: the 
 class Case:
     """One step. `rows` and `users` count over all chips; lengths are in tokens. In a step of the
     training of meta-prompts, one a user, each writes prompts of `prompt` tokens for so many `tasks`
-    from so many `examples`, which are as long as inputs."""
+    from so many `examples`, which are as long as inputs; what reads them is the `generator`."""
 
     config: T5Config
     topology: str
@@ -48,6 +49,7 @@ class Case:
     prompt_kind: str = TOKENS
     tasks: int = 8
     examples: int = 16
+    generator: Generator = "shared"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready form, which `Case.of` reads back."""
@@ -66,6 +68,13 @@ class Case:
     def place(self) -> Topology:
         """The topology."""
         return topology(self.topology)
+
+    @property
+    def generator_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of every user's own generator, as its arrays are called in a meta-prompt."""
+        if self.step != "meta" or self.generator == "shared":
+            return {}
+        return {GENERATOR + path: shape for path, shape in self.config.encoder_shapes.items()}
 
     @property
     def positions(self) -> int:

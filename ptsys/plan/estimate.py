@@ -6,6 +6,8 @@ the compiler's.
 
 from __future__ import annotations
 
+import math
+
 from ptsys.models.execution import even_blocks
 from ptsys.models.parameters import parameter_count
 from ptsys.plan.case import MEANS, Case
@@ -47,7 +49,8 @@ def _slots(case: Case) -> float:
     copies = 4 if case.step in ("train", "meta") else 3
     users, width = case.users / case.data if case.learns else case.users, case.config.d_model
     if case.step == "meta":
-        maps = (MEANS + 2) * width * width
+        generator = sum(map(math.prod, case.generator_shapes.values())) / case.model
+        maps = (MEANS + 2) * width * width + generator
         return 4.0 * users * (copies * maps + 2 * case.tasks * case.prompt * width)
     return 4.0 * copies * users * case.prompt * width
 

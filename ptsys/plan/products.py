@@ -69,9 +69,12 @@ def flops(case: Case) -> dict[str, int]:
 
 def _shown_flops(case: Case) -> int:
     """Of one example that a prompt is written from: its encoding, computed again in the backward
-    pass, and the gradient of its outputs for the meta-prompt's tokens."""
+    pass, and the gradient of its outputs for the meta-prompt's tokens, and for a generator that
+    learns."""
     layer = list(_encoder_layer(case.config, case.shown_positions))
     once = sum(2 * part.flops + part.backward_flops for part in layer)
+    if case.generator == "own-trained":
+        once += sum(part.flops for part in layer if part.weight)
     return case.config.encoder_layers * once
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ptsys.kinds.batch import Readings, Rows
 from ptsys.kinds.registry import prompt_kind
-from ptsys.kinds.trees import Layout
+from ptsys.kinds.trees import Layout, Leaf
 from ptsys.models.placement import placement
 from ptsys.models.t5.decoding import choices
 from ptsys.models.t5.kind import text_rows
@@ -26,7 +26,7 @@ from ptsys.passes.optimizers import LeafState, SlotState, hyperparameters
 from ptsys.passes.train import train_step
 from ptsys.plan.case import MEANS, Case
 from ptsys.prompts.meta_kind import WRITING, written_layout
-from ptsys.sharding.mesh import ROWS, WHOLE
+from ptsys.sharding.mesh import DATA, ROWS, WHOLE
 from ptsys.types.training import Optimizer
 
 
@@ -73,11 +73,10 @@ class _Given:
         """The prompts', as long as the case says."""
         case = self.case
         if case.step == "meta":
-            shapes = WRITING.shapes(MEANS, case.config)
-            size = (case.tasks, case.examples, case.inputs)
-            return written_layout(shapes, *size, "each", taught=False)._replace(
-                positions=case.prompt
-            )
+            shapes = {**WRITING.shapes(MEANS, case.config), **case.generator_shapes}
+            size, learns = (case.tasks, case.examples, case.inputs), case.generator == "own-trained"
+            layout = written_layout(shapes, *size, "each", taught=False, generator_learns=learns)
+            return layout._replace(positions=case.prompt)
         kind = prompt_kind(case.prompt_kind)
         return kind.layout(kind.shapes(case.prompt, case.config))
 
@@ -85,11 +84,20 @@ class _Given:
         """The users' prompts; a prediction's lie on every shard."""
         where, users = self._whole if whole else self._rows, self.case.users
         values = {
-            leaf.name: jax.ShapeDtypeStruct((users, *leaf.shape), jnp.float32, sharding=where)
+            leaf.name: jax.ShapeDtypeStruct(
+                (users, *leaf.shape), jnp.float32, sharding=self._like(leaf) or where
+            )
             for leaf in self.layout.leaves
         }
         length = jax.ShapeDtypeStruct((users,), jnp.int32, sharding=where)
         return Readings(values, dict.fromkeys(values, length))  # type: ignore[arg-type]
+
+    def _like(self, leaf: Leaf) -> NamedSharding | None:
+        """Where an array lies that is spread as a parameter of the frozen model is."""
+        if not leaf.like:
+            return None
+        over = self.frozen.structure.lies(leaf.like)
+        return NamedSharding(self._rows.mesh, PartitionSpec(DATA, *over))
 
     def rows(self) -> Rows:
         """The rows' tokens and slots."""

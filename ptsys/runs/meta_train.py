@@ -46,6 +46,7 @@ class MetaTrain:
     that was scored. `prompts` are the tuned prompts of the tasks, stored as `<prompts><task>`:
     `regression` learns from nothing else, `joint` where `teacher_weight` is above 0. `init` is
     `shared` (what ships with the model), `vocabulary` (anew) or, as `start`, a meta-prompt's name.
+    The `generator` that reads the examples is `shared` with all, `own`, or `own-trained`.
     """
 
     tasks: Sources
@@ -57,6 +58,7 @@ class MetaTrain:
     prefix: str = ""
     method: str = "joint"
     aggregate: str = "each"
+    generator: str = "shared"
     examples: int = 16
     tasks_per_step: int = 8
     batch_size: int = 32

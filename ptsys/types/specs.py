@@ -96,6 +96,7 @@ _SETTINGS = {
     *("mixing", "size_limit"),
     *("strategy", "neighbours", "rounds", "metric", "minimum_similarity", "weights", "temperature"),
     *("method", "aggregate", "examples", "tasks_per_step", "loss", "teacher_weight"),
+    "generator",
     *("begin", "start", "query_steps", "second_steps", "own_share", "polish_steps", "budget"),
 }
 

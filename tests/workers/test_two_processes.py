@@ -14,6 +14,7 @@ from worker_group import Alone, WorkerGroup
 
 from ptsys.kinds.registry import prompt_kind
 from ptsys.kinds.trees import Tree
+from ptsys.prompts.meta import generator_of
 from ptsys.prompts.safetensors_format import decode_tree, encode, encode_tree
 from ptsys.sharding.group import GROUP_ENDED
 from ptsys.training.course import Completed
@@ -21,7 +22,7 @@ from ptsys.training.loop import Loop
 from ptsys.training.meta import MetaTaskData, MetaTraining
 from ptsys.training.start import first_meta_prompt
 from ptsys.types.records import JobState
-from ptsys.types.requests import Decoding, GradientsRequest, PredictRequest
+from ptsys.types.requests import Decoding, EmitRequest, GradientsRequest, PredictRequest
 from ptsys.types.training import Optimizer
 
 pytestmark = pytest.mark.device
@@ -41,6 +42,7 @@ KILLED: dict[str, Any] = {
 def group(template: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerGroup]:
     deployment = Deployment(template, tmp_path_factory.mktemp("group") / "data")
     try:
+        add_tasks(deployment)
         yield WorkerGroup(deployment, 2).start()
     finally:
         deployment.close()
@@ -123,13 +125,13 @@ def _same_gradients(group: WorkerGroup, alone: Alone, prompt: Tree) -> None:
 
 def test_a_meta_prompt_learns_as_with_one_process(group: WorkerGroup, alone: Alone) -> None:
     """Its examples come with every step, to all processes."""
-    add_tasks(group.deployment)
     job = submit(group.deployment, "writer", TASKS[:2], held_out=0, steps=6)
     group.deployment.wait(job)
     spec: Any = job.spec
     rows = [group.deployment.service.datasets.read(task.dataset) for task in spec.tasks]
     data = [MetaTaskData(one, alone.engine.encode(spec, one)) for one in rows]
-    start, coder = first_meta_prompt(alone.bench, spec), alone.bench.served.rows
+    start = first_meta_prompt(alone.bench, alone.engine, spec)
+    coder = alone.bench.served.rows
     course = MetaTraining("x", "u", spec, data, coder, start, None, Notes())
     ending = Loop(alone.engine).run(course)
     assert isinstance(ending, Completed)
@@ -137,6 +139,32 @@ def test_a_meta_prompt_learns_as_with_one_process(group: WorkerGroup, alone: Alo
     for name, x in ending.prompts[0].values.items():
         assert np.abs(x - start[name]).max() > 1e-3, name
         np.testing.assert_allclose(found[name], x, rtol=0, atol=1e-3, err_msg=name)
+
+
+def test_a_generator_learns_and_reads_in_all_processes(group: WorkerGroup, alone: Alone) -> None:
+    """It starts as a copy of the encoder, which lies with all of them."""
+    more = {"held_out": 0, "steps": 4, "generator": "own-trained"}
+    job = submit(group.deployment, "reader", TASKS[:3], **more)
+    group.deployment.wait(job)
+    found = group.deployment.tree(job)
+    start = alone.engine.encoder().result(WAIT)
+    learned = generator_of(found)
+    assert learned is not None
+    assert learned.keys() == start.keys()
+    moved = {name: np.abs(learned[name] - start[name]).max() for name in start}
+    assert max(moved.values()) > 1e-3
+    assert max(moved.values()) < 0.1, moved
+    spec: Any = job.spec
+    rows = group.deployment.service.datasets.read(spec.tasks[0].dataset)[:3]
+    shown = [{"input": row.input, "target": row.target} for row in rows]
+    body = EmitRequest.model_validate(
+        {"model": MODEL, "examples": shown, "meta": group.deployment.job(job).prompt}
+    )
+    header = body.model_dump(mode="json") | {"user": "ann"}
+    _, tensors = group.deployment.asker().call(MODEL, "emit", header, None, timeout=WAIT)
+    assert tensors is not None
+    wanted = alone.engine.written(found, rows).result(WAIT)
+    np.testing.assert_allclose(decode_tree(tensors)[0]["prompt"], wanted, rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import AbstractMesh
 
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.layers import Dense
@@ -45,7 +46,9 @@ def encoder_arrays(model: T5) -> dict[str, jax.Array]:
 
 @functools.lru_cache(maxsize=16)
 def _template(config: T5Config) -> tuple[Any, tuple[Any, ...]]:
-    """The structure of an encoder, and its parameters' keys."""
-    encoder = nnx.eval_shape(lambda: Encoder(nnx.Rngs(params=0), config))
+    """The structure of an encoder, and its parameters' keys; also within a program for a mesh,
+    which does not have their logical axes."""
+    with jax.sharding.use_abstract_mesh(AbstractMesh((), ())):
+        encoder = nnx.eval_shape(lambda: Encoder(nnx.Rngs(params=0), config))
     graphdef, state = nnx.split(encoder)
     return graphdef, tuple(key for key, _ in nnx.to_flat_state(state))

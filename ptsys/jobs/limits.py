@@ -15,6 +15,7 @@ from ptsys.data.reading import input_notes, refuse_long
 from ptsys.data.unsupervised import check_row, is_cut
 from ptsys.data.vocabulary import Vocabulary, load_vocabulary
 from ptsys.errors import InvalidInput
+from ptsys.kinds.encoders import encoder_shapes
 from ptsys.store.model_folders import model_folder, model_folders, read_config, vocabulary_path
 from ptsys.types.example import Example
 from ptsys.types.input_notes import InputNotes
@@ -39,6 +40,23 @@ class ModelShape:
     encoder_layers: int
     decoder_layers: int
     inner_dim: int
+    d_ff: int
+    gated: bool
+    num_heads: int
+    relative_buckets: int
+
+    @property
+    def encoder_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of a generator for it, by path."""
+        return encoder_shapes(
+            width=self.d_model,
+            inner=self.inner_dim,
+            hidden=self.d_ff,
+            heads=self.num_heads,
+            buckets=self.relative_buckets,
+            layers=self.encoder_layers,
+            gated=self.gated,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +204,10 @@ def _read(root: Path, model: str) -> tuple[ModelShape, Callable[[], Vocabulary]]
             encoder_layers=int(config["encoder_layers"]),
             decoder_layers=int(config["decoder_layers"]),
             inner_dim=int(config["num_heads"]) * int(config["head_dim"]),
+            d_ff=int(config["d_ff"]),
+            gated=bool(config["gated"]),
+            num_heads=int(config["num_heads"]),
+            relative_buckets=int(config["relative_buckets"]),
         )
     except (InvalidInput, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(

@@ -29,7 +29,7 @@ from ptsys.jobs.records import event_value, job_value, record_event
 from ptsys.jobs.redis_server import locate
 from ptsys.jobs.request_hash import known_hashes, request_hash
 from ptsys.kinds.registry import META, read_as_it_is, writes_prompts
-from ptsys.kinds.starting import arrays_of, refuse_first
+from ptsys.kinds.starting import arrays_of, refuse_first, refuse_shared
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
 from ptsys.store.datasets import Datasets
@@ -44,7 +44,7 @@ from ptsys.store.quota import lock_user, refuse_more
 from ptsys.store.storage import Storage
 from ptsys.store.tables import EventRow, IdempotencyRow, JobRow, JobSourceRow
 from ptsys.types.augmentation import AugmentSpec, too_few_rows
-from ptsys.types.meta_training import MetaSpec, MetaTask
+from ptsys.types.meta_training import SHARED, MetaSpec, MetaTask
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import Event, Job, JobState, Prompt
 from ptsys.types.requests import GENERIC
@@ -415,7 +415,10 @@ class Service:
             return start
         field, meta = "initialization.prompt", isinstance(spec, MetaSpec)
         prompt = self._prompt(start.prompt, spec, owner, field, "start from", meta=meta)
-        if not meta:
+        if isinstance(spec, MetaSpec):
+            if prompt.hyperparameters.get("generator", SHARED) != SHARED:
+                refuse_shared(spec.generator)
+        else:
             refuse_first(spec.makes, arrays_of(prompt.kind))
         return start.model_copy(update={"prompt": prompt.id})
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ptsys.errors import InvalidInput
 from ptsys.kinds.registry import READ_AS
+from ptsys.types.meta_training import SHARED, Generator
 from ptsys.types.training import TOKENS
 
 if TYPE_CHECKING:  # numpy: who only sends jobs does without
@@ -46,3 +47,12 @@ def arrays_of(kind: str) -> frozenset[str]:
     """The names of all arrays that a prompt of this kind may have."""
     named = (names for names, read_as in READ_AS.items() if read_as == kind)
     return max(named, key=len, default=frozenset())
+
+
+def refuse_shared(generator: Generator) -> None:
+    """Raise InvalidInput if a job whose start has a generator of its own would go on without."""
+    if generator == SHARED:
+        raise InvalidInput(
+            "the meta-prompt to start from has a generator of its own; choose own or own-trained",
+            field="generator",
+        )

@@ -11,10 +11,10 @@ from ptsys.engine.trainings import Snapshot
 from ptsys.engine.workbench import Workbench
 from ptsys.errors import InvalidInput
 from ptsys.kinds.registry import GENERATOR, kind_of, prompt_kind, stored_kind
-from ptsys.kinds.starting import refuse_first, refuse_start
+from ptsys.kinds.starting import refuse_first, refuse_shared, refuse_start
 from ptsys.kinds.trees import Tree
 from ptsys.prompts.meta import META, generator_of
-from ptsys.types.meta_training import MetaOptions
+from ptsys.types.meta_training import SHARED, MetaOptions
 from ptsys.types.training import TOKENS, TrainingOptions
 
 _NEAR, _LABELS = 0.3, 0.7  # of a new meta-prompt: its maps' diagonals, the scale of embeddings
@@ -57,15 +57,9 @@ def first_meta_prompt(
     wanted."""
     begun = _first_meta_prompt(bench, spec, other)
     own = generator_of(begun) is not None
-    if spec.generator == "shared":
-        if own:
-            raise InvalidInput(
-                "the meta-prompt to start from has a generator of its own, which `shared` would "
-                "leave out; choose own or own-trained",
-                field="generator",
-            )
-        return begun
     if own:
+        refuse_shared(spec.generator)
+    if own or spec.generator == SHARED:
         return begun
     return begun | {GENERATOR + path: array for path, array in engine.encoder().result().items()}
 

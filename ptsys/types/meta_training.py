@@ -13,6 +13,7 @@ from ptsys.types.requests import Aggregate
 from ptsys.types.text import Reference, Text
 from ptsys.types.training import JobSpec, Optimizer
 
+SHARED = "shared"
 METHODS = ("joint", "regression")
 Method = Literal["joint", "regression"]
 Distance = Literal["l2", "cosine", "vmf"]

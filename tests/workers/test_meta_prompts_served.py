@@ -10,13 +10,14 @@ import httpx
 import numpy as np
 import pytest
 import tiny_model
-from meta_prompts import random_meta
+from meta_prompts import random_meta, with_generator
 from worker_deployment import Deployment, metric
 
 from ptsys.client import Client
 from ptsys.engine.engine import Engine
 from ptsys.engine.workbench import Workbench, load_workbench
 from ptsys.errors import Conflict, InvalidInput, NotFound
+from ptsys.kinds.registry import GENERATOR
 from ptsys.kinds.trees import Tree
 from ptsys.store.keys import ApiKeys
 from ptsys.types.example import Example
@@ -88,6 +89,30 @@ def test_the_prompt_it_writes_is_the_engines(
     )
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_one_with_a_generator_of_its_own_reads_with_it(
+    ann: Client, engine: Engine, tree: Tree
+) -> None:
+    """It is kept with all that it has, reads beside the others, and starts no job that would leave
+    its generator out."""
+    own = with_generator(tree, tiny_model.CONFIG)
+    kept = ann.prompts.add("reads-alone", own, model=MODEL)
+    assert (kept.kind, kept.hyperparameters) == ("meta", {"generator": "own"})
+    assert kept.bytes == sum(array.nbytes for array in own.values())
+    wanted = engine.written(own, EXAMPLES).result(WAIT)
+    found = ann.meta_prompts.generate(EXAMPLES, meta=kept)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    shared = engine.written(tree, EXAMPLES).result(WAIT)
+    assert np.abs(found - shared).max() > 1e-3
+    begun = {"initialization": {"kind": "prompt", "prompt": kept.id}, "steps": 1, "held_out": 0}
+    tasks = {"a": EXAMPLES, "b": EXAMPLES}
+    with pytest.raises(InvalidInput, match="has a generator of its own") as error:
+        ann.train_meta("x", tasks, model=MODEL, **begun)
+    assert error.value.field == "generator"
+    wrong = own | {GENERATOR + "encoder_norm.scale": np.zeros(3, np.float32)}
+    with pytest.raises(InvalidInput, match="the generator has not the shapes of model"):
+        ann.prompts.add("wrong", wrong, model=MODEL)
 
 
 def test_a_prompt_is_kept_with_what_it_was_made_of(

@@ -33,6 +33,7 @@ from ptsys.kinds.registry import META, stored_kind
 from ptsys.kinds.trees import Tree
 from ptsys.prompts import npy_format, peft_format, safetensors_format
 from ptsys.prompts.check import check_prompt
+from ptsys.prompts.meta import generator_of
 from ptsys.prompts.orbax_form import read_orbax, read_part, read_tree, write_tree
 from ptsys.store.prompts import refuse_taken_name
 from ptsys.types.records import Prompt
@@ -120,6 +121,7 @@ async def add_prompt(
             kind=made_of.name,
             length=len(tree["tokens"]) if made_of.name == META else max(map(len, tree.values())),
             d_model=limits.d_model,
+            hyperparameters={"generator": "own"} if generator_of(tree) else {},
             created=context.service.clock(),
             tags=tuple(sorted(set(tags))),
             description=description or None,

@@ -6,6 +6,7 @@ import dataclasses
 from typing import ClassVar, Literal
 
 from ptsys.errors import InvalidInput
+from ptsys.kinds.encoders import encoder_shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,25 +57,15 @@ class T5Config:
     @property
     def encoder_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of the encoder's parameters, by their path below it."""
-        width, inner, hidden = self.d_model, self.inner_dim, self.d_ff
-        gates = ("wi_0", "wi_1") if self.gated else ("wi",)
-        layer: dict[str, tuple[int, ...]] = {
-            **{f"attention.{name}.kernel": (width, inner) for name in ("key", "query", "value")},
-            "attention.out.kernel": (inner, width),
-            **{f"mlp.{name}.kernel": (width, hidden) for name in gates},
-            "mlp.wo.kernel": (hidden, width),
-            "pre_attention_layer_norm.scale": (width,),
-            "pre_mlp_layer_norm.scale": (width,),
-        }
-        return {
-            "encoder_norm.scale": (width,),
-            "relpos_bias.rel_embedding": (self.num_heads, self.relative_buckets),
-            **{
-                f"layers_{number}.{name}": shape
-                for number in range(self.encoder_layers)
-                for name, shape in layer.items()
-            },
-        }
+        return encoder_shapes(
+            width=self.d_model,
+            inner=self.inner_dim,
+            hidden=self.d_ff,
+            heads=self.num_heads,
+            buckets=self.relative_buckets,
+            layers=self.encoder_layers,
+            gated=self.gated,
+        )
 
     def to_dict(self) -> dict[str, object]:
         """Plain JSON-ready form; `T5Config(**d)` reads it back."""

@@ -1,0 +1,33 @@
+"""The parameters of a T5 encoder, by its sizes: what a meta-prompt's own generator is made of.
+
+Known without the model, so that whoever takes a meta-prompt in can tell whether it fits.
+"""
+
+from __future__ import annotations
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def encoder_shapes(
+    *, width: int, inner: int, hidden: int, heads: int, buckets: int, layers: int, gated: bool
+) -> Shapes:
+    """The shape of every parameter, by its path below the encoder. `inner` is the width of all
+    heads together, `buckets` are those of relative positions."""
+    gates = ("wi_0", "wi_1") if gated else ("wi",)
+    layer: Shapes = {
+        **{f"attention.{name}.kernel": (width, inner) for name in ("key", "query", "value")},
+        "attention.out.kernel": (inner, width),
+        **{f"mlp.{name}.kernel": (width, hidden) for name in gates},
+        "mlp.wo.kernel": (hidden, width),
+        "pre_attention_layer_norm.scale": (width,),
+        "pre_mlp_layer_norm.scale": (width,),
+    }
+    return {
+        "encoder_norm.scale": (width,),
+        "relpos_bias.rel_embedding": (heads, buckets),
+        **{
+            f"layers_{number}.{name}": shape
+            for number in range(layers)
+            for name, shape in layer.items()
+        },
+    }

@@ -20,6 +20,7 @@ from ptsys.store import trash
 from ptsys.store.durable import keep
 from ptsys.training.trained import Maker
 from ptsys.types.records import Job, Prompt
+from ptsys.types.writing import WriteSpec
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -108,7 +109,8 @@ def insist(service: Service, action: Callable[[], Result]) -> Result:
 
 
 def maker(service: Service, job: Job, model: ServedModel) -> Maker:
-    """What all prompts of a job have in common."""
+    """What all prompts of a job that learns have in common."""
+    assert not isinstance(job.spec, WriteSpec)
     return Maker(
         spec=job.spec,
         model=model,

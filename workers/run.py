@@ -29,6 +29,7 @@ from ptsys.types.input_notes import InputNotes
 from ptsys.types.requests import GENERIC
 from ptsys.types.specs import AnySpec
 from ptsys.types.training import TOKENS
+from ptsys.types.writing import WriteSpec
 from workers import outcome
 from workers.claimed_jobs import ClaimedJob, Halt
 from workers.folders import checkpoints_folder, job_folder
@@ -125,6 +126,7 @@ class Run(abc.ABC, Generic[Spec]):
 
     def _initial(self, length: int, texts: Sequence[str]) -> NDArray[np.float32]:
         """Where a prompt of `length` tokens starts, [length, D]; `texts` are the targets."""
+        assert not isinstance(self._spec, WriteSpec)
         return self._bench.initial(self._spec, length, texts, self._other())
 
     def _other(self) -> NDArray[np.float32] | None:
@@ -138,6 +140,7 @@ class Run(abc.ABC, Generic[Spec]):
     def _other_tree(self) -> Tree | None:
         """The prompt to start from, if it is task-specific then combined with its general one;
         `submit` saw that the owner may read both."""
+        assert not isinstance(self._spec, WriteSpec)
         start = self._spec.initialization
         if start.kind != "prompt" or start.prompt is None:
             return None

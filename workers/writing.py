@@ -128,6 +128,7 @@ class WritingRun(Run[WriteSpec]):
             aggregate=spec.aggregate,
             visibility=spec.visibility,
             job=job.id,
+            tags=spec.tags,
         )
         return InLibrary(self._service.prompts, made)
 

@@ -125,11 +125,6 @@ _TASKS = typer.Argument(
     help='A JSONL file, {"name": "...", "examples": [{"input": "...", "target": "..."}, ...], '
     '"description": "..."} a line, or a folder of tasks.',
 )
-_UPDATES = {
-    *("steps", "length", "batch_size", "seed", "max_input_length", "init"),
-    *("evaluate_every", "checkpoint_every"),
-    *("optimizer", "learning_rate", "weight_decay", "warmup_steps", "decay"),
-}
 
 
 @app.command(
@@ -139,7 +134,7 @@ _UPDATES = {
         "ptsys meta generate-many tasks --name words --aggregate mean --examples 32",
     ),
 )
-@flags_of(WriteOptions, besides=_UPDATES)
+@flags_of(WriteOptions, besides=("steps",))
 def generate_many(
     context: typer.Context,
     tasks: Annotated[Path, _TASKS],
@@ -159,5 +154,6 @@ def generate_many(
         found = told_tasks(
             tasks.expanduser(), wanted.examples, described=wanted.described, prefix=""
         )
-        job = client.write_prompts(wanted.name, found, **wanted.model_dump(exclude={"name"}))
+        told = wanted.model_dump(exclude={"name", "steps"})
+        job = client.write_prompts(wanted.name, found, **told)
         submitting.follow(where, client, job, wait=wait, as_json=as_json)

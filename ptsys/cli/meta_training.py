@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ptsys.cli import deployment, rows, submitting
 from ptsys.cli.examples import examples
-from ptsys.cli.failures import check_name, naming
+from ptsys.cli.failures import check_name
 from ptsys.cli.output import Json
 from ptsys.cli.training_options import Typed, Wait, flags_of, options_from
 from ptsys.errors import InvalidInput
 from ptsys.types.meta_training import MetaOptions
+
+if TYPE_CHECKING:
+    from ptsys.runs.tasks.jsonl_task import JsonlTask
 
 _TASK = "TASK=PROMPT"
 _LIBRARY = 100  # tasks that a search brings, at most
@@ -88,17 +92,20 @@ def train(
     """
     if data is None and from_library is None:
         raise InvalidInput("give --data FOLDER, --from-library WORDS, or both", field="data")
-    tasks = {} if data is None else _tasks(data)
+    tasks = {} if data is None else _tasks(data.expanduser())
     tuned = dict(_pair(text) for text in prompt or ())
     where = deployment.of(context)
     with where.client() as client:
         model = options["model"] or where.model(client)
-        known = {task: rows.read(path, "data", targets=True) for task, (path, _) in tasks.items()}
-        for task, (path, _) in tasks.items():
+        known = {
+            name: rows.read(task.file("train"), "data", targets=True)
+            for name, task in tasks.items()
+        }
+        for name, task in tasks.items():
             rows.check(
                 client,
-                path,
-                known[task],
+                task.file("train"),
+                known[name],
                 model,
                 "train",
                 truncate=options["truncate"],
@@ -114,43 +121,28 @@ def train(
             known,
             from_library=from_library,
             prompts=tuned,
-            descriptions={task: text for task, (_, text) in tasks.items() if text is not None},
+            descriptions={
+                name: task.description for name, task in tasks.items() if task.description
+            },
             **settings,
         )
         submitting.follow(where, client, job, wait=wait, as_json=as_json)
 
 
-def _placeholders(tasks: dict[str, tuple[Path, str | None]], query: str | None) -> tuple[Any, ...]:
+def _placeholders(tasks: Collection[str], query: str | None) -> tuple[Any, ...]:
     """Tasks to check the options with, before those of the library are known."""
     count = max(len(tasks), 2 if query is None else _LIBRARY)
     return tuple({"name": f"task{number}"} for number in range(count))
 
 
-def _tasks(folder: Path) -> dict[str, tuple[Path, str | None]]:
-    """The files of a folder's tasks, and their descriptions. Raises InvalidInput."""
-    if not folder.is_dir():
-        raise InvalidInput(f"{folder} is no folder", field="data")
-    found: dict[str, tuple[Path, str | None]] = {}
-    for child in sorted(folder.iterdir()):
-        if child.suffix == ".jsonl":
-            found[child.stem] = (child, _text(child.with_suffix(".txt")))
-        elif (child / "train.jsonl").is_file():
-            found[child.name] = (child / "train.jsonl", _text(child / "description.txt"))
-    if not found:
-        raise InvalidInput(
-            f"{folder} has no tasks; a task is TASK.jsonl or TASK/train.jsonl", field="data"
-        )
+def _tasks(folder: Path) -> dict[str, JsonlTask]:
+    """A folder's tasks. Raises InvalidInput."""
+    from ptsys.runs.tasks.jsonl_task import find_tasks
+
+    found = {task.title: task for task in find_tasks(folder, field="data")}
     for name in found:
         check_name("data", name)
     return found
-
-
-def _text(path: Path) -> str | None:
-    """What a file says, if it is there."""
-    if not path.is_file():
-        return None
-    with naming(path):
-        return path.read_text(encoding="utf-8").strip() or None
 
 
 def _pair(text: str) -> tuple[str, str]:

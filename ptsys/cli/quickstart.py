@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ptsys.cli import quickstart_library, quickstart_written
+from ptsys.cli import quickstart_outcomes as outcomes
 from ptsys.cli.deployment import TIMEOUT
 from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, note, percent, print_json, results, working
@@ -43,7 +44,7 @@ class Outcome:
     majority: float
     zero_shot: float
     tuned: float
-    fresh: tuple[tuple[str, str, str], ...]
+    fresh: outcomes.Fresh
 
 
 def register(app: typer.Typer) -> None:
@@ -88,17 +89,17 @@ def quickstart(
             with working("starting") as status:
                 stack.wait_until_ready(status)
             note(f"Redis and a worker are ready after {time.monotonic() - began:.0f} s")
-            outcomes, lift, written = _Story(local, model, stack, steps).tell()
+            found, lift, written = _Story(local, model, stack, steps).tell()
         if as_json:
             seconds = round(time.monotonic() - began, 1)
             told = {
-                "tasks": _plain(outcomes),
+                "tasks": _plain(found),
                 "library": quickstart_library.plain_data(lift),
                 "written": quickstart_written.plain_data(written),
             }
             print_json({"seconds": seconds, **told})
         else:
-            _show(outcomes)
+            _show(found)
             quickstart_library.show(lift)
             if written is not None:
                 quickstart_written.show(written)
@@ -126,10 +127,8 @@ class _Story:
         titles = [f"{task.user}: {task.name}" for task in self._tasks]
         ended = self._watch([self._submit(task) for task in self._tasks], titles)
         with working("comparing with the commonest answer and the bare model"):
-            outcomes = [
-                self._judge(task, job) for task, job in zip(self._tasks, ended, strict=True)
-            ]
-        return outcomes, self._lift(ended), self._write()
+            found = [self._judge(task, job) for task, job in zip(self._tasks, ended, strict=True)]
+        return found, self._lift(ended), self._write()
 
     def _lift(self, others: Sequence[Job]) -> quickstart_library.Lift:
         from ptsys.cli.quickstart_tasks import few_task
@@ -182,25 +181,16 @@ class _Story:
         return quickstart_library.under_free_name(task.name, one)
 
     def _judge(self, task: QuickstartTask, job: Job) -> Outcome:
-        from ptsys.data.metrics import exact_match, majority
-
-        targets = [row.target or "" for row in task.test]
-        answers = self._answers(task, job.prompt)
-        tuned, fresh = answers[: len(targets)], answers[len(targets) :]
-        bare = self._answers(task, None)[: len(targets)]
-        _, commonest = majority([row.target or "" for row in task.train], targets)
+        found = outcomes.judge(task, job.prompt, self._answers)
         return Outcome(
             task=task.name,
             user=task.user,
             title=task.title,
             prompt=job.prompt or "",
-            majority=commonest,
-            zero_shot=exact_match(bare, targets),
-            tuned=exact_match(tuned, targets),
-            fresh=tuple(
-                (row.input, row.target or "", answer)
-                for row, answer in zip(task.fresh, fresh, strict=True)
-            ),
+            majority=found.majority,
+            zero_shot=found.zero_shot,
+            tuned=found.reached,
+            fresh=found.fresh,
         )
 
     def _answers(self, task: QuickstartTask, prompt: str | None) -> list[str]:
@@ -228,29 +218,16 @@ def _folder(data: Path | None, keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _show(outcomes: Sequence[Outcome]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = results()
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column("task")
-    table.add_column("user")
-    for column in ("majority", "zero-shot", "tuned"):
-        table.add_column(column, justify="right")
-    for one in outcomes:
-        best = one.tuned > max(one.majority, one.zero_shot)
-        tuned = f"[bold green]{percent(one.tuned)}[/]" if best else percent(one.tuned)
-        table.add_row(one.title, one.user, percent(one.majority), percent(one.zero_shot), tuned)
-    console.print(table)
-    console.print("Fresh inputs:")
-    for one in outcomes:
-        for source, wanted, answer in one.fresh:
-            mark = "[green]✓[/]" if answer == wanted else f"[red]✗[/] (wanted {escape(wanted)})"
-            console.print(
-                f"  {one.user}: {escape(source)} → [bold]{escape(answer)}[/] {mark}", soft_wrap=True
-            )
+def _show(found: Sequence[Outcome]) -> None:
+    rows = []
+    for one in found:
+        before = (one.majority, one.zero_shot)
+        numbers = (*map(percent, before), outcomes.shown(one.tuned, *before))
+        rows.append((one.title, one.user, *numbers))
+    outcomes.show_table(("task", "user", "majority", "zero-shot", "tuned"), rows)
+    results().print("Fresh inputs:")
+    for one in found:
+        outcomes.show_fresh(one.user, one.fresh)
 
 
 def _what_next(root: Path, *, kept: bool) -> None:
@@ -264,9 +241,5 @@ def _what_next(root: Path, *, kept: bool) -> None:
     note("  ptsys predict NAME INPUTS.jsonl                     and what it answers")
 
 
-def _plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    fresh = ("input", "target", "prediction")
-    return [
-        dataclasses.asdict(one) | {"fresh": [dict(zip(fresh, x, strict=True)) for x in one.fresh]}
-        for one in outcomes
-    ]
+def _plain(found: Sequence[Outcome]) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(one) | {"fresh": outcomes.plain_fresh(one.fresh)} for one in found]

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ptsys.cli import quickstart_outcomes as outcomes
+
 if TYPE_CHECKING:
     from ptsys.cli.quickstart_tasks import QuickstartTask
     from ptsys.client import Client, JobHandle
@@ -87,7 +89,7 @@ def judge(
     client: Client,
     task: QuickstartTask,
     jobs: Sequence[Job],
-    answers: Callable[[QuickstartTask, str | None], list[str]],
+    answers: outcomes.Answers,
 ) -> Lift:
     """What the two prompts are worth; `answers` asks the model under a prompt."""
     from ptsys.data.metrics import exact_match
@@ -124,22 +126,15 @@ def plain_data(lift: Lift) -> dict[str, Any]:
 
 def show(lift: Lift) -> None:
     """The closing table of the library's part."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     from ptsys.cli.output import percent, results
 
-    console = results()
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in (f"{lift.examples} examples", "user"):
-        table.add_column(column)
-    for column in ("alone", "with the library", "lift"):
-        table.add_column(column, justify="right")
     points = f"{100 * (lift.lifted - lift.plain):+.1f} points"
-    table.add_row(lift.title, lift.user, percent(lift.plain), percent(lift.lifted), points)
-    console.print(table)
+    outcomes.show_table(
+        (f"{lift.examples} examples", "user", "alone", "with the library", "lift"),
+        [(lift.title, lift.user, percent(lift.plain), percent(lift.lifted), points)],
+    )
     for name, similarity in lift.found:
-        console.print(
+        results().print(
             f"  the library found [bold]{name}[/] (similarity {similarity:.2f}); best of auto's "
             f"ways was {_WAYS.get(lift.candidate, lift.candidate)}",
             soft_wrap=True,

@@ -15,7 +15,7 @@ from ptsys.cli.output import note, print_fields, print_json, print_table
 from ptsys.cli.training_options import Typed, options_from
 from ptsys.errors import JobCancelled, JobFailed, NotFound
 from ptsys.types.meta_training import META
-from ptsys.types.training import JobSpec
+from ptsys.types.training import BareJobSpec, JobSpec
 
 if TYPE_CHECKING:
     from ptsys.client import Client, JobHandle
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ptsys.types.records import Dataset, Job, Prompt
     from ptsys.types.specs import AnySpec
 
-Options = TypeVar("Options", bound=JobSpec)
+Options = TypeVar("Options", bound=BareJobSpec)
 MakeSpec = Callable[[Mapping[str, str]], "AnySpec"]
 """The job's spec, of the ids of its datasets by their fields."""
 

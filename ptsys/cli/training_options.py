@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from ptsys.cli.failures import invalid, make
 from ptsys.errors import InvalidInput
 from ptsys.types.flat import FlatOption, flat_name, flat_options, nested
-from ptsys.types.training import Initialization, JobSpec
+from ptsys.types.training import BareJobSpec, Initialization
 
-T = TypeVar("T", bound=JobSpec)
+T = TypeVar("T", bound=BareJobSpec)
 Command = TypeVar("Command", bound=Callable[..., None])
 Typed = Mapping[str, Any]
 """What was typed, by the options' flat names."""
@@ -64,7 +64,7 @@ Wait = Annotated[bool, typer.Option("--wait", help="Show it learn, until it is d
 
 
 def flags_of(
-    kind: type[JobSpec],
+    kind: type[BareJobSpec],
     *,
     besides: Collection[str] = (),
     otherwise: Mapping[str, tuple[Any, Any]] | None = None,

@@ -12,15 +12,16 @@ from ptsys.kinds.registry import META, read_as_it_is
 from ptsys.kinds.starting import refuse_start
 from ptsys.types.records import Prompt
 from ptsys.types.training import JobSpec
+from ptsys.types.writing import WriteSpec
 
 if TYPE_CHECKING:  # vocabularies and numpy: whoever lists jobs does without
     from ptsys.jobs.limits import ModelLimits, ModelShape
 
 
-def check_made(spec: JobSpec, model: ModelLimits) -> None:
+def check_made(spec: JobSpec | WriteSpec, model: ModelLimits) -> None:
     """Raise InvalidInput, naming the spec's field, for a kind that no job makes, a length that no
     prompt of it has, and a start that there is not for it or that has no tokens."""
-    if spec.makes == META:
+    if spec.makes == META or isinstance(spec, WriteSpec):
         return  # its options say it all
     kind = read_as_it_is(spec.makes)
     try:

@@ -29,7 +29,7 @@ from ptsys.jobs.records import event_value, job_value, record_event
 from ptsys.jobs.redis_server import locate
 from ptsys.jobs.request_hash import known_hashes, request_hash
 from ptsys.kinds.registry import META, read_as_it_is, writes_prompts
-from ptsys.kinds.starting import arrays_of, refuse_first, refuse_shared
+from ptsys.kinds.starting import arrays_of, refuse_first, refuse_shared, refuse_teacher
 from ptsys.store.clock import Clock, utc_now
 from ptsys.store.database import Database, changed
 from ptsys.store.datasets import Datasets
@@ -48,9 +48,9 @@ from ptsys.types.meta_training import SHARED, MetaSpec, MetaTask
 from ptsys.types.multitask import MultiTaskSpec, TaskSpec
 from ptsys.types.records import Event, Job, JobState, Prompt
 from ptsys.types.requests import GENERIC
-from ptsys.types.specs import AnySpec, datasets_of, prompt_names, prompts_of
+from ptsys.types.specs import AnySpec, LearningSpec, datasets_of, prompt_names, prompts_of
 from ptsys.types.storage import NOTHING, Quota, Usage
-from ptsys.types.training import TOKENS, Initialization, TrainingSpec
+from ptsys.types.training import Initialization, TrainingSpec
 from ptsys.types.writing import WriteSpec
 
 if TYPE_CHECKING:
@@ -340,12 +340,13 @@ class Service:
         """The spec with ids in place of names, so that later renaming does not touch the job."""
         if spec.model != BUILTIN:
             self.models.get(spec.model)
-        changes: dict[str, object] = {"initialization": self._start(spec, owner)}
         if isinstance(spec, WriteSpec):
             tasks_of = self.datasets.get(spec.dataset, owner)
-            changes |= {"dataset": tasks_of.id, "steps": max(tasks_of.rows, 1)}
-            changes["meta_prompt"] = self._writer(spec.meta_prompt, spec, owner, "meta_prompt")
-        elif isinstance(spec, MultiTaskSpec):
+            told = {"dataset": tasks_of.id, "steps": max(tasks_of.rows, 1)}
+            writer = self._writer(spec.meta_prompt, spec, owner, "meta_prompt")
+            return spec.model_copy(update=told | {"meta_prompt": writer})
+        changes: dict[str, object] = {"initialization": self._start(spec, owner)}
+        if isinstance(spec, MultiTaskSpec):
             tasks = [task.model_copy(update=self._datasets(task, owner)) for task in spec.tasks]
             changes["tasks"] = tuple(tasks)
         elif isinstance(spec, MetaSpec):
@@ -396,16 +397,11 @@ class Service:
         if task.prompt is not None:
             field = f"tasks.{place}.prompt"
             prompt = self._prompt(task.prompt, spec, owner, field, "learn from")
-            if prompt.kind != TOKENS:
-                raise InvalidInput(
-                    f"prompt {task.prompt!r} is of the kind {prompt.kind!r}; a meta-prompt learns "
-                    "to write soft tokens: name a prompt of these",
-                    field=field,
-                )
+            refuse_teacher(task.prompt, arrays_of(prompt.kind), field)
             found["prompt"] = prompt.id
         return found
 
-    def _start(self, spec: AnySpec, owner: str) -> Initialization:
+    def _start(self, spec: LearningSpec, owner: str) -> Initialization:
         start = spec.initialization
         if start.kind == META:
             writer = start.meta_prompt or GENERIC

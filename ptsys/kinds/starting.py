@@ -43,6 +43,17 @@ def refuse_first(kind: str, arrays: AbstractSet[str]) -> None:
         )
 
 
+def refuse_teacher(name: str, arrays: AbstractSet[str], field: str) -> None:
+    """Raise InvalidInput where a meta-prompt cannot learn from a prompt of that name, with arrays
+    so named: it learns to write soft tokens."""
+    if arrays != {_SOFT_TOKENS}:
+        raise InvalidInput(
+            f"prompt {name!r} is not of soft tokens alone, which a meta-prompt learns to write; "
+            "name one that is",
+            field=field,
+        )
+
+
 def arrays_of(kind: str) -> frozenset[str]:
     """The names of all arrays that a prompt of this kind may have."""
     named = (names for names, read_as in READ_AS.items() if read_as == kind)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ptsys.engine.engine import Engine
 from ptsys.engine.workbench import Workbench
-from ptsys.errors import InvalidInput
 from ptsys.kinds.trees import Tree
 from ptsys.prompts.storage import load_reading
 from ptsys.prompts.tokens import NAME
@@ -23,8 +22,6 @@ from ptsys.training.meta import MetaTaskData, MetaTraining, blank_arrays
 from ptsys.training.start import first_meta_prompt
 from ptsys.types.example import digest
 from ptsys.types.meta_training import MetaSpec, MetaTask
-from ptsys.types.records import Prompt
-from ptsys.types.training import TOKENS
 
 
 class MetaRunTraining(RunTraining):
@@ -83,14 +80,3 @@ class MetaRunTraining(RunTraining):
         [made] = ending.prompts
         scores = {name: x for name, x in made.scores.items() if name != "train_loss"}
         self._write(ending.step, scores)
-
-
-def tuned_prompt(prompt: Prompt, field: str) -> Prompt:
-    """A prompt to learn from. Raises InvalidInput for one that is not of soft tokens."""
-    if prompt.kind != TOKENS:
-        raise InvalidInput(
-            f"prompt {prompt.name!r} is of the kind {prompt.kind!r}; a meta-prompt learns to write "
-            "soft tokens",
-            field=field,
-        )
-    return prompt

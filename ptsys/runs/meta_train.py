@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from ptsys.config import Settings
+from ptsys.engine.model import ServedModel
 from ptsys.engine.serving import Serving
-from ptsys.errors import Conflict, InvalidInput, NotFound
+from ptsys.errors import InvalidInput
 from ptsys.jobs.limits import read_limits
-from ptsys.prompts.storage import save_tree
-from ptsys.runs.meta_run_training import MetaRunTraining, tuned_prompt
+from ptsys.kinds.starting import arrays_of, refuse_teacher
+from ptsys.runs.meta_run_training import MetaRunTraining
 from ptsys.runs.model_bench import model_bench
 from ptsys.runs.prompt_plan import registered
+from ptsys.runs.recording import made_before, record_all, run_maker
 from ptsys.runs.run_folder import CHECKPOINTS, alone_in, write_json
 from ptsys.runs.run_metrics import RunMetrics
 from ptsys.runs.run_plan import check_fits, check_rows, noted, plan_lines, tell
@@ -30,8 +32,6 @@ from ptsys.runs.submission import JobRequest, QueuedRows
 from ptsys.runs.tasks.task import Task
 from ptsys.runs.tasks.task_list import Sources, task_list
 from ptsys.runs.tuning import check_visibility, deployed, job_options
-from ptsys.store.clock import utc_now
-from ptsys.training.trained import Maker, recorded_settings, recorded_start
 from ptsys.types.input_notes import InputNotes
 from ptsys.types.meta_training import MetaOptions, MetaSpec, MetaTaskRows
 from ptsys.types.records import Parent, Prompt
@@ -102,7 +102,7 @@ class MetaTrain:
         bench = model_bench(config.model, config.serving, settings)
         with alone_in(output), opened_stores(settings) as stores, RunMetrics(output) as metrics:
             spec = config.stored(stores, tasks, options)
-            known = config.there(stores, spec)
+            known = made_before(config, stores.prompts, spec, bench.served)
             new = known is None
             if known is None:
                 with engine_of(bench, settings, 1) as engine:
@@ -185,7 +185,8 @@ class MetaTrain:
             rows[task.title] = {"dataset": train.id}
             if self.teaches and not scored:
                 prompt = stores.prompts.get(f"{owner}/{self.tuned(task)}", owner)
-                rows[task.title]["prompt"] = tuned_prompt(prompt, f"{self.title}.prompts").id
+                refuse_teacher(prompt.name, arrays_of(prompt.kind), f"{self.title}.prompts")
+                rows[task.title]["prompt"] = prompt.id
         spec = options.on(rows)
         if self.start is not None:
             begun = spec.initialization.model_copy(
@@ -194,43 +195,15 @@ class MetaTrain:
             spec = spec.model_copy(update={"initialization": begun})
         return spec
 
-    def there(self, stores: Stores, spec: MetaSpec) -> Prompt | None:
-        """What an earlier run has made. Raises Conflict if the name is taken by something else."""
-        owner = self.owner or "local"
-        try:
-            known = stores.prompts.get(f"{owner}/{spec.name}", owner)
-        except NotFound:
-            return None
-        same = (
-            known.kind == spec.makes
-            and known.hyperparameters == recorded_settings(spec)
-            and known.initialization == recorded_start(spec)
-        )
-        if not same:
-            raise Conflict(
-                f"prompt {spec.name!r} is there already, with other settings; choose another "
-                f"{self.title}.name, or delete that one"
-            )
-        return known
-
-    def record(self, stores: Stores, model: Any, spec: MetaSpec, learned: Learned) -> Prompt:
+    def record(self, stores: Stores, model: ServedModel, spec: MetaSpec, made: Learned) -> Prompt:
         """Store its arrays, then its record."""
-        maker = Maker(
-            spec=spec,
-            model=model,
-            owner=self.owner or "local",
-            created=utc_now(),
-            visibility=self.visibility,
-            tags=self.tags,
-            contact=self.contact,
-        )
-        [own] = learned.completed.prompts
+        [own] = made.completed.prompts
         begun = spec.initialization.prompt
         if begun is not None:
             own = dataclasses.replace(own, parents=(Parent(prompt=begun, role="start"),))
+        maker = run_maker(self, spec, model)
         record = maker.record(own, stores.prompts.new_id(), licence=self.licence)
-        save_tree(stores.prompts.tensor_path(record.id), own.values)
-        stores.prompts.add_all([record])
+        record_all(stores.prompts, [(record, own.values)])
         return record
 
     def _checked(

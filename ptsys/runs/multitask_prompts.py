@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ptsys.engine.workbench import Workbench
-from ptsys.errors import Conflict, NotFound
+from ptsys.errors import Conflict
 from ptsys.kinds.trees import Tree
-from ptsys.prompts.storage import save_tree
 from ptsys.runs.prompt_plan import majority_score
+from ptsys.runs.recording import made_before, record_all, run_maker
 from ptsys.runs.run_training import Learned
 from ptsys.runs.stores import Stores
 from ptsys.runs.tasks.task import Task
-from ptsys.store.clock import utc_now
 from ptsys.store.prompts import refuse_taken_names
-from ptsys.training.trained import Maker, recorded_settings, recorded_start
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Prompt
 
@@ -57,42 +55,26 @@ class MultiTaskPrompts:
 
         Raises Conflict if a name is taken by another prompt.
         """
-        prompts = self._stores.prompts
-        try:
-            general = prompts.get(f"{self._owner}/{self._spec.name}", self._owner)
-        except NotFound:
+        config, prompts, spec = self._config, self._stores.prompts, self._spec
+        general = made_before(config, prompts, spec, self._bench.served)
+        if general is None:
             with self._stores.database.reading() as session:
-                refuse_taken_names(session, self._owner, self._spec.prompt_names)
+                refuse_taken_names(session, self._owner, spec.prompt_names)
             return None
         linked = {prompt.task: prompt for prompt in prompts.linked(general, self._owner)}
-        of_tasks = [linked.get(of.name) for of in self._spec.tasks]
-        same = (
-            len(linked) == len(of_tasks)
-            and general.model_fingerprint == self._bench.served.fingerprint
-            and general.hyperparameters == recorded_settings(self._spec)
-            and general.initialization == recorded_start(self._spec)
-        )
-        own = [prompt for prompt in of_tasks if prompt is not None]
-        wanted = [of.dataset for of in self._spec.tasks]
-        if not same or [prompt.dataset for prompt in own] != wanted:
+        own = [linked[of.name] for of in spec.tasks if of.name in linked]
+        wanted = [of.dataset for of in spec.tasks]
+        if len(linked) != len(own) or [prompt.dataset for prompt in own] != wanted:
             raise Conflict(
-                f"prompt {self._spec.name!r} is there already, of other tasks, rows or settings; "
-                "choose another MultiTask.name, or delete that one and its tasks'"
+                f"prompt {spec.name!r} is there already, of other tasks or rows; choose another "
+                f"{config.title}.name, or delete that one and its tasks'"
             )
         return Recorded(general, own, new=False)
 
     def record(self, learned: Learned) -> Recorded:
         """Store the tensors, then all records at once."""
         config, prompts = self._config, self._stores.prompts
-        maker = Maker(
-            spec=self._spec,
-            model=self._bench.served,
-            owner=self._owner,
-            created=utc_now(),
-            visibility=config.visibility,
-            tags=config.tags,
-            contact=config.contact,
-        )
+        maker = run_maker(config, self._spec, self._bench.served)
         own, *specific = learned.completed.prompts
         general = maker.record(own, prompts.new_id(), licence=config.licence)
         made: list[tuple[Prompt, Tree]] = [(general, own.values)]
@@ -105,9 +87,7 @@ class MultiTaskPrompts:
                 licence=config.licence or task.licence,
             )
             made.append((record, prompt.values))
-        for record, values in made:
-            save_tree(prompts.tensor_path(record.id), values)
-        prompts.add_all([record for record, _ in made])
+        record_all(prompts, made)
         return Recorded(general, [record for record, _ in made[1:]], new=True)
 
     def summary(self, recorded: Recorded) -> dict[str, Any]:

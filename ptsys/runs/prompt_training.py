@@ -17,11 +17,11 @@ from ptsys.kinds.trees import Tree
 from ptsys.prompts.storage import save_tree
 from ptsys.runs.prompt_plan import Plan, rates_of
 from ptsys.runs.prompt_progress import PromptProgress
+from ptsys.runs.recording import run_maker
 from ptsys.runs.run_checkpoints import keep
 from ptsys.runs.stores import Stores
 from ptsys.runs.tasks.task import Part, Task
 from ptsys.runs.tuning import Tuning
-from ptsys.store.clock import utc_now
 from ptsys.store.job_checkpoints import JobCheckpoints
 from ptsys.training.course import Checkpoint, Completed, Ending, Failed
 from ptsys.training.identity import Identity
@@ -198,19 +198,10 @@ class PromptTraining:
         prompt.checkpoints.forget()
 
     def _maker(self, plan: Plan) -> Maker:
-        config = self._config
         assert plan.spec is not None
         kind = () if plan.task.kind is None else (plan.task.kind,)
-        return Maker(
-            spec=plan.spec,
-            model=self._bench.served,
-            owner=config.owner or "local",
-            created=utc_now(),
-            visibility=config.visibility,
-            tags=(*config.tags, *kind),
-            contact=config.contact,
-            rates=rates_of(plan.task),
-        )
+        rates = rates_of(plan.task)
+        return run_maker(self._config, plan.spec, self._bench.served, kind, rates)
 
     def _failed(self, prompt: _Prompt, ending: Failed) -> None:
         """Give a prompt up; its checkpoints serve the next run, unless it cannot end otherwise."""

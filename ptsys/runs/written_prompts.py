@@ -77,6 +77,7 @@ class WrittenBy:
     aggregate: Aggregate
     visibility: Visibility
     job: str | None = None
+    tags: tuple[str, ...] = ()
 
     def initialization(self, task: ToldTask) -> dict[str, Any]:
         """What is recorded of where a task's prompt comes from."""
@@ -103,6 +104,7 @@ class WrittenBy:
             created=utc_now(),
             job=self.job,
             initialization=self.initialization(task),
+            tags=self.tags,
             description=(task.description or "")[:2000] or None,
             parents=(Parent(prompt=self.meta_prompt, role="meta"),) if by_own else (),
             bytes=prompt.nbytes,

@@ -123,13 +123,15 @@ class MetaTraining(ResidentTraining):
         self._pay()
 
     def _judge(self, event: trainings.Evaluated, training: Training) -> None:
+        if self._ended:
+            return  # it was under way when patience was at its end
         super()._judge(event, training)
         self._compare(event.snapshot, event.scores, event.member_scores)
-        self._pay()
         patience = self._spec.patience
-        if patience is not None and self._best["since"] >= patience and not self._ended:
+        if patience is not None and self._best["since"] >= patience:
             self._ended = True
             training.stop()
+        self._pay()
 
     def _stopped(self, event: trainings.Stopped) -> Ending:
         """Its end, if patience was at one."""
@@ -171,9 +173,10 @@ class MetaTraining(ResidentTraining):
 
     def _pay(self) -> None:
         """Tell of checkpoints whose scores, and all before them, are known: only these resume as
-        if nothing had happened."""
+        if nothing had happened. Once patience is at its end there are no more: what resumes is
+        scored once more then, and ends there again."""
         every = self._task.spec.evaluate_every
-        while self._owed:
+        while self._owed and not self._ended:
             checkpoint = self._owed[0]
             last = checkpoint.step // every * every
             if self._task.validations and last > max(self._best["evaluated"], 0):

@@ -14,7 +14,7 @@ from ptsys.kinds.trees import Tree
 from ptsys.prompts.tokens import NAME
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Parent, Prompt, Visibility
-from ptsys.types.specs import AnySpec, hyperparameters
+from ptsys.types.specs import LearningSpec, hyperparameters
 from ptsys.types.training import TOKENS, JobSpec
 
 
@@ -52,7 +52,7 @@ class Trained:
 class Maker:
     """What all prompts of one training have in common; `rates` as `recorded_settings` says."""
 
-    spec: AnySpec
+    spec: LearningSpec
     model: ServedModel
     owner: str
     created: datetime.datetime
@@ -106,7 +106,9 @@ class Maker:
         )
 
 
-def recorded_settings(spec: AnySpec, rates: Mapping[str, float] | None = None) -> dict[str, Any]:
+def recorded_settings(
+    spec: LearningSpec, rates: Mapping[str, float] | None = None
+) -> dict[str, Any]:
     """The hyperparameters that a prompt is recorded with, and the rates by which its rows were
     drawn from several tasks, where these were chosen: `rates` names those of a mixture."""
     if isinstance(spec, MultiTaskSpec):

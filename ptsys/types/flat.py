@@ -13,7 +13,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from ptsys.types.model import Unset
-from ptsys.types.training import JobSpec, Optimizer
+from ptsys.types.training import BareJobSpec, Optimizer
 
 _OPTIMIZER, _START = "optimizer", "initialization"
 _CALLED = {(_OPTIMIZER, "kind"): _OPTIMIZER, (_START,): "init"}
@@ -33,7 +33,7 @@ class FlatOption:
         return next((one.told for one in self.field.metadata if isinstance(one, Unset)), None)
 
 
-def flat_options(kind: type[JobSpec]) -> dict[str, FlatOption]:
+def flat_options(kind: type[BareJobSpec]) -> dict[str, FlatOption]:
     """The options of a kind of job, by their flat names, in the order of its fields."""
     found: dict[str, FlatOption] = {}
     for name, field in kind.model_fields.items():
@@ -55,7 +55,7 @@ def flat_name(path: tuple[str | int, ...]) -> str:
     return ".".join(place[1:] if place[0] == _OPTIMIZER and place[1:] else place)
 
 
-def nested(kind: type[JobSpec], values: Mapping[str, Any]) -> dict[str, Any]:
+def nested(kind: type[BareJobSpec], values: Mapping[str, Any]) -> dict[str, Any]:
     """The options as the kind takes them; what is not among the values keeps its default."""
     known = flat_options(kind)
     found: dict[str, Any] = {}

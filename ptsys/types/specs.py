@@ -20,7 +20,10 @@ class _Kind(BaseModel):
     kind: JobKind = "train"
 
 
-AnySpec = TrainingSpec | MultiTaskSpec | AugmentSpec | WriteSpec | MetaSpec
+LearningSpec = TrainingSpec | MultiTaskSpec | AugmentSpec | MetaSpec
+"""Of a job that learns, step by step."""
+
+AnySpec = LearningSpec | WriteSpec
 
 
 def _by_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> AnySpec:
@@ -64,14 +67,14 @@ def datasets_of(spec: AnySpec) -> list[str]:
 def named_prompts(spec: AnySpec) -> dict[str, str]:
     """The prompts that a job is told to read, by the field that names them: where it starts, what
     writes that or all, what it searches with."""
-    start = spec.initialization
     found: dict[str, str | None] = {}
+    if isinstance(spec, WriteSpec):
+        return {} if spec.meta_prompt == GENERIC else {"meta_prompt": spec.meta_prompt}
+    start = spec.initialization
     if start.kind == "prompt":
         found["initialization.prompt"] = start.prompt
     if start.kind == "meta" and start.meta_prompt != GENERIC:
         found["initialization.meta_prompt"] = start.meta_prompt
-    if isinstance(spec, WriteSpec) and spec.meta_prompt != GENERIC:
-        found["meta_prompt"] = spec.meta_prompt
     if isinstance(spec, AugmentSpec):
         found["query"] = spec.query
     if isinstance(spec, MetaSpec):

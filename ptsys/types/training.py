@@ -88,35 +88,19 @@ class Initialization(Value):
         return self
 
 
-class JobSpec(Value):
-    """What every kind of job is told. Lengths count tokens; steps count optimizer updates;
-    `batch_size` counts rows a step."""
+Truncate = Annotated[
+    bool, Field(description="Cut inputs that are too long, instead of refusing them.")
+]
+Tags = Annotated[
+    tuple[Tag, ...], Field(fail_fast=True, max_length=100, description="Of what it makes.")
+]
+
+
+class BareJobSpec(Value):
+    """What a job of any kind is told. Steps count updates, or whatever else it does one by one."""
 
     name: Name = Field(description=f"What the prompt will be called. {NAME_HELP}")
     model: Name = Field(default="tiny", description="The frozen model.")
-    steps: int = Field(default=300, ge=1, le=MOST_STEPS, description="Updates of the prompt.")
-    length: int = Field(default=16, ge=1, le=1024, description="Tokens in the prompt.")
-    batch_size: int = Field(default=16, ge=1, le=512, description="Rows a step.")
-    optimizer: Optimizer = Optimizer()
-    initialization: Initialization = Field(
-        default=Initialization(), description="Where the prompt starts."
-    )
-    seed: int = Field(
-        default=0, ge=0, lt=2**31, description="Of the order of rows and of random starts."
-    )
-    max_input_length: Annotated[int | None, Unset("the model's limit")] = Field(
-        default=None, ge=1, le=MOST, description="The most tokens that are read of an input."
-    )
-    truncate: bool = Field(
-        default=False, description="Cut inputs that are too long, instead of refusing them."
-    )
-    evaluate_every: int = Field(default=100, ge=1, le=MOST, description="Steps between two scores.")
-    checkpoint_every: int = Field(
-        default=50, ge=1, le=MOST, description="Steps between two checkpoints."
-    )
-    tags: tuple[Tag, ...] = Field(
-        default=(), fail_fast=True, max_length=100, description="Of what it makes."
-    )
 
     @model_validator(mode="before")
     @classmethod
@@ -130,14 +114,39 @@ class JobSpec(Value):
         return given
 
     @property
-    def planned_steps(self) -> int:
-        """Updates in all, as far as is known before the job begins."""
-        return self.steps
-
-    @property
     def makes(self) -> str:
         """The kind of the prompts that it makes."""
         return TOKENS
+
+
+class JobSpec(BareJobSpec):
+    """What every kind of job is told that learns. Lengths count tokens; steps count optimizer
+    updates; `batch_size` counts rows a step."""
+
+    steps: int = Field(default=300, ge=1, le=MOST_STEPS, description="Updates of the prompt.")
+    length: int = Field(default=16, ge=1, le=1024, description="Tokens in the prompt.")
+    batch_size: int = Field(default=16, ge=1, le=512, description="Rows a step.")
+    optimizer: Optimizer = Optimizer()
+    initialization: Initialization = Field(
+        default=Initialization(), description="Where the prompt starts."
+    )
+    seed: int = Field(
+        default=0, ge=0, lt=2**31, description="Of the order of rows and of random starts."
+    )
+    max_input_length: Annotated[int | None, Unset("the model's limit")] = Field(
+        default=None, ge=1, le=MOST, description="The most tokens that are read of an input."
+    )
+    truncate: Truncate = False
+    evaluate_every: int = Field(default=100, ge=1, le=MOST, description="Steps between two scores.")
+    checkpoint_every: int = Field(
+        default=50, ge=1, le=MOST, description="Steps between two checkpoints."
+    )
+    tags: Tags = ()
+
+    @property
+    def planned_steps(self) -> int:
+        """Updates in all, as far as is known before the job begins."""
+        return self.steps
 
 
 class TrainingOptions(JobSpec):

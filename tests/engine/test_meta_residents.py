@@ -3,7 +3,9 @@ autodiff through both networks and finite differences; alone, in company and on 
 
 from __future__ import annotations
 
+import dataclasses
 import types
+from concurrent.futures import Future
 from typing import Any
 
 import jax
@@ -15,7 +17,16 @@ from double_precision import DoublePrecision
 from meta_prompts import random_meta, with_generator
 
 from ptsys.engine.engine import Engine
-from ptsys.engine.trainings import Finished, Snapshot, TrainingTask
+from ptsys.engine.trainings import (
+    Checkpointed,
+    Evaluated,
+    Finished,
+    Progress,
+    Snapshot,
+    Stopped,
+    Training,
+    TrainingTask,
+)
 from ptsys.kinds import batch
 from ptsys.kinds.batch import Readings, Rows
 from ptsys.kinds.prompt_kind import Reader
@@ -27,6 +38,7 @@ from ptsys.passes.optimizers import SlotState, hyperparameters, initial_state
 from ptsys.passes.train import train_step
 from ptsys.prompts import meta_kind
 from ptsys.prompts.meta_kind import WRITING, written_layout
+from ptsys.training.meta import MetaTaskData, MetaTraining
 from ptsys.training.meta_episodes import EpisodeOrder, ShownTask
 from ptsys.types.example import Example
 from ptsys.types.meta_training import MetaOptions
@@ -327,3 +339,74 @@ def test_anothers_examples_and_rows_never_reach_mine(engine: Engine, generator: 
         a, b = (np.asarray(state.leaves[name].value) for state in found)
         assert a[0].tobytes() == b[0].tobytes(), name
         assert np.abs(a[0] - mine[name]).max() > 0, name
+
+
+class Foretold:
+    """The place of a course whose resident's events are known before."""
+
+    def __init__(self, events: Any) -> None:
+        nobody: Future[Any] = Future()
+        nobody.set_result([])
+        self.engine = types.SimpleNamespace(validated=lambda *_: nobody)
+        self._events = events
+
+    def train(self, task: TrainingTask) -> Training:
+        training = Training(task, lambda _: None)
+        for event in self._events:
+            training.put(event)
+        return training
+
+    def event(self, training: Training) -> Any:
+        yield from ()
+        return training.events.get_nowait()
+
+    def answer(self, future: Future[Any]) -> Any:
+        yield from ()
+        return future.result()
+
+
+class Heard:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.checkpoints: list[Any] = []
+        self.steps: list[int] = []
+
+    def progress(self, step: int, metrics: Any) -> None:
+        pass
+
+    def evaluation(self, step: int, scores: Any, **about: Any) -> None:
+        self.steps.append(step)
+
+    def checkpoint(self, checkpoint: Any) -> None:
+        self.checkpoints.append(checkpoint)
+
+    def note(self, message: str, **about: Any) -> None:
+        pass
+
+
+def test_a_score_under_way_when_patience_ends_counts_for_nothing(engine: Engine) -> None:
+    meta = random_meta(WIDTH)
+    given = {"held_out": 1, "patience": 1, "steps": 9, "evaluate_every": 1, "checkpoint_every": 1}
+    spec = options(**given).on({name: {"dataset": name} for name in TASKS})
+    data = [MetaTaskData(rows, engine.encode(spec, rows)) for rows in TASKS.values()]
+    heard = Heard()
+    course = MetaTraining("m", "u", spec, data, engine.model.rows, meta, None, heard)
+    start = Snapshot.start(meta, "meta")
+    at = [dataclasses.replace(start, step=step) for step in range(5)]
+    known = Progress(1, 1.0, 1.0)
+    events = [
+        *(Checkpointed(at[1], known), Evaluated(at[1], {"accuracy": 0.5})),
+        *(Checkpointed(at[2], known), Evaluated(at[2], {"accuracy": 0.4})),  # the end
+        *(Checkpointed(at[3], known), Evaluated(at[3], {"accuracy": 0.9})),
+        Stopped(at[4]),
+    ]
+    place: Any = Foretold(events)
+    steps = course.run(place)
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    [made] = end.value.value.prompts
+    assert (made.steps, made.scores["accuracy"]) == (1, 0.5)
+    assert heard.steps == [0, 1, 2]
+    # what resumes is scored once more, and ends there again
+    assert [one.notes["best"]["since"] for one in heard.checkpoints] == [0]

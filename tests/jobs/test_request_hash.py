@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import update
 
 from ptsys.errors import Conflict
@@ -11,7 +11,8 @@ from ptsys.jobs.request_hash import known_hashes, request_hash
 from ptsys.jobs.service import Service
 from ptsys.store.tables import IdempotencyRow
 from ptsys.types.specs import AnySpec, Spec
-from ptsys.types.training import TrainingSpec
+from ptsys.types.training import JobSpec, TrainingSpec
+from ptsys.types.writing import WriteSpec
 
 BODIES: dict[str, dict[str, Any]] = {
     "train": {"name": "p", "dataset": "reviews"},
@@ -52,6 +53,17 @@ BODIES: dict[str, dict[str, Any]] = {
         "tags": ["ä"],
     },
     "deep": {"name": "p", "dataset": "reviews", "prompt_kind": "deep"},
+    "write": {"kind": "write", "name": "w", "dataset": "words"},
+    "write, all said": {
+        "kind": "write",
+        "name": "w",
+        "dataset": "words",
+        "meta_prompt": "ann/letters",
+        "aggregate": "mean",
+        "examples": 4,
+        "steps": 7,
+        "tags": ["ä"],
+    },
 }
 
 BEFORE = {
@@ -75,13 +87,21 @@ BETWEEN = {
 }
 """As the versions between that one and the first that hashes by name did."""
 
+BY_NAME = {
+    "write": "908fc7fe90df8aee94e86ebb7cb06f072222aa2efa178c31058ad04104d0332e",
+    "write, all said": "6f050be80d6811abd610d65bcc3ca73a7b6e93e47b8d51905c91bdd9b231c862",
+}
+"""As the first version recorded that hashes by name; then these had all fields of jobs that learn."""
+
 
 def spec_of(body: dict[str, Any]) -> AnySpec:
     spec: AnySpec = TypeAdapter(Spec).validate_python(body)
     return spec
 
 
-@pytest.mark.parametrize("recorded", [BEFORE, BETWEEN], ids=["before", "between"])
+@pytest.mark.parametrize(
+    "recorded", [BEFORE, BETWEEN, BY_NAME], ids=["before", "between", "by name"]
+)
 def test_what_earlier_versions_recorded_is_known(recorded: dict[str, str]) -> None:
     specs = {name: spec_of(BODIES[name]) for name in recorded}
     for name, spec in specs.items():
@@ -95,6 +115,24 @@ def test_neither_the_order_of_fields_nor_defaults_count() -> None:
     said = spec_of({**spec.model_dump(mode="json"), "truncate": False, "prompt_kind": "tokens"})
     turned = spec_of(dict(reversed(body.items())))
     assert request_hash(spec) == request_hash(said) == request_hash(turned)
+
+
+def test_a_job_that_writes_knows_nothing_of_learning_but_its_defaults() -> None:
+    body = BODIES["write"]
+    learning = set(JobSpec.model_fields) - set(WriteSpec.model_fields)
+    assert learning == {
+        *("length", "batch_size", "optimizer", "initialization", "seed", "max_input_length"),
+        *("evaluate_every", "checkpoint_every"),
+    }
+    shown = set(WriteSpec.model_json_schema()["properties"])
+    assert not shown & (learning | {"steps"})
+    once = JobSpec(name="w").model_dump(mode="json", include=learning)
+    assert spec_of(body | once) == spec_of(body)
+    for field, value in (("seed", 3), ("optimizer", {"kind": "sgd"}), ("length", "long")):
+        with pytest.raises(ValidationError) as refused:
+            spec_of(body | once | {field: value})
+        [error] = refused.value.errors()
+        assert (error["type"], error["loc"]) == ("extra_forbidden", (field,))
 
 
 def test_what_is_asked_for_counts() -> None:

@@ -1,7 +1,9 @@
-"""Tasks in folders: `train.jsonl`, and beside it `validation.jsonl` and `test.jsonl`.
+"""Tasks in folders: `train.jsonl`, and beside it `validation.jsonl` and `test.jsonl`; or in files,
+of rows to train on alone.
 
-A `tasks.json` in a folder of such folders may describe them: a list of objects with `name`, and of
-what is known `description`, `licence` and `kind`. Whatever else it says is left alone.
+In a folder of tasks TASK/description.txt or TASK.txt may describe one, and a `tasks.json` any of
+them: a list of objects with `name`, and of what is known `description`, `licence` and `kind`.
+Whatever else it says is left alone.
 """
 
 from __future__ import annotations
@@ -18,16 +20,17 @@ from ptsys.data.metrics import check_metrics, scores
 from ptsys.engine.trainings import RowOrder
 from ptsys.errors import InvalidInput
 from ptsys.runs.tasks.row_template import read_rows
-from ptsys.runs.tasks.task import Part, named
+from ptsys.runs.tasks.task import PARTS, Part, named
 from ptsys.types.example import Example
 
 _DESCRIBED = "tasks.json"
+_ROWS = ".jsonl"
 METRICS = ("accuracy", "token_f1")
 
 
 @dataclasses.dataclass(frozen=True)
 class JsonlTask:
-    """One task's folder. `name` is the folder's own where it is None.
+    """One task's folder, or the file of its training rows. `name` is its own where it is None.
 
     `metrics` are names of `ptsys.data.metrics`, the first counts most. With the templates `input`
     and `target` a row may have any fields: `input = 'premise: {premise} claim: {claim}'`. `rate`
@@ -53,7 +56,7 @@ class JsonlTask:
     @property
     def title(self) -> str:
         """What it is called."""
-        return self.name or named(self._path.name)
+        return self.name or named(self._path.name.removesuffix(_ROWS))
 
     @property
     def metric(self) -> str:
@@ -64,12 +67,18 @@ class JsonlTask:
     def _path(self) -> Path:
         return Path(self.folder).expanduser().absolute()
 
+    def file(self, part: Part) -> Path:
+        """Where the rows of a part would be."""
+        if part == "train" and self._path.is_file():
+            return self._path
+        return self._path / f"{part}{_ROWS}"
+
     def rows(self, part: Part) -> list[Example]:
         """The rows of a part; none where there is no such file, unless it is the training rows.
 
         Raises InvalidInput with the part's file and the number of the wrong line.
         """
-        path = self._path / f"{part}.jsonl"
+        path = self.file(part)
         if not path.exists():
             if part != "train":
                 return []
@@ -98,8 +107,8 @@ class JsonlTask:
 
 @dataclasses.dataclass(frozen=True)
 class JsonlTasks:
-    """A folder of tasks: each `<task>/train.jsonl` in it whose name fits one pattern of `include`
-    and none of `exclude` (`fv_*`). The rest is as in `JsonlTask`."""
+    """A folder of tasks: each `<task>/train.jsonl` or `<task>.jsonl` in it whose name fits one
+    pattern of `include` and none of `exclude` (`fv_*`). The rest is as in `JsonlTask`."""
 
     folder: str | Path
     include: tuple[str, ...] = ("*",)
@@ -118,18 +127,23 @@ class JsonlTasks:
 
 
 def find_tasks(
-    folder: Path, include: Sequence[str] = ("*",), exclude: Sequence[str] = ()
+    folder: Path,
+    include: Sequence[str] = ("*",),
+    exclude: Sequence[str] = (),
+    *,
+    field: str = "tasks",
 ) -> list[JsonlTask]:
     """The tasks whose names fit one pattern of `include` and none of `exclude` (`fv_*`), by name.
 
     Raises InvalidInput if there is no such folder, or no task in it, or none for a pattern.
     """
     if not folder.is_dir():
-        raise InvalidInput(f"there is no folder {folder}; check the path", field="tasks")
-    names = sorted(path.parent.name for path in folder.glob("*/train.jsonl"))
+        raise InvalidInput(f"there is no folder {folder}; check the path", field=field)
+    places = _places(folder, field)
+    names = sorted(places)
     if not names:
         raise InvalidInput(
-            f"{folder} holds no tasks; make a folder with a train.jsonl for each", field="tasks"
+            f"{folder} holds no tasks; make TASK/train.jsonl or TASK.jsonl for each", field=field
         )
     for pattern in include:
         if not fnmatch.filter(names, pattern):
@@ -143,7 +157,22 @@ def find_tasks(
     if not chosen:
         raise InvalidInput(f"exclude leaves no task of {folder}", field="exclude")
     described = _described(folder / _DESCRIBED)
-    return [_task(name, folder / name, described.get(name, {})) for name in chosen]
+    return [_task(name, places[name], described.get(name, {})) for name in chosen]
+
+
+def _places(folder: Path, field: str) -> dict[str, Path]:
+    """The tasks of a folder by name. Files that are parts of the folder's own task are none."""
+    found = {path.parent.name: path.parent for path in folder.glob(f"*/train{_ROWS}")}
+    for path in folder.glob(f"*{_ROWS}"):
+        name = path.name.removesuffix(_ROWS)
+        if name in PARTS or not path.is_file():
+            continue
+        if name in found:
+            raise InvalidInput(
+                f"{path} and {found[name]} are two tasks of one name; rename one", field=field
+            )
+        found[name] = path
+    return found
 
 
 def _described(path: Path) -> dict[str, dict[str, Any]]:
@@ -160,7 +189,7 @@ def _described(path: Path) -> dict[str, dict[str, Any]]:
         ) from None
 
 
-def _task(name: str, folder: Path, said: dict[str, Any]) -> JsonlTask:
+def _task(name: str, place: Path, said: dict[str, Any]) -> JsonlTask:
     texts: dict[str, str | None] = {}
     for field in ("description", "licence", "kind"):
         value = said.get(field)
@@ -171,9 +200,20 @@ def _task(name: str, folder: Path, said: dict[str, Any]) -> JsonlTask:
             )
         texts[field] = value
     return JsonlTask(
-        folder,
+        place,
         name,
-        description=texts["description"],
+        description=texts["description"] or _told(place),
         licence=texts["licence"],
         kind=texts["kind"],
     )
+
+
+def _told(place: Path) -> str | None:
+    """What the text beside a task's rows says, if there is one."""
+    path = place.with_suffix(".txt") if place.is_file() else place / "description.txt"
+    if not path.is_file():
+        return None
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}", field="tasks") from None

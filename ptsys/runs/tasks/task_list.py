@@ -64,9 +64,4 @@ def _tasks(source: object, field: str) -> Iterable[Task]:
 def _in_folder(folder: Path) -> Iterable[Task]:
     if (folder / "train.jsonl").is_file():
         return [JsonlTask(folder)]
-    if folder.is_dir() and not any(folder.glob("*/train.jsonl")):
-        raise InvalidInput(
-            f"{folder} has no train.jsonl, nor has a folder in it; put the training rows there",
-            field="tasks",
-        )
     return JsonlTasks(folder).tasks()

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput
 from ptsys.kinds.trees import Tree
-from ptsys.prompts.tokens import NAME
-from ptsys.training.meta import MetaTaskData, MetaTraining, blank_arrays
+from ptsys.training.course import Course
+from ptsys.training.meta import MetaTaskData, tuned_rows
+from ptsys.training.meta_taught import blank_arrays, meta_training
 from ptsys.training.start import first_meta_prompt
 from ptsys.types.example import digest
 from ptsys.types.input_notes import InputNotes
@@ -21,7 +22,7 @@ from workers.run import Run
 class MetaRun(Run[MetaSpec]):
     """One run of such a job."""
 
-    def _prepare(self) -> MetaTraining:
+    def _prepare(self) -> Course:
         spec, claim = self._spec, self._claim
         start = self._meta_start()
         tasks, digests, notes = [], [], InputNotes()
@@ -34,11 +35,11 @@ class MetaRun(Run[MetaSpec]):
             notes += encoded.notes
             tasks.append(MetaTaskData(rows, encoded, self._tuned(place, task)))
             digests.append(digest(rows))
-        resumed = self._restore(digests, blank_arrays(start))
+        resumed = self._restore(digests, blank_arrays(spec, start))
         if resumed is None:
             self._warn(notes)
         begun = spec.initialization.prompt
-        return MetaTraining(
+        return meta_training(
             f"{claim.job.id}#{claim.fence}",
             claim.job.owner,
             spec,
@@ -63,7 +64,4 @@ class MetaRun(Run[MetaSpec]):
         if task.prompt is None:
             return None
         field = f"tasks.{place}.prompt"
-        tree = self._tree(task.prompt, field)
-        if tree is None or set(tree) != {NAME}:
-            raise InvalidInput("a tuned prompt has soft tokens alone; name another", field=field)
-        return tree[NAME]
+        return tuned_rows(self._tree(task.prompt, field), task.prompt, field)

@@ -40,6 +40,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "ptsys meta train --data tasks --name words --wait",
             "ptsys meta train --data tasks --held-out 4 --patience 3 --name words",
+            "ptsys meta train --data tasks --method regression --aggregate mean --name words",
             "ptsys meta train --from-library plurals --method regression --name words",
             "ptsys meta generate --examples few.jsonl --meta words --name mine",
         )
@@ -86,7 +87,8 @@ def train(
     joint: in every step it writes prompts for some tasks, the model answers rows of these with
     them, and what it gets wrong is traced back through both.
 
-    regression: what it writes is compared with prompts that were tuned on the tasks.
+    regression: what it writes is compared with prompts that were tuned on the tasks; where there
+    is none, one is tuned first.
 
     Some tasks are held out and scored on; what is kept is the best that was scored.
     """

@@ -69,6 +69,9 @@ class Watched:
             return str(self.job.state)
         if not self.job.step:
             return "compiling"
+        tuned, prompts = map(self.job.metrics.get, ("prompts_tuned", "prompts_to_tune"))
+        if tuned is not None and prompts is not None:  # that a meta-prompt will learn from
+            return f"{tuned:.0f} of {prompts:.0f} prompts tuned"
         left = self.job.metrics.get("seconds_left")
         if left is not None:
             return f"{left:.0f} s left"

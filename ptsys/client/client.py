@@ -441,9 +441,10 @@ class Client:
             client.meta_prompts.generate(few, meta="words")
 
         `tasks` are datasets as in `train`, stored as `<name>.<task>-train` if need be; each row
-        needs its target. `prompts` were tuned on some of them, `descriptions` say in words what is
-        to be done. Tasks `held_out`, by their names or a number of the last ones, are not learned
-        from but scored on. `from_library` takes in the tasks of stored prompts that you may see
+        needs its target. `prompts` were tuned on some of them; where others are needed, by
+        regression or with `tuning_steps`, they are tuned first. `descriptions` say in words what
+        is to be done. Tasks `held_out`, by their names or a number of the last ones, are scored on
+        and not learned from. `from_library` takes in the tasks of stored prompts that you may see
         with their datasets: those that these words fit or, with `prompt:NAME`, those near a prompt;
         they come with their prompts. `settings` are the other fields of `MetaSpec`: method,
         aggregate, examples, steps, initialization and so on.

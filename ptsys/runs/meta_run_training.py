@@ -12,13 +12,13 @@ from ptsys.engine.engine import Engine
 from ptsys.engine.workbench import Workbench
 from ptsys.kinds.trees import Tree
 from ptsys.prompts.storage import load_reading
-from ptsys.prompts.tokens import NAME
 from ptsys.runs.run_metrics import RunMetrics
 from ptsys.runs.run_training import RunTraining
 from ptsys.runs.tasks.task import Task
 from ptsys.store.prompts import Prompts
-from ptsys.training.course import Checkpoint, Completed
-from ptsys.training.meta import MetaTaskData, MetaTraining, blank_arrays
+from ptsys.training.course import Checkpoint, Completed, Course
+from ptsys.training.meta import MetaTaskData, tuned_rows
+from ptsys.training.meta_taught import blank_arrays, meta_training
 from ptsys.training.start import first_meta_prompt
 from ptsys.types.example import digest
 from ptsys.types.meta_training import MetaSpec, MetaTask
@@ -44,7 +44,7 @@ class MetaRunTraining(RunTraining):
         self._spec = spec
         self._prompts, self._owner = stored
 
-    def _prepare(self) -> tuple[MetaTraining, int]:
+    def _prepare(self) -> tuple[Course, int]:
         spec, begun = self._spec, self._spec.initialization.prompt
         start = first_meta_prompt(
             self._bench, self._engine, spec, None if begun is None else self._tree(begun)
@@ -57,11 +57,11 @@ class MetaRunTraining(RunTraining):
             )
             for task, of in zip(self._tasks, spec.tasks, strict=True)
         ]
-        restored = self._checkpoints.restore_noted(blank_arrays(start))
+        restored = self._checkpoints.restore_noted(blank_arrays(spec, start))
         resumed = None if restored is None else Checkpoint(*restored)
         if resumed is not None:
             self.note(f"going on from step {resumed.step}")
-        training = MetaTraining(
+        training = meta_training(
             spec.name, self._owner, spec, data, self._bench.served.rows, start, resumed, self
         )
         return training, 0 if resumed is None else resumed.step
@@ -70,8 +70,9 @@ class MetaRunTraining(RunTraining):
         return load_reading(self._prompts, self._prompts.get(prompt, self._owner))
 
     def _tuned(self, task: MetaTask) -> NDArray[np.float32] | None:
-        tree = None if task.prompt is None else self._tree(task.prompt)
-        return None if tree is None else tree[NAME]
+        if task.prompt is None:
+            return None
+        return tuned_rows(self._tree(task.prompt), task.prompt, "MetaTrain.prompts")
 
     def _line(self, task: str) -> str:
         return f"{self._name}/{task}" if task else self._name

@@ -32,6 +32,7 @@ from ptsys.runs.submission import JobRequest, QueuedRows
 from ptsys.runs.tasks.task import Task
 from ptsys.runs.tasks.task_list import Sources, task_list
 from ptsys.runs.tuning import check_visibility, deployed, job_options
+from ptsys.training.meta_taught import residents_of
 from ptsys.types.input_notes import InputNotes
 from ptsys.types.meta_training import MetaOptions, MetaSpec, MetaTaskRows
 from ptsys.types.records import Parent, Prompt
@@ -44,7 +45,9 @@ class MetaTrain:
     Their descriptions are read with their examples now and then. `held_out` tasks, the last ones
     (unset, a fifth of them), are scored on instead of learned from, and what is kept is the best
     that was scored. `prompts` are the tuned prompts of the tasks, stored as `<prompts><task>`:
-    `regression` learns from nothing else, `joint` where `teacher_weight` is above 0. `init` is
+    `regression` learns from nothing else, `joint` where `teacher_weight` is above 0. Where it is
+    None they are tuned first, `tuning_steps` updates each (by `joint` this has to be said), and
+    last as long as the run. `init` is
     `shared` (what ships with the model), `vocabulary` (anew) or, as `start`, a meta-prompt's name.
     The `generator` that reads the examples is `shared` with all, `own`, or `own-trained`.
     """
@@ -63,7 +66,9 @@ class MetaTrain:
     tasks_per_step: int = 8
     batch_size: int = 32
     loss: str = "l2"
-    prompts: str = ""
+    prompts: str | None = None
+    tuning_steps: int | None = None
+    tuning_rate: float = 0.3
     teacher_weight: float = 0.0
     length_weight: float = 0.1
     held_out: int | None = None
@@ -105,7 +110,7 @@ class MetaTrain:
             known = made_before(config, stores.prompts, spec, bench.served)
             new = known is None
             if known is None:
-                with engine_of(bench, settings, 1) as engine:
+                with engine_of(bench, settings, residents_of(spec)) as engine:
                     training = MetaRunTraining(
                         bench,
                         engine,
@@ -140,6 +145,7 @@ class MetaTrain:
         return {
             **lines,
             "model": config.model,
+            "prompts_to_tune": self._to_tune(options),
             "steps": self.steps,
             "tasks_a_step": min(self.tasks_per_step, len(tasks)),
             "rows_a_step": self.batch_size,
@@ -157,20 +163,21 @@ class MetaTrain:
             for task in tasks
         }
         prompts = {
-            task.title: config.tuned(task)
+            task.title: name
             for task, scored in zip(tasks, options.scored(), strict=True)
-            if config.teaches and not scored
+            if not scored and (name := config.tuned(task, options)) is not None
         }
         return [JobRequest(options, rows, prompts, self.start)]
 
-    @property
-    def teaches(self) -> bool:
-        """Tuned prompts are learned from."""
-        return self.method == "regression" or self.teacher_weight > 0
+    def tuned(self, task: Task, options: MetaOptions) -> str | None:
+        """The name of a task's tuned prompt, if one is to be learned from that is there."""
+        named = self.prompts is not None and options.learns_from_prompts
+        return f"{self.prompts}{task.title}" if named else None
 
-    def tuned(self, task: Task) -> str:
-        """The name of a task's tuned prompt."""
-        return f"{self.prompts}{task.title}"
+    def _to_tune(self, options: MetaOptions) -> int:
+        """How many prompts are tuned first."""
+        none = self.prompts is not None or not options.prompt_updates
+        return 0 if none else options.scored().count(False)
 
     # ---- the store ------------------------------------------------------------------------
 
@@ -183,8 +190,9 @@ class MetaTrain:
             stem = f"{self.prefix}{task.title}"
             train = registered(stores.datasets, self, stem, task, task.rows("train"))
             rows[task.title] = {"dataset": train.id}
-            if self.teaches and not scored:
-                prompt = stores.prompts.get(f"{owner}/{self.tuned(task)}", owner)
+            name = self.tuned(task, options)
+            if name is not None and not scored:
+                prompt = stores.prompts.get(f"{owner}/{name}", owner)
                 refuse_teacher(prompt.name, arrays_of(prompt.kind), f"{self.title}.prompts")
                 rows[task.title]["prompt"] = prompt.id
         spec = options.on(rows)
@@ -219,6 +227,11 @@ class MetaTrain:
         notes = check_rows(
             tasks, limits, truncate=self.truncate, max_input_length=self.max_input_length
         )
+        if options.learns_from_prompts and self.prompts is None and not options.prompt_updates:
+            raise InvalidInput(
+                "name the tasks' tuned prompts, or set tuning_steps to have them tuned first",
+                field=f"{self.title}.prompts",
+            )
         for task in tasks:
             if any(row.target is None for row in task.rows("train")):
                 raise InvalidInput(

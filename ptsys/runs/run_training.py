@@ -57,11 +57,11 @@ class RunTraining(abc.ABC):
         self._bench = bench
         self._engine = engine
         self._metrics = metrics
-        self._name, self._steps = spec.name, spec.steps
+        self._name, self._steps = spec.name, spec.planned_steps
         self._loop = Loop(engine, pause=lambda: _PAUSE)
         identity = Identity(spec, tuple(digests), bench.served.fingerprint)
         self._checkpoints = JobCheckpoints(checkpoints / spec.name, identity.json(), identity.owns)
-        self._display = _Display(spec.steps)
+        self._display = _Display(spec.planned_steps)
 
     @abc.abstractmethod
     def _prepare(self) -> tuple[Course, int]:
@@ -104,7 +104,7 @@ class RunTraining(abc.ABC):
 
     def progress(self, step: int, metrics: Mapping[str, float]) -> None:
         """Show it."""
-        self._display.step(step, metrics.get("loss"))
+        self._display.step(step, metrics)
 
     def evaluation(self, step: int, scores: Mapping[str, float], **about: object) -> None:
         """Write every task's scores, unless they are told at the end."""
@@ -174,9 +174,14 @@ class _Display:
         with self._bars:
             yield
 
-    def step(self, step: int, loss: float | None) -> None:
-        """So many steps are made; the loss of the last one (nats a token)."""
-        shown = "-" if loss is None else f"{loss:.3f}"
+    def step(self, step: int, metrics: Mapping[str, float]) -> None:
+        """So many steps are made; the loss of the last one (nats a token), or how many of the
+        prompts are tuned that come first."""
+        shown = f"{metrics['loss']:.3f}" if "loss" in metrics else "-"
+        if "prompts_to_tune" in metrics:
+            shown = "-, {prompts_tuned:.0f} of {prompts_to_tune:.0f} prompts tuned".format(
+                **metrics
+            )
         self._bars.update(self._bar, completed=step, loss=shown)
         if self._lines is not None:
             self._lines.tell(step, loss=shown)

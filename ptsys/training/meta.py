@@ -9,7 +9,7 @@ best that was scored.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,10 @@ from ptsys.engine.trainings import Progress, Shown, Snapshot, Training, Training
 from ptsys.errors import InvalidInput
 from ptsys.kinds.model_kind import RowCoder
 from ptsys.kinds.registry import META
+from ptsys.kinds.starting import refuse_teacher
 from ptsys.kinds.trees import Tree, shapes_of
 from ptsys.prompts.meta_kind import written_layout
+from ptsys.prompts.tokens import NAME
 from ptsys.training.course import (
     Checkpoint,
     Completed,
@@ -86,8 +88,9 @@ class MetaTraining(ResidentTraining):
             self._kept = {name: np.array(x) for name, x in resumed.arrays[BEST].items()}
             self._best = dict(resumed.notes["best"])
             self._scores_kept = dict(resumed.notes["scores"])
-        order = EpisodeOrder(spec, _shown(spec, tasks, coder, start["start"]), start["start"])
-        size = coder.shown_size(min(order.longest, coder.sizes()[-1]))
+        self._shown, self._begun = _shown(spec, tasks, coder, start["start"]), start["start"]
+        order = EpisodeOrder(spec, list(self._shown.values()), self._begun)
+        size = self._size = coder.shown_size(min(order.longest, coder.sizes()[-1]))
         self._consistent: Checkpoint | None = resumed
         self._owed: list[Checkpoint] = []
         self._ended = False  # by patience
@@ -110,11 +113,19 @@ class MetaTraining(ResidentTraining):
                 order.examples,
                 size,
                 spec.aggregate,
-                taught=order.taught,
+                taught=order.taught or bool(spec.missing_prompts),
                 generator_learns=spec.generator == "own-trained",
             ),
         )
         super().__init__(task, listener)
+
+    def teach(self, prompts: Mapping[int, NDArray[np.float32]]) -> None:
+        """Before it runs: learn from these prompts too, which end as long as what is written
+        [Q, D], by the places of their tasks."""
+        for place, prompt in prompts.items():
+            self._shown[place] = dataclasses.replace(self._shown[place], teacher=prompt)
+        order = EpisodeOrder(self._spec, list(self._shown.values()), self._begun)
+        self._task = dataclasses.replace(self._task, order=order.padded(self._size))
 
     # ---- on its way -----------------------------------------------------------------------
 
@@ -243,6 +254,13 @@ class MetaTraining(ResidentTraining):
         return Completed((made,), snapshot.step, finite({**metrics, **scores}))
 
 
+def tuned_rows(prompt: Tree | None, name: str, field: str) -> NDArray[np.float32]:
+    """A stored prompt to learn from, [P, D]. Raises InvalidInput for one that has other arrays."""
+    found = prompt or {}
+    refuse_teacher(name, found.keys(), field)
+    return found[NAME]
+
+
 def blank_arrays(start: Tree) -> dict[str, Any]:
     """What a checkpoint of a training that starts there holds."""
     return {**Snapshot.start(start, META).state(), BEST: dict(start)}
@@ -250,9 +268,9 @@ def blank_arrays(start: Tree) -> dict[str, Any]:
 
 def _shown(
     spec: MetaSpec, tasks: Sequence[MetaTaskData], coder: RowCoder, start: NDArray[np.float32]
-) -> list[ShownTask]:
-    """The tasks that are learned from."""
-    found = []
+) -> dict[int, ShownTask]:
+    """The tasks that are learned from, by their places."""
+    found = {}
     together = coder.shown_jointly if spec.aggregate == "joint" else None
     for place, (task, data, apart) in enumerate(zip(spec.tasks, tasks, spec.scored(), strict=True)):
         if len(data.rows) < 2:
@@ -274,11 +292,8 @@ def _shown(
             rows = coder.shown(data.rows, spec.max_input_length)
         except InvalidInput as error:
             raise InvalidInput(f"task {task.name!r}: {error}", field=error.field) from error
-        found.append(
-            ShownTask(
-                rows, together, described, None if teacher is None else teacher[-len(start) :]
-            )
-        )
+        own = None if teacher is None else teacher[-len(start) :]
+        found[place] = ShownTask(rows, together, described, own)
     return found
 
 

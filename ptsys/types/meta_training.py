@@ -11,7 +11,7 @@ from ptsys.types.model import Unset, Value, refusal
 from ptsys.types.names import Name
 from ptsys.types.requests import Aggregate
 from ptsys.types.text import Reference, Text
-from ptsys.types.training import JobSpec, Optimizer
+from ptsys.types.training import MOST_STEPS, JobSpec, Optimizer
 
 SHARED = "shared"
 METHODS = ("joint", "regression")
@@ -24,6 +24,7 @@ MOST_TASKS = 1024
 MOST_EXAMPLES = 64
 _LEAST_TASKS = 2
 _MOST_HELD_OUT = 32
+_TUNING_STEPS = 100  # of a prompt that is missing
 _HELD_OUT_SHARE = 5  # one task in so many is held out, unless it is said
 
 
@@ -54,7 +55,9 @@ class MetaTask(MetaTaskOptions):
         description="Its rows: some are shown, others asked, others in every step."
     )
     prompt: Reference | None = Field(
-        default=None, description="The prompt that was tuned on it, soft tokens, to learn from."
+        default=None,
+        description="The prompt that was tuned on it, soft tokens, to learn from; unset, one is "
+        "tuned first where one is needed.",
     )
 
 
@@ -99,6 +102,19 @@ class MetaOptions(JobSpec):
         le=1000,
         description="Joint: weight of the distance from the tuned prompts, where tasks have one.",
     )
+    tuning_steps: Annotated[int | None, Unset("100 by regression, none by joint")] = Field(
+        default=None,
+        ge=1,
+        le=MOST_STEPS,
+        description="Updates of each prompt that is missing: those are tuned first, on the rows of "
+        "their tasks, as long as what is written.",
+    )
+    tuning_rate: float = Field(
+        default=Optimizer().learning_rate,
+        gt=0,
+        le=1000,
+        description="How fast these learn, by Adafactor.",
+    )
     length_weight: float = Field(
         default=0.1, ge=0, le=1000, description="Cosine: weight of the difference of lengths."
     )
@@ -131,6 +147,16 @@ class MetaOptions(JobSpec):
         """Tuned prompts are learned from alone."""
         return self.method == "regression"
 
+    @property
+    def learns_from_prompts(self) -> bool:
+        """Tuned prompts are learned from."""
+        return self.needs_prompts or self.teacher_weight > 0
+
+    @property
+    def prompt_updates(self) -> int:
+        """Updates of a prompt that is missing; 0 if none is tuned."""
+        return self.tuning_steps or (_TUNING_STEPS if self.needs_prompts else 0)
+
     def on(self, rows: Mapping[str, MetaTaskRows]) -> MetaSpec:
         """The job, each task on these rows. Raises ValidationError for what is no reference."""
         tasks = [MetaTask(**dict(task), **rows[task.name]) for task in self.tasks]
@@ -159,6 +185,11 @@ class MetaOptions(JobSpec):
             )
         if self.optimizer.z_loss:
             raise refusal("meta-prompts have no z-loss; leave it at 0", "optimizer", "z_loss")
+        if self.tuning_steps and not self.learns_from_prompts:
+            raise refusal(
+                "prompts are tuned to be learned from: by regression, or with a teacher_weight",
+                "tuning_steps",
+            )
         if self.teacher_weight and self.method == "regression":
             raise refusal("regression learns from nothing else; leave it out", "teacher_weight")
         return self
@@ -185,16 +216,27 @@ class MetaSpec(MetaOptions):
         fail_fast=True, min_length=_LEAST_TASKS, max_length=MOST_TASKS
     )
 
+    @property
+    def missing_prompts(self) -> list[int]:
+        """The places of the tasks whose prompts are tuned first."""
+        if not self.prompt_updates:
+            return []
+        told = enumerate(zip(self.tasks, self.scored(), strict=True))
+        return [place for place, (task, scored) in told if not scored and task.prompt is None]
+
+    @property
+    def planned_steps(self) -> int:
+        """Updates of the prompts that are tuned first, and of the meta-prompt."""
+        return len(self.missing_prompts) * self.prompt_updates + self.steps
+
     @model_validator(mode="after")
     def _taught(self) -> Self:
-        if self.needs_prompts:
-            for place, (task, scored) in enumerate(zip(self.tasks, self.scored(), strict=True)):
-                if task.prompt is None and not scored:
-                    raise refusal(
-                        "regression needs the prompt that was tuned on each task; give it, or "
-                        "train by `joint`",
-                        *("tasks", place, "prompt"),
-                    )
-        elif self.teacher_weight and not any(task.prompt for task in self.tasks):
-            raise refusal("no task has a tuned prompt to learn from", "teacher_weight")
+        if not self.teacher_weight or self.prompt_updates:
+            return self
+        told = zip(self.tasks, self.scored(), strict=True)
+        if not any(task.prompt and not scored for task, scored in told):
+            raise refusal(
+                "no task has a tuned prompt to learn from; give one, or set tuning_steps",
+                "teacher_weight",
+            )
         return self

@@ -106,4 +106,7 @@ _SETTINGS = {
 
 def hyperparameters(spec: AnySpec) -> dict[str, Any]:
     """What of a spec is recorded with the prompts that are trained by it, as JSON."""
-    return spec.model_dump(mode="json", include=_SETTINGS)
+    found = spec.model_dump(mode="json", include=_SETTINGS)
+    if isinstance(spec, MetaSpec) and spec.missing_prompts:
+        found |= {"tuning_steps": spec.prompt_updates, "tuning_rate": spec.tuning_rate}
+    return found

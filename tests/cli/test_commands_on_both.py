@@ -139,7 +139,7 @@ def test_a_meta_prompts_training_is_queued_from_a_folder(run: Run, tmp_path: Pat
     run("jobs", "cancel", made.json["id"])
     refused = (
         (("--held-out", 3), "held_out"),
-        (("--method", "regression"), "tuned"),
+        (("--tuning-steps", 5), "tuning_steps"),
         (("--batch-size", 1), "batch_size"),
         (("--init", "labels"), "init"),
         (("--from-library", "nothing of this name"), "from_library"),
@@ -149,6 +149,11 @@ def test_a_meta_prompts_training_is_queued_from_a_folder(run: Run, tmp_path: Pat
         ended = run("meta", "train", "--data", folder, "--name", "other", *given)
         assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
         assert words in ended.err, ended.err
+    regression = ("--method", "regression", "--name", "compared", "--held-out", 1, "--json")
+    made = run("meta", "train", "--data", folder, *regression)
+    assert made.code == 0, made.err
+    assert [task["prompt"] for task in made.json["spec"]["tasks"]] == [None] * 3
+    run("jobs", "cancel", made.json["id"])
     write_rows(folder / "bare.jsonl", [Example("a"), Example("b")])
     ended = run("meta", "train", "--data", folder, "--name", "other")
     assert (ended.code, "bare" in ended.err) == (2, True), ended.err

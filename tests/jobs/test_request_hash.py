@@ -91,7 +91,7 @@ BY_NAME = {
     "write": "908fc7fe90df8aee94e86ebb7cb06f072222aa2efa178c31058ad04104d0332e",
     "write, all said": "6f050be80d6811abd610d65bcc3ca73a7b6e93e47b8d51905c91bdd9b231c862",
 }
-"""As the first version recorded that hashes by name; then these had all fields of jobs that learn."""
+"""As the first version that hashes by name recorded: these then had all fields of learning jobs."""
 
 
 def spec_of(body: dict[str, Any]) -> AnySpec:

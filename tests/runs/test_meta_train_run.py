@@ -92,6 +92,30 @@ def test_regression_wants_the_tuned_prompts(root: Path, tasks: Path) -> None:
     assert ended.code == 0, ended.err
     record = stores(root)[1].get("compared", "local")
     assert record.hyperparameters["method"] == "regression"
+    assert "tuning_steps" not in record.hyperparameters
+
+
+TUNED = {"run": "meta_regression", "MetaTrain__tuning_steps": 6}
+
+
+@pytest.mark.device
+def test_killed_while_prompts_are_tuned_first_it_goes_on_to_the_same_numbers(
+    root: Path, tasks: Path
+) -> None:
+    ended = learn(root, tasks, NAME="taught", **TUNED)  # type: ignore[arg-type]
+    assert ended.code == 0, ended.err
+    assert "2 prompts are tuned first, 6 steps each" in ended.err
+    record = stores(root)[1].get("taught", "local")
+    assert record.hyperparameters["tuning_steps"] == 6
+    values = SMALL | {"TASKS": str(tasks), "NAME": "taught-cut", "MetaTrain.tuning_steps": 6}
+    bound = {name.replace("__", "."): value for name, value in values.items()}
+    line = ["--data", str(root), "run", *flags("meta_regression", bound)]
+    killed(line, "ptsys.store.job_checkpoints:JobCheckpoints.save", after=2, number=signal.SIGKILL)
+    ended = learn(root, tasks, NAME="taught-cut", **TUNED)  # type: ignore[arg-type]
+    assert ended.code == 0, ended.err
+    assert "going on from step 8" in ended.err  # of 12, and 8 of the meta-prompt
+    for name, x in tree(root, "taught").items():
+        np.testing.assert_allclose(tree(root, "taught-cut")[name], x, rtol=0, atol=1e-6)
 
 
 def test_a_plan_says_what_is_held_out(root: Path, tasks: Path) -> None:
@@ -109,6 +133,8 @@ def test_a_plan_says_what_is_held_out(root: Path, tasks: Path) -> None:
         ({"MetaTrain__method": "guess"}, "MetaTrain.method"),
         ({"MetaTrain__init": "labels"}, "MetaTrain.init"),
         ({"MetaTrain__loss": "l3"}, "MetaTrain.loss"),
+        ({"MetaTrain__tuning_steps": 5}, "MetaTrain.tuning_steps"),
+        ({"MetaTrain__teacher_weight": 1.0}, "MetaTrain.prompts"),
     ],
 )
 def test_what_cannot_be_asked_is_one_line(

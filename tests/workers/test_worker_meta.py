@@ -71,7 +71,9 @@ def test_joint_training_makes_a_meta_prompt_that_writes(tasks: Deployment) -> No
 
 
 def test_regression_learns_from_tuned_prompts(tasks: Deployment) -> None:
-    jobs = [tasks.submit(f"of-{name}", dataset=name, steps=20) for name in TASKS[:3]]
+    """Given, or tuned first in the same run: it is the same."""
+    recipe = {"optimizer": {"kind": "adafactor", "learning_rate": 0.2}, "steps": 20, "length": 4}
+    jobs = [tasks.submit(f"of-{name}", dataset=name, **recipe) for name in TASKS[:3]]
     for job in jobs:
         tasks.wait(job)
     named = [{"name": name, "dataset": name, "prompt": f"of-{name}"} for name in TASKS[:3]]
@@ -82,6 +84,21 @@ def test_regression_learns_from_tuned_prompts(tasks: Deployment) -> None:
     assert ended.metrics["loss"] < 0.9 * losses[0]
     source = {row.prompt for row in tasks.service.get(job.id, "ann").spec.tasks}  # type: ignore[union-attr]
     assert source == {None, *(tasks.job(one).prompt for one in jobs)}
+
+    del named[0]["prompt"]
+    own = {"tuning_steps": 20, "tuning_rate": 0.2}
+    alone = submit(tasks, "tuned-first", [*named, "later"], **spec, **own)
+    ended = tasks.wait(alone)
+    assert (ended.step, ended.planned_steps) == (80, 80)
+    for name, x in tasks.tree(job).items():
+        np.testing.assert_allclose(tasks.tree(alone)[name], x, atol=1e-4, err_msg=name)
+    record = tasks.service.prompts.get("tuned-first", "ann")
+    assert (record.hyperparameters["tuning_steps"], record.steps) == (20, 0)
+    told = [e.data["message"] for e in tasks.events(alone, "log")]
+    assert told[-2:] == [
+        "1 prompt is tuned first, 20 steps each",
+        "the prompts are tuned: the meta-prompt learns",
+    ]
 
 
 def test_what_a_worker_would_refuse_is_refused_at_submission(tasks: Deployment) -> None:
@@ -134,3 +151,27 @@ def test_killed_and_drained_it_ends_as_it_would_have(deploy: Callable[..., Deplo
         np.testing.assert_allclose(resumed[name], x, rtol=0, atol=1e-5, err_msg=name)
     one, other = (deployment.service.prompts.get(name, "ann") for name in ("through", "broken"))
     assert (one.steps, one.scores) == (other.steps, pytest.approx(other.scores, abs=1e-4))
+
+
+def test_killed_while_prompts_are_tuned_it_ends_as_it_would_have(
+    deploy: Callable[..., Deployment],
+) -> None:
+    deployment = deploy()
+    add_tasks(deployment)
+    long = {"method": "regression", "aggregate": "mean", "evaluate_every": 20, "tuning_steps": 300}
+    worker = deployment.start_worker().ready()
+    through = submit(deployment, "through", **long)
+    deployment.wait(through)
+    job = submit(deployment, "broken", **long)
+    reached = deployment.past_checkpoint(job, number=1, beyond=3)
+    worker.kill()
+    assert reached < 3 * 300  # of the prompts
+    before = deployment.job(job).metrics
+    assert (before["prompts_to_tune"], before["steps"]) == (3, 930)
+    deployment.start_worker()
+    assert deployment.wait(job).step == 930
+    log = [event.data["message"] for event in deployment.events(job, "log")]
+    assert any(message.startswith("resumed from step") for message in log), log
+    whole, resumed = deployment.tree(through), deployment.tree(job)
+    for name, x in whole.items():
+        np.testing.assert_allclose(resumed[name], x, rtol=0, atol=1e-4, err_msg=name)

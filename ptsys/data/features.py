@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ptsys.data.unsupervised import span_corrupted
 from ptsys.data.vocabulary import EOS, Vocabulary
@@ -11,6 +15,13 @@ from ptsys.data.writing import refuse_unwritable, unwritable
 from ptsys.errors import InvalidInput
 from ptsys.types.example import Example
 from ptsys.types.input_notes import InputNotes
+
+LIKELY = 8
+"""Tokens of which it is kept how likely a prompt would answer with them, of every position."""
+
+LIKELY_TOKENS, LIKELY_LOGS, LIKELY_WEIGHT = "targets/likely", "targets/logs", "targets/weight"
+"""What may stand beside `targets`: those tokens and their log-probabilities, the positions' one
+after another, and how much the divergence from them weighs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +51,7 @@ class EncodedExamples:
         )
 
     @property
-    def features(self) -> dict[str, list[list[int]]]:
+    def features(self) -> dict[str, Sequence[Any]]:
         """Inputs and targets by name."""
         return {"inputs": self.inputs, "targets": self.targets}
 
@@ -51,6 +62,32 @@ class EncodedExamples:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class AnsweredExamples(EncodedExamples):
+    """Rows with how another prompt would answer them: of each row the `LIKELY` likeliest tokens of
+    every position of its target, and their log-probabilities, arrays [T, LIKELY]; a row whose
+    weight is 0 has none."""
+
+    tokens: Sequence[NDArray[np.int32]] = ()
+    logs: Sequence[NDArray[np.float32]] = ()
+    weights: Sequence[float] = ()
+
+    @property
+    def features(self) -> dict[str, Sequence[Any]]:
+        """Inputs and targets by name, and the answers beside."""
+        beside = {
+            LIKELY_TOKENS: [x.reshape(-1) for x in self.tokens],
+            LIKELY_LOGS: [x.reshape(-1) for x in self.logs],
+            LIKELY_WEIGHT: self.weights,
+        }
+        return {**super().features, **beside}
+
+    @property
+    def longest(self) -> dict[str, int]:
+        """The longest of each."""
+        return {**super().longest, LIKELY_TOKENS: self.max_target * LIKELY}
 
 
 def encode_examples(

@@ -169,6 +169,16 @@ class Engine:
         question = self.model.rows.scored(inputs, targets)
         return self._requests.ask(question, tree, self._layout(tree), user)
 
+    def likely(
+        self, examples: Any, longest: Mapping[str, int], prompt: Prompt, user: str
+    ) -> concurrent.futures.Future[list[Any]]:
+        """With what a prompt would answer a job's rows, as far as it is likely: for text of each
+        row tokens and their log-probabilities [T, LIKELY], padding among them. Rows of several
+        jobs share compiled shapes if `longest` is that of all; even while draining."""
+        tree = as_tree(prompt)
+        question = self.model.rows.answered(examples, longest)
+        return self._requests.ask(question, tree, self._layout(tree), user)
+
     def validated(
         self, task: TrainingTask, values: Tree, validation: Validation
     ) -> concurrent.futures.Future[list[Prediction]]:

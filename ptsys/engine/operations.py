@@ -194,6 +194,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "generate": Answers("generate", "answers"),
     "encode": Answers("encode", "encodings"),
     "emit": Answers("emit", "what prompts are written from"),
+    "likely": Answers("likely", "answers to learn from"),
 }
 
 
@@ -203,7 +204,11 @@ def in_words(shape: Shape) -> str:
     prompts = "1 prompt" if shape.slots == 1 else f"{shape.slots} prompts"
     sizes = [
         f"{group.prompt.positions} prompt",
-        *(f"{x.size} {x.name.removesuffix('s')}" for x in group.rows if x.shape),
+        *(
+            f"{x.size} {x.name.removesuffix('s')}"
+            for x in group.rows
+            if x.shape and "/" not in x.name  # what stands beside another has its size
+        ),
     ]
     most = " and ".join([", ".join(sizes[:-1]), sizes[-1]])
     words = OPERATIONS[group.operation].words

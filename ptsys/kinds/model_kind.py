@@ -171,6 +171,11 @@ class RowCoder(Protocol):
         """The same of rows that are encoded already, for company as long as `longest`."""
         ...
 
+    def answered(self, examples: Any, longest: Mapping[str, int]) -> Question:
+        """A job's rows of which it is wanted how likely a prompt answers with what, made for
+        company as long as `longest`."""
+        ...
+
     def question(self, inputs: Sequence[Any], decoding: Any) -> Question:
         """Rows to answer."""
         ...

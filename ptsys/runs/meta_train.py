@@ -45,11 +45,12 @@ class MetaTrain:
     Their descriptions are read with their examples now and then. `held_out` tasks, the last ones
     (unset, a fifth of them), are scored on instead of learned from, and what is kept is the best
     that was scored. `prompts` are the tuned prompts of the tasks, stored as `<prompts><task>`:
-    `regression` learns from nothing else, `joint` where `teacher_weight` is above 0. Where it is
-    None they are tuned first, `tuning_steps` updates each (by `joint` this has to be said), and
-    last as long as the run. `init` is
-    `shared` (what ships with the model), `vocabulary` (anew) or, as `start`, a meta-prompt's name.
-    The `generator` that reads the examples is `shared` with all, `own`, or `own-trained`.
+    `regression` learns from nothing else, `joint` where `teacher_weight` is above 0, and where
+    `answer_weight` is from how they answer. Where `prompts` is None they are tuned first,
+    `tuning_steps` updates each (by `joint` this has to be said), and last as long as the run.
+    `init` is `shared` (what ships with the model), `vocabulary` (anew) or, as `start`, a
+    meta-prompt's name. The `generator` that reads the examples is `shared` with all, `own`, or
+    `own-trained`.
     """
 
     tasks: Sources
@@ -70,6 +71,7 @@ class MetaTrain:
     tuning_steps: int | None = None
     tuning_rate: float = 0.3
     teacher_weight: float = 0.0
+    answer_weight: float = 0.0
     length_weight: float = 0.1
     held_out: int | None = None
     patience: int | None = None

@@ -36,6 +36,7 @@ from ptsys.training.course import (
     finite,
 )
 from ptsys.training.loop import Place
+from ptsys.training.meta_answers import with_answers
 from ptsys.training.meta_episodes import EpisodeOrder, ShownTask
 from ptsys.training.resident import ResidentTraining, numbers, of_members
 from ptsys.training.trained import Trained
@@ -77,7 +78,15 @@ class MetaTraining(ResidentTraining):
         `coder` lays out rows that are shown. Raises InvalidInput for a task with too few rows, and
         for a tuned prompt that is shorter than what is written."""
         scored = spec.scored()
-        learned = [task for task, apart in zip(tasks, scored, strict=True) if not apart]
+        learned = {
+            place: task
+            for place, (task, apart) in enumerate(zip(tasks, scored, strict=True))
+            if not apart
+        }
+        self._examples = {place: task.examples for place, task in learned.items()}
+        self._prompts = {
+            place: task.prompt for place, task in learned.items() if task.prompt is not None
+        }
         self._spec, self._parents = spec, parents
         snapshot = Snapshot.start(start, META)
         self._best: dict[str, Any] = {"step": -1, "score": -1.0, "since": 0, "evaluated": -1}
@@ -98,7 +107,7 @@ class MetaTraining(ResidentTraining):
             id=identifier,
             user=user,
             spec=spec.model_copy(update={"batch_size": 1}) if spec.needs_prompts else spec,
-            examples=joined([task.examples for task in learned]),
+            examples=joined(list(self._examples.values())),
             start=snapshot,
             validations=[
                 _validation(spec, data, number)
@@ -113,15 +122,16 @@ class MetaTraining(ResidentTraining):
                 order.examples,
                 size,
                 spec.aggregate,
-                taught=order.taught or bool(spec.missing_prompts),
+                taught=order.taught or (spec.compares_prompts and bool(spec.missing_prompts)),
                 generator_learns=spec.generator == "own-trained",
             ),
         )
         super().__init__(task, listener)
 
     def teach(self, prompts: Mapping[int, NDArray[np.float32]]) -> None:
-        """Before it runs: learn from these prompts too, which end as long as what is written
-        [Q, D], by the places of their tasks."""
+        """Before it runs: learn from these prompts too, which are as long as what is written ends
+        with [Q, D], by the places of their tasks."""
+        self._prompts.update(prompts)
         for place, prompt in prompts.items():
             self._shown[place] = dataclasses.replace(self._shown[place], teacher=prompt)
         order = EpisodeOrder(self._spec, list(self._shown.values()), self._begun)
@@ -151,7 +161,11 @@ class MetaTraining(ResidentTraining):
     # ---- what is kept ---------------------------------------------------------------------
 
     def _begin(self, place: Place) -> Steps[None]:
-        """The score of where it starts; and of a checkpoint that was stored before its own."""
+        """How the tuned prompts answer, if that is learned from; then the score of where it
+        starts, and of a checkpoint that was stored before its own."""
+        if weight := self._spec.answer_weight:
+            rows = with_answers(place, self._examples, self._prompts, weight, self._task.user)
+            self._task = dataclasses.replace(self._task, examples=(yield from rows))
         task, step = self._task, self._task.start.step
         due = step % task.spec.evaluate_every == 0 and self._best["evaluated"] < step
         if not task.validations or not due:
@@ -281,7 +295,7 @@ def _shown(
         if apart:
             continue
         teacher = data.prompt
-        if teacher is not None and len(teacher) < len(start):
+        if spec.compares_prompts and teacher is not None and len(teacher) < len(start):
             raise InvalidInput(
                 f"the prompt of task {task.name!r} has {len(teacher)} tokens, and what is written "
                 f"ends with {len(start)}; tune a longer one",

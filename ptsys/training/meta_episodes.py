@@ -69,7 +69,7 @@ class EpisodeOrder:
 
     @property
     def taught(self) -> bool:
-        """Tuned prompts are learned from."""
+        """What is written is compared with tuned prompts."""
         return self._taught is not None
 
     def indices(self, step: int) -> NDArray[np.int64]:
@@ -135,9 +135,8 @@ def _longest(task: ShownTask, examples: int) -> int:
 
 
 def taught(options: MetaOptions, tasks: Sequence[ShownTask]) -> bool:
-    """Whether tuned prompts are learned from."""
-    wanted = options.needs_prompts or options.teacher_weight > 0
-    return wanted and any(task.teacher is not None for task in tasks)
+    """Whether what is written is compared with tuned prompts."""
+    return options.compares_prompts and any(task.teacher is not None for task in tasks)
 
 
 class _Teachers:

@@ -102,6 +102,13 @@ class MetaOptions(JobSpec):
         le=1000,
         description="Joint: weight of the distance from the tuned prompts, where tasks have one.",
     )
+    answer_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        description="Joint: weight of the difference (KL) from how the tuned prompts answer the "
+        "rows asked, where tasks have one.",
+    )
     tuning_steps: Annotated[int | None, Unset("100 by regression, none by joint")] = Field(
         default=None,
         ge=1,
@@ -148,9 +155,14 @@ class MetaOptions(JobSpec):
         return self.method == "regression"
 
     @property
-    def learns_from_prompts(self) -> bool:
-        """Tuned prompts are learned from."""
+    def compares_prompts(self) -> bool:
+        """What is written is compared with tuned prompts."""
         return self.needs_prompts or self.teacher_weight > 0
+
+    @property
+    def learns_from_prompts(self) -> bool:
+        """Tuned prompts are learned from, or their answers."""
+        return self.compares_prompts or self.answer_weight > 0
 
     @property
     def prompt_updates(self) -> int:
@@ -187,11 +199,13 @@ class MetaOptions(JobSpec):
             raise refusal("meta-prompts have no z-loss; leave it at 0", "optimizer", "z_loss")
         if self.tuning_steps and not self.learns_from_prompts:
             raise refusal(
-                "prompts are tuned to be learned from: by regression, or with a teacher_weight",
+                "prompts are tuned to be learned from: by regression, or with a teacher_weight or "
+                "an answer_weight",
                 "tuning_steps",
             )
-        if self.teacher_weight and self.method == "regression":
-            raise refusal("regression learns from nothing else; leave it out", "teacher_weight")
+        for field in ("teacher_weight", "answer_weight"):
+            if getattr(self, field) and self.method == "regression":
+                raise refusal("only joint training has this; leave it out", field)
         return self
 
     def scored(self) -> list[bool]:
@@ -231,12 +245,12 @@ class MetaSpec(MetaOptions):
 
     @model_validator(mode="after")
     def _taught(self) -> Self:
-        if not self.teacher_weight or self.prompt_updates:
+        if not self.learns_from_prompts or self.prompt_updates:
             return self
         told = zip(self.tasks, self.scored(), strict=True)
         if not any(task.prompt and not scored for task, scored in told):
             raise refusal(
                 "no task has a tuned prompt to learn from; give one, or set tuning_steps",
-                "teacher_weight",
+                "teacher_weight" if self.teacher_weight else "answer_weight",
             )
         return self

@@ -109,4 +109,6 @@ def hyperparameters(spec: AnySpec) -> dict[str, Any]:
     found = spec.model_dump(mode="json", include=_SETTINGS)
     if isinstance(spec, MetaSpec) and spec.missing_prompts:
         found |= {"tuning_steps": spec.prompt_updates, "tuning_rate": spec.tuning_rate}
+    if isinstance(spec, MetaSpec) and spec.answer_weight:
+        found["answer_weight"] = spec.answer_weight
     return found

@@ -33,12 +33,14 @@ from ptsys.kinds.prompt_kind import Reader
 from ptsys.kinds.registry import GENERATOR
 from ptsys.kinds.trees import Layout, Tree, shapes_of
 from ptsys.models.t5 import attention, kind, layers, network
+from ptsys.models.t5.reading import tokens_before
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.optimizers import SlotState, hyperparameters, initial_state
 from ptsys.passes.train import train_step
 from ptsys.prompts import meta_kind
 from ptsys.prompts.meta_kind import WRITING, written_layout
 from ptsys.training.meta import MetaTaskData, MetaTraining
+from ptsys.training.meta_answers import with_answers
 from ptsys.training.meta_episodes import EpisodeOrder, ShownTask
 from ptsys.types.example import Example
 from ptsys.types.meta_training import MetaOptions
@@ -150,8 +152,7 @@ def plain_loss(engine: Engine, one: TrainingTask, meta: Any, step: int) -> jax.A
     values = {name: x[None] for name, x in meta.items()}
     read, length = WRITING.resolve(values, {}, one.layout, reader(frozen, dict(episode.context)))
     rows = one.examples.features
-    inputs, targets = ([rows[name][row] for row in index] for name in ("inputs", "targets"))
-    features = {"inputs": padded(inputs), "targets": padded(targets)}
+    features = {name: padded([rows[name][row] for row in index]) for name in rows}
     own = Readings(
         {"prompt": read["prompt"][episode.readings]}, {"prompt": length["prompt"][episode.readings]}
     )
@@ -160,7 +161,10 @@ def plain_loss(engine: Engine, one: TrainingTask, meta: Any, step: int) -> jax.A
 
 
 def padded(rows: list[Any]) -> np.ndarray:
-    array = np.zeros((len(rows), max(map(len, rows))), np.int32)
+    if np.ndim(rows[0]) == 0:
+        return np.asarray(rows, np.float32)
+    array = np.zeros((len(rows), max(map(len, rows))), np.asarray(rows[0]).dtype)
+    array = array.astype(np.int32 if array.dtype.kind == "i" else np.float32)
     for place, row in enumerate(rows):
         array[place, : len(row)] = row
     return array
@@ -339,6 +343,57 @@ def test_anothers_examples_and_rows_never_reach_mine(engine: Engine, generator: 
         a, b = (np.asarray(state.leaves[name].value) for state in found)
         assert a[0].tobytes() == b[0].tobytes(), name
         assert np.abs(a[0] - mine[name]).max() > 0, name
+
+
+def logs(engine: Engine, prompt: np.ndarray, examples: Any, row: int) -> np.ndarray:
+    """The log-probabilities [T, V] of a row's teacher-forced positions, by the model alone."""
+    model = engine.model.frozen.model()
+    inputs, targets = ([getattr(examples, name)[row]] for name in ("inputs", "targets"))
+    own = Readings({"prompt": prompt[None]}, {"prompt": np.array([len(prompt)])})
+    encoded = model.encode(jnp.asarray(inputs), *tokens_before(own))
+    decoded = model.decoded(encoded, jnp.asarray(targets))
+    return np.asarray(jax.nn.log_softmax(model.logits(decoded)[0]))
+
+
+def test_what_a_prompt_would_answer_is_learned_from(engine: Engine) -> None:
+    """Answers are the model's own; the divergence is the textbook's, all other tokens one; and a
+    step with it is plain autodiff through both networks."""
+    meta = random_meta(WIDTH)
+    one = task(engine, meta, answer_weight=0.7, tuning_steps=1)
+    draw = np.random.default_rng(7)
+    prompts = {place: draw.normal(size=(5, WIDTH)).astype(np.float32) for place in (0, 2)}
+    examples = {place: engine.encode(one.spec, rows) for place, rows in enumerate(TASKS.values())}
+    place: Any = types.SimpleNamespace(engine=engine, answer=Foretold([]).answer)
+    asking = with_answers(place, examples, prompts, 0.7, "u")
+    with pytest.raises(StopIteration) as end:
+        next(asking)
+    rows = end.value.value
+    assert rows.weights == [0.7] * 12 + [0.0] * 12 + [0.7] * 12
+    for at, (number, row) in {1: (0, 1), 26: (2, 2)}.items():
+        wanted = logs(engine, prompts[number], examples[number], row)
+        found, tokens = rows.logs[at], rows.tokens[at]
+        np.testing.assert_allclose(found, np.sort(wanted)[:, ::-1][:, :8], atol=1e-5)
+        np.testing.assert_allclose(found, np.take_along_axis(wanted, tokens, 1), atol=1e-5)
+
+    other, at = draw.normal(size=(3, WIDTH)).astype(np.float32), 26
+    features = {name: padded([x[at]]) for name, x in rows.features.items()}
+    bare = {name: features[name] for name in ("inputs", "targets")}
+    own = Readings({"prompt": other[None]}, {"prompt": np.array([3])})
+    kind, model = engine.model.frozen.kind, engine.model.frozen.model()
+    both, plain = (kind.losses(model, own, x).loss[0] for x in (features, bare))
+    their, mine = np.exp(rows.logs[at]), np.exp(logs(engine, other, examples[2], 2))
+    mine = np.take_along_axis(mine, rows.tokens[at], 1)
+    p, q = (np.concatenate([x, 1 - x.sum(1, keepdims=True)], 1) for x in (their, mine))
+    assert float(both - plain) == pytest.approx(0.7 * float(np.sum(p * np.log(p / q))), rel=1e-3)
+
+    one = dataclasses.replace(one, examples=rows)
+    snapshot = finished(engine.train(one))
+    by_hand = {name: jnp.asarray(x) for name, x in meta.items()}
+    for number in range(4):
+        gradient = jax.grad(lambda m, s=number: plain_loss(engine, one, m, s))(by_hand)
+        by_hand = jax.tree.map(lambda x, g: x - 0.5 * g, by_hand, gradient)
+    for name, x in by_hand.items():
+        np.testing.assert_allclose(snapshot.values[name], x, atol=2e-5, err_msg=name)
 
 
 class Foretold:

@@ -26,6 +26,7 @@ def spec(*prompts: str | None, **given: Any) -> MetaSpec:
         ({}, [], 10),
         ({"teacher_weight": 1.0}, [], 10),
         ({"teacher_weight": 1.0, "tuning_steps": 7}, [1], 17),
+        ({"answer_weight": 1.0, "tuning_steps": 7}, [1], 17),
     ],
 )
 def test_prompts_that_are_missing_are_tuned_first(
@@ -48,6 +49,8 @@ def test_where_none_is_missing_none_is_recorded() -> None:
     [
         ((None, None), {"tuning_steps": 7}, "tuning_steps"),
         ((None, None), {"teacher_weight": 1.0}, "teacher_weight"),
+        ((None, None), {"answer_weight": 1.0}, "answer_weight"),
+        (("p", None), {"answer_weight": 1.0, "method": "regression"}, "answer_weight"),
         ((None, "p"), {"teacher_weight": 1.0}, "teacher_weight"),  # of the task held out
         ((None, None), {"method": "regression", "tuning_steps": 0}, "tuning_steps"),
     ],

@@ -101,6 +101,17 @@ def test_regression_learns_from_tuned_prompts(tasks: Deployment) -> None:
     ]
 
 
+def test_joint_training_learns_from_what_tuned_prompts_answer(tasks: Deployment) -> None:
+    spec = {"answer_weight": 2.0, "tuning_steps": 10, "evaluate_every": 1000}
+    job = submit(tasks, "distilled", **spec)
+    ended = tasks.wait(job)
+    assert ended.step == 3 * 10 + 30
+    losses = [e.data["loss"] for e in tasks.events(job, "progress") if "loss" in e.data]
+    assert ended.metrics["loss"] < losses[0]
+    record = tasks.service.prompts.get("distilled", "ann")
+    assert record.hyperparameters["answer_weight"] == 2.0
+
+
 def test_what_a_worker_would_refuse_is_refused_at_submission(tasks: Deployment) -> None:
     tasks.wait(tasks.submit("plain", steps=2))
     named: list[Any] = [{"name": "a", "dataset": "colours", "prompt": "plain"}, "swapped"]

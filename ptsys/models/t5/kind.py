@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ptsys.data.features import LIKELY_LOGS, LIKELY_TOKENS, LIKELY_WEIGHT
 from ptsys.data.shown_examples import LABEL
 from ptsys.kinds.batch import Readings, Rows
 from ptsys.kinds.model_kind import ChunkSize, Features, RowLosses
@@ -25,6 +26,7 @@ from ptsys.models.t5.beam import decode_with_beams
 from ptsys.models.t5.config import T5Config
 from ptsys.models.t5.decoding import Choices, Generated, context_of, nothing
 from ptsys.models.t5.generator import with_encoder
+from ptsys.models.t5.likely import Likely, divergence, likely
 from ptsys.models.t5.network import T5
 from ptsys.models.t5.reading import PROMPT, beside, decoder_tokens, prefixes, tokens_before
 from ptsys.models.t5.sequential import decode_sequentially
@@ -92,7 +94,8 @@ class T5Kind:
         z_loss: Float[Array, " B"] | None = None,
         capacity: int | None = None,
     ) -> RowLosses:
-        """Cross-entropy of every row, plus `z_loss * log(Z)^2` a token (Shazeer 2018, mesh T5).
+        """Cross-entropy of every row, plus `z_loss * log(Z)^2` a token (Shazeer 2018, mesh T5),
+        plus their weight times the divergence from others' answers where rows have these beside.
         `capacity` packs the encoder's positions; see `T5.encode`."""
         targets = features["targets"]
         deep = prefixes(own)
@@ -103,6 +106,13 @@ class T5Kind:
         if z_loss is not None:
             losses = losses + z_loss[:, None] * jnp.square(found.log_z)
         real = targets > 0
+        if LIKELY_TOKENS in features:
+            wanted = Likely(
+                features[LIKELY_TOKENS].reshape(*targets.shape, -1),
+                features[LIKELY_LOGS].reshape(*targets.shape, -1),
+            )
+            far = divergence(model, x, found.log_z, real, wanted)
+            losses = losses + features[LIKELY_WEIGHT][:, None] * far
         return RowLosses(
             loss=jnp.sum(jnp.where(real, losses, 0), axis=1),
             tokens=self.tokens(features),
@@ -135,14 +145,20 @@ class T5Kind:
         features: Features,
         real: Bool[Array, " B"],
         options: Mapping[str, Any],
-    ) -> Scores | Generated | Emitted | Float[Array, "B D"]:
-        """`encode`: see `mean_encodings`. `emit`: see `emitted`. `score`: the log-probability of
-        the targets. `generate`: tokens, as `options` say: the `method`, so many `beams`, and at
-        most `max_tokens`."""
+    ) -> Scores | Generated | Emitted | Likely | Float[Array, "B D"]:
+        """`encode`: see `mean_encodings`. `emit`: see `emitted`. `likely`: see `likely`, of the
+        targets. `score`: the log-probability of the targets. `generate`: tokens, as `options` say:
+        the `method`, so many `beams`, and at most `max_tokens`."""
         if operation == "encode":
             return mean_encodings(model, own, features["inputs"], real)
         if operation == "emit":
             return emitted(model, own, features["inputs"])
+        if operation == "likely":
+            deep = prefixes(own)
+            encoded = model.encode(features["inputs"], *tokens_before(own), deep=deep)
+            return likely(
+                model, model.decoded(encoded, features["targets"], deep, decoder_tokens(own))
+            )
         if operation == "score":
             losses = self.losses(model, own, features)
             return Scores(jnp.where(real, -losses.loss, 0), jnp.where(real, losses.tokens, 0))

@@ -13,6 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptsys.data.features import (
+    LIKELY,
+    LIKELY_LOGS,
+    LIKELY_TOKENS,
+    LIKELY_WEIGHT,
     EncodedExamples,
     encode_examples,
     encode_inputs,
@@ -58,7 +62,16 @@ class TextRows:
         """The padded lengths for `inputs` and `targets` of so many tokens at most."""
         inputs = fit(longest["inputs"], self.sizes(fine=fine), "inputs")
         targets = fit(longest["targets"], TARGET_LENGTHS, "targets")
-        return (Feature("inputs", (inputs,)), Feature("targets", (targets,)))
+        plain = (Feature("inputs", (inputs,)), Feature("targets", (targets,)))
+        if LIKELY_TOKENS not in longest:
+            return plain
+        beside = (targets * LIKELY,)
+        return (
+            *plain,
+            Feature(LIKELY_TOKENS, beside),
+            Feature(LIKELY_LOGS, beside, "float32"),
+            Feature(LIKELY_WEIGHT, (), "float32"),
+        )
 
     def sizes(self, *, fine: bool = False) -> Sequence[int]:
         """The padded lengths of inputs."""
@@ -98,6 +111,12 @@ class TextRows:
         features = {"inputs": list(inputs), "targets": list(targets)}
         longest = longest or {name: _longest(rows) for name, rows in features.items()}
         return Question("gradients", features, self.layout(longest, fine=True))
+
+    def answered(self, examples: EncodedExamples, longest: Mapping[str, int]) -> Question:
+        """Rows of which it is wanted how likely a prompt answers with which tokens, made for
+        company as long as `longest`."""
+        features = {"inputs": examples.inputs, "targets": examples.targets}
+        return Question("likely", features, self.layout(longest))
 
     # ---- rows to answer -------------------------------------------------------------------
 
@@ -193,8 +212,9 @@ class TextRows:
 
     def answers(self, operation: str, result: Any, rows: NDArray[np.int64]) -> list[Any]:
         """Of `generate` predictions, of `score` log-probabilities, of `encode` arrays [D], of
-        `emit` what `ptsys.prompts.meta` writes a prompt of."""
-        if operation == "emit":
+        `emit` what `ptsys.prompts.meta` writes a prompt of, of `likely` tokens and their
+        log-probabilities [T, LIKELY], padding among them."""
+        if operation in ("emit", "likely"):
             return [tuple(np.array(part[row]) for part in result) for row in rows]
         if operation == "encode":
             return list(result[rows])

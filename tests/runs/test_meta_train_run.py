@@ -95,7 +95,7 @@ def test_regression_wants_the_tuned_prompts(root: Path, tasks: Path) -> None:
     assert "tuning_steps" not in record.hyperparameters
 
 
-TUNED = {"run": "meta_regression", "MetaTrain__tuning_steps": 6}
+TUNED = {"run": "meta_regression", "MetaTrain__tuning_steps": 6, "HELD_OUT": 0}
 
 
 @pytest.mark.device
@@ -104,16 +104,17 @@ def test_killed_while_prompts_are_tuned_first_it_goes_on_to_the_same_numbers(
 ) -> None:
     ended = learn(root, tasks, NAME="taught", **TUNED)  # type: ignore[arg-type]
     assert ended.code == 0, ended.err
-    assert "2 prompts are tuned first, 6 steps each" in ended.err
+    assert "3 prompts are tuned first, 6 steps each" in ended.err
     record = stores(root)[1].get("taught", "local")
     assert record.hyperparameters["tuning_steps"] == 6
-    values = SMALL | {"TASKS": str(tasks), "NAME": "taught-cut", "MetaTrain.tuning_steps": 6}
+    values = SMALL | {"TASKS": str(tasks), "NAME": "taught-cut", "HELD_OUT": 0}
+    values |= {"MetaTrain.tuning_steps": 6}
     bound = {name.replace("__", "."): value for name, value in values.items()}
     line = ["--data", str(root), "run", *flags("meta_regression", bound)]
     killed(line, "ptsys.store.job_checkpoints:JobCheckpoints.save", after=2, number=signal.SIGKILL)
     ended = learn(root, tasks, NAME="taught-cut", **TUNED)  # type: ignore[arg-type]
     assert ended.code == 0, ended.err
-    assert "going on from step 8" in ended.err  # of 12, and 8 of the meta-prompt
+    assert "going on from step 12" in ended.err  # of 18, and 8 of the meta-prompt
     for name, x in tree(root, "taught").items():
         np.testing.assert_allclose(tree(root, "taught-cut")[name], x, rtol=0, atol=1e-6)
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ptsys.prompts import meta_kind
 from ptsys.prompts.distance import TERMS
 from ptsys.training.meta_episodes import EpisodeOrder, ShownTask
-from ptsys.types.meta_training import MetaOptions, MetaSpec
+from ptsys.types.meta_training import MetaOptions
 
 START = np.zeros((2, 4), np.float32)
 
@@ -115,16 +115,6 @@ def test_what_cannot_be_asked_is_refused_at_its_field(given: dict[str, Any], fie
     with pytest.raises(ValidationError) as error:
         options(**given)
     assert error.value.errors()[0]["loc"][0] == field
-
-
-def test_regression_without_a_tuned_prompt_is_refused() -> None:
-    rows = [{"name": f"t{n}", "dataset": "ds", "prompt": "p"} for n in range(3)]
-    spec = {"name": "m", "method": "regression", "held_out": 1}
-    assert MetaSpec(**spec, tasks=[*rows[:2], {"name": "x", "dataset": "ds"}]).scored() == [
-        *(False, False, True)
-    ]
-    with pytest.raises(ValidationError, match="the prompt that was tuned"):
-        MetaSpec(**spec, tasks=[{"name": "x", "dataset": "ds"}, *rows])
 
 
 def test_a_fifth_is_held_out_unless_it_is_said() -> None:

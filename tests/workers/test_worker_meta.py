@@ -77,23 +77,23 @@ def test_regression_learns_from_tuned_prompts(tasks: Deployment) -> None:
     for job in jobs:
         tasks.wait(job)
     named = [{"name": name, "dataset": name, "prompt": f"of-{name}"} for name in TASKS[:3]]
-    spec = {"method": "regression", "aggregate": "mean", "steps": 60, "evaluate_every": 1000}
-    job = submit(tasks, "compared", [*named, "later"], **spec)
+    spec = {"method": "regression", "aggregate": "mean", "steps": 60, "held_out": 0}
+    job = submit(tasks, "compared", named, **spec)
     ended = tasks.wait(job)
     losses = [e.data["loss"] for e in tasks.events(job, "progress") if "loss" in e.data]
     assert ended.metrics["loss"] < 0.9 * losses[0]
     source = {row.prompt for row in tasks.service.get(job.id, "ann").spec.tasks}  # type: ignore[union-attr]
-    assert source == {None, *(tasks.job(one).prompt for one in jobs)}
+    assert source == {*(tasks.job(one).prompt for one in jobs)}
 
     del named[0]["prompt"]
     own = {"tuning_steps": 20, "tuning_rate": 0.2}
-    alone = submit(tasks, "tuned-first", [*named, "later"], **spec, **own)
+    alone = submit(tasks, "tuned-first", named, **spec, **own)
     ended = tasks.wait(alone)
     assert (ended.step, ended.planned_steps) == (80, 80)
     for name, x in tasks.tree(job).items():
         np.testing.assert_allclose(tasks.tree(alone)[name], x, atol=1e-4, err_msg=name)
     record = tasks.service.prompts.get("tuned-first", "ann")
-    assert (record.hyperparameters["tuning_steps"], record.steps) == (20, 0)
+    assert (record.hyperparameters["tuning_steps"], record.steps) == (20, 60)
     told = [e.data["message"] for e in tasks.events(alone, "log")]
     assert told[-2:] == [
         "1 prompt is tuned first, 20 steps each",
@@ -169,18 +169,19 @@ def test_killed_while_prompts_are_tuned_it_ends_as_it_would_have(
 ) -> None:
     deployment = deploy()
     add_tasks(deployment)
-    long = {"method": "regression", "aggregate": "mean", "evaluate_every": 20, "tuning_steps": 300}
+    long = {"method": "regression", "aggregate": "mean", "held_out": 0, "tuning_steps": 800}
+    long |= {"checkpoint_every": 50}
     worker = deployment.start_worker().ready()
     through = submit(deployment, "through", **long)
     deployment.wait(through)
     job = submit(deployment, "broken", **long)
     reached = deployment.past_checkpoint(job, number=1, beyond=3)
     worker.kill()
-    assert reached < 3 * 300  # of the prompts
+    assert reached < 4 * 800  # of the prompts
     before = deployment.job(job).metrics
-    assert (before["prompts_to_tune"], before["steps"]) == (3, 930)
+    assert (before["prompts_to_tune"], before["steps"]) == (4, 3230)
     deployment.start_worker()
-    assert deployment.wait(job).step == 930
+    assert deployment.wait(job).step == 3230
     log = [event.data["message"] for event in deployment.events(job, "log")]
     assert any(message.startswith("resumed from step") for message in log), log
     whole, resumed = deployment.tree(through), deployment.tree(job)

@@ -77,7 +77,7 @@ class AnsweredExamples(EncodedExamples):
     @property
     def features(self) -> dict[str, Sequence[Any]]:
         """Inputs and targets by name, and the answers beside."""
-        beside = {
+        beside: dict[str, Sequence[Any]] = {
             LIKELY_TOKENS: [x.reshape(-1) for x in self.tokens],
             LIKELY_LOGS: [x.reshape(-1) for x in self.logs],
             LIKELY_WEIGHT: self.weights,

@@ -1,6 +1,6 @@
 """What meta-prompts write for tasks that they did not learn from, beside tuning.
 
-    python benchmarks/meta_prompts.py TASKS_FOLDER --cache FOLDER [--seeds 3] [--steps 600]
+    python benchmarks/meta_prompts.py TASKS_FOLDER --cache FOLDER [--seeds 3]
 
 Twenty-four targets of the folder; the meta-prompts of the table learn from its other tasks, less
 near-twins of a target, and from generated tasks, less the families that exercise a target's ability
@@ -13,6 +13,7 @@ rows in percent:
     nearest        of these the one nearest to the prompt tuned on the 16 rows
     generic        written by the meta-prompt that ships with the model, from the 16 examples
     joint          the same, trained further by joint training
+    own            the same, with a generator of its own that learned too
     l2, cosine, vmf  the same, trained by regression on the other tasks' prompts
     described      by the joint one, from the description alone
     shuffled       by the joint one, from examples whose answers changed places (control)
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import functools
 import json
 import sys
 import time
@@ -57,6 +59,7 @@ from ptsys.engine.compilation import keep_compilations
 from ptsys.engine.engine import Engine, EngineOptions
 from ptsys.engine.model import serve
 from ptsys.engine.trainings import Snapshot, TrainingTask
+from ptsys.kinds.registry import GENERATOR
 from ptsys.kinds.trees import Tree
 from ptsys.library.vectors import prompt_vector
 from ptsys.models.registry import load_builtin
@@ -116,20 +119,18 @@ class Bench:
         shipped = META.check(engine.model.meta_prompt, engine.device.config)
         self.metas: dict[str, Tree] = {"generic": shipped}
         for name, given in {
-            "joint": {"steps": options.steps},
-            **{
-                loss: {"method": "regression", "loss": loss, "steps": options.steps}
-                for loss in ("l2", "cosine", "vmf")
-            },
+            "joint": {},
+            "own": {"generator": "own-trained"},
+            **{loss: {"method": "regression", "loss": loss} for loss in ("l2", "cosine", "vmf")},
         }.items():
             self.metas[name] = self._trained(name, given)
 
     def aggregate(self, meta: str) -> Aggregate:
         """What a meta-prompt learned to write; what stands side by side has no tuned prompt."""
-        return "each" if meta in ("generic", "joint") else "mean"
+        return "each" if meta in ("generic", "joint", "own") else "mean"
 
     def _trained(self, name: str, given: Mapping[str, object]) -> Tree:
-        file = self.options.cache / f"meta-{name}-{self.options.steps}.npz"
+        file = self.options.cache / f"meta-{name}-{self.options.steps}-{self.options.rate}.npz"
         if file.exists():
             return dict(np.load(file))
         began = time.monotonic()
@@ -144,7 +145,10 @@ class Bench:
                 "checkpoint_every": 10**6,
                 "truncate": True,
                 "max_input_length": 48,
-                "optimizer": Optimizer(kind="adamw", learning_rate=self.options.rate),
+                "steps": self.options.steps,
+                "optimizer": Optimizer(
+                    kind="adamw", learning_rate=self.options.rate, warmup_steps=20, decay="linear"
+                ),
                 **given,
             }
         )
@@ -157,7 +161,11 @@ class Bench:
             for rows in (self.others[task].train[: self.options.rows],)
         ]
         heard = Heard(name)
-        course = MetaTraining(name, name, spec, data, coder, self.metas["generic"], None, heard)
+        start = self.metas["generic"]
+        if spec.generator != "shared":
+            encoder = self.engine.encoder().result()
+            start = start | {GENERATOR + path: array for path, array in encoder.items()}
+        course = MetaTraining(name, name, spec, data, coder, start, None, heard)
         ending = Loop(self.engine).run(course)
         if not isinstance(ending, Completed):
             raise RuntimeError(str(ending))
@@ -193,43 +201,65 @@ class Bench:
         targets = [row.target for row in test]
         return 100 * matched(self.engine.evaluate(inputs, targets, prompt, "bench"), test)
 
-    def target(self, name: str, seed: int) -> dict[str, float]:
-        """All arms of one target and seed."""
-        rows, start = self.targets[name], shared(self.engine)
+    def target(self, name: str, seed: int, known: Mapping[str, float]) -> dict[str, float]:
+        """The arms of one target and seed that are not `known`."""
+        return {arm: score() for arm, score in self._arms(name, seed).items() if arm not in known}
+
+    def _arms(self, name: str, seed: int) -> dict[str, Callable[[], float]]:
+        rows, start, text = self.targets[name], shared(self.engine), self.descriptions[name]
         order = np.random.default_rng([seed, len(name)]).permutation(len(rows.train))
         few = [rows.train[place] for place in order[:FEW]]
-        shuffled = _shuffled(few, seed)
-        plain = self.tuned(start, few, 60, seed)
-        known = np.stack([_vector(prompt - start) for prompt in self.prompts.values()])
-        near = list(self.prompts.values())[int(np.argmax(known @ _vector(plain - start)))]
+        plain = functools.cache(lambda: self.tuned(start, few, 60, seed))
         names = list(self.targets)
         other = self.descriptions[names[(names.index(name) + len(names) // 2) % len(names)]]
-        prompts: dict[str, Array] = {
-            "mean prompt": np.mean(list(self.prompts.values()), axis=0),
-            "nearest": near,
-            **{meta: self.written(meta, few) for meta in self.metas},
-            "described": self.written("joint", (), self.descriptions[name]),
-            "shuffled": self.written("joint", shuffled),
-            "undescribed": self.written("joint", (), other),
-            "tuned": plain,
-            "full": self.full[name],
-        }
-        for meta in ("generic", "joint"):
+
+        def nearest() -> Array:
+            known = np.stack([_vector(prompt - start) for prompt in self.prompts.values()])
+            near = int(np.argmax(known @ _vector(plain() - start)))
+            return list(self.prompts.values())[near]
+
+        def further(meta: str, steps: int) -> Array:
             begun = self.engine.written(self.metas[meta], few, aggregate="mean").result()
-            prompts |= {f"{meta}+{n}": self.tuned(begun, few, n, seed) for n in (10, 60)}
-        scores = {arm: self.score(name, prompt) for arm, prompt in prompts.items()}
-        scores["zero"] = self.score(name, None, f"{self.descriptions[name]} ")
-        scores["in-context"] = self.score(name, None, self._lead(few))
-        for count in COUNTS:
-            shown = [rows.train[place] for place in order[:count]]
-            scores[f"k={count}"] = self.score(name, self.written("joint", shown))
-        pool = self._pool(name)
-        for count in (5, 10):
-            for method in METHODS:
-                picks = choose(method, pool, count, seed=seed)
-                shown = [rows.train[pick.row] for pick in picks]
-                scores[f"{method} {count}"] = self.score(name, self.written("joint", shown))
-        return scores
+            return self.tuned(begun, few, steps, seed)
+
+        def chosen(method: SelectionMethod, count: int) -> Array:
+            picks = choose(method, self._pool(name), count, seed=seed)
+            return self.written("joint", [rows.train[pick.row] for pick in picks])
+
+        prompts: dict[str, Callable[[], Array]] = {
+            "mean prompt": lambda: np.mean(list(self.prompts.values()), axis=0),
+            "nearest": nearest,
+            **{meta: functools.partial(self.written, meta, few) for meta in self.metas},
+            "described": lambda: self.written("joint", (), text),
+            "shuffled": lambda: self.written("joint", _shuffled(few, seed)),
+            "undescribed": lambda: self.written("joint", (), other),
+            "tuned": plain,
+            "full": lambda: self.full[name],
+            **{
+                f"{meta}+{steps}": functools.partial(further, meta, steps)
+                for meta in ("generic", "joint")
+                for steps in (10, 60)
+            },
+            **{
+                f"k={count}": functools.partial(
+                    self.written, "joint", [rows.train[place] for place in order[:count]]
+                )
+                for count in COUNTS
+            },
+            **{
+                f"{method} {count}": functools.partial(chosen, method, count)
+                for count in (5, 10)
+                for method in METHODS
+            },
+        }
+        return {
+            "zero": lambda: self.score(name, None, f"{text} "),
+            "in-context": lambda: self.score(name, None, self._lead(few)),
+            **{
+                arm: lambda write=write: self.score(name, write())  # type: ignore[misc]
+                for arm, write in prompts.items()
+            },
+        }
 
     def _lead(self, few: Sequence[Example]) -> str:
         encode, lead = self.engine.model.vocabulary.encode, ""
@@ -315,7 +345,8 @@ def _vector(change: Array) -> Array:
 
 
 ARMS = (
-    *("zero", "in-context", "mean prompt", "nearest", "generic", "joint", "l2", "cosine", "vmf"),
+    *("zero", "in-context", "mean prompt", "nearest", "generic", "joint", "own"),
+    *("l2", "cosine", "vmf"),
     *("described", "undescribed", "shuffled", "generic+10", "joint+10", "tuned"),
     *("generic+60", "joint+60", "full"),
 )
@@ -366,10 +397,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--targets", type=int, default=len(TARGETS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--generated", type=int, default=320, help="generated tasks to learn from")
+    parser.add_argument("--generated", type=int, default=160, help="generated tasks to learn from")
     parser.add_argument("--rows", type=int, default=200, help="rows of a task to learn from")
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--rate", type=float, default=5e-5)
     parser.add_argument("--json", type=Path, help="write all scores there")
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
@@ -381,14 +412,16 @@ def main() -> None:
     kept = options.cache / f"scores-{options.steps}-{options.rate}-{options.generated}.json"
     scores: dict[str, dict[str, float]] = json.loads(kept.read_text()) if kept.exists() else {}
     wanted = [(name, seed) for seed in range(options.seeds) for name in bench.targets]
-    open_ones = [one for one in wanted if f"{one[0]}/{one[1]}" not in scores]
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
-        running = {pool.submit(bench.target, *one): one for one in open_ones}
+        running = {
+            pool.submit(bench.target, *one, scores.get(f"{one[0]}/{one[1]}", {})): one
+            for one in wanted
+        }
         for number, future in enumerate(concurrent.futures.as_completed(running), start=1):
             name, seed = running[future]
-            scores[f"{name}/{seed}"] = future.result()
+            scores[f"{name}/{seed}"] = scores.get(f"{name}/{seed}", {}) | future.result()
             kept.write_text(json.dumps(scores))
-            say(f"{number} of {len(open_ones)}: {name}, seed {seed}")
+            say(f"{number} of {len(wanted)}: {name}, seed {seed}")
     told = report({f"{n}/{s}": scores[f"{n}/{s}"] for n, s in wanted}, bench.cost())
     if options.json:
         options.json.write_text(json.dumps({**told, "scores": scores}, indent=1))

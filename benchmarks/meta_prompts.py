@@ -19,7 +19,7 @@ rows in percent:
     shuffled       by the joint one, from examples whose answers changed places (control)
     undescribed    by the joint one, from another task's description (control)
     generic+10, generic+60, joint+10, joint+60   written, then tuned so many steps on the 16 rows
-    tuned          tuned for 60 steps from the shared start
+    tuned 10, tuned  tuned for 10 and for 60 steps from the shared start
     full           tuned for 300 steps on 400 rows
 
 Then by the number of examples, and by how 5 and 10 of 400 were chosen; and what a prompt costs. All
@@ -233,6 +233,7 @@ class Bench:
             "described": lambda: self.written("joint", (), text),
             "shuffled": lambda: self.written("joint", _shuffled(few, seed)),
             "undescribed": lambda: self.written("joint", (), other),
+            "tuned 10": lambda: self.tuned(start, few, 10, seed),
             "tuned": plain,
             "full": lambda: self.full[name],
             **{
@@ -347,8 +348,8 @@ def _vector(change: Array) -> Array:
 ARMS = (
     *("zero", "in-context", "mean prompt", "nearest", "generic", "joint", "own"),
     *("l2", "cosine", "vmf"),
-    *("described", "undescribed", "shuffled", "generic+10", "joint+10", "tuned"),
-    *("generic+60", "joint+60", "full"),
+    *("described", "undescribed", "shuffled", "tuned 10", "generic+10", "joint+10"),
+    *("tuned", "generic+60", "joint+60", "full"),
 )
 
 

@@ -13,7 +13,7 @@ from ptsys.api.media_types import Kind
 from ptsys.api.questions import Body, GradientsBody, PredictBody, parse_question
 from ptsys.api.searching import SearchBody
 from ptsys.api.selecting import SelectBody, check_body
-from ptsys.api.tensors import decode_tree
+from ptsys.api.tensors import noted_tree
 from ptsys.api.writing import WriteBody
 from ptsys.prompts.check import check_numbers
 from ptsys.prompts.safetensors_format import encode_tree
@@ -58,8 +58,9 @@ def _write(_context: Context, data: bytes, _given: Kind) -> tuple[Any, bytes | N
 
 
 def _prompt(_context: Context, data: bytes, given: Kind) -> tuple[Any, bytes | None]:
-    tree = decode_tree(data, given)
-    return None, encode_tree({name: check_numbers(leaf, name) for name, leaf in tree.items()})
+    tree, notes = noted_tree(data, given)
+    checked = {name: check_numbers(leaf, name) for name, leaf in tree.items()}
+    return None, encode_tree(checked, notes)
 
 
 READERS: Final[Mapping[str, Reader]] = {

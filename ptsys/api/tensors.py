@@ -81,6 +81,13 @@ def decode_tree(data: bytes, kind: Kind, *, task: int | None = None) -> dict[str
     return {"prompt": decode(data, kind)}
 
 
+def noted_tree(data: bytes, kind: Kind) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """The same, with what a safetensors file tells in its header. Raises InvalidInput."""
+    if kind == SAFETENSORS:
+        return safetensors_format.decode_tree(data)
+    return decode_tree(data, kind), {}
+
+
 def only_tokens(tree: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     """The soft tokens of a prompt that has nothing else. Raises InvalidInput."""
     if set(tree) != {"prompt"}:

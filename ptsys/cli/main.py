@@ -23,6 +23,7 @@ from ptsys.cli import (
     jobs,
     keys,
     meta,
+    meta_search,
     meta_training,
     models,
     multitask,
@@ -130,6 +131,7 @@ backup.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(meta.app, name="meta")
+meta_search.register(meta.app)
 meta_training.register(meta.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")

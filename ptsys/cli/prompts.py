@@ -11,9 +11,12 @@ import typer
 from ptsys.cli import deployment, edit_prompt, generate, map_prompts, ranking, search
 from ptsys.cli.examples import examples
 from ptsys.cli.failures import check_name, naming
+from ptsys.cli.meta_search import tasks_line
 from ptsys.cli.output import Json, ago, note, percent, print_fields, print_json, print_table
 from ptsys.cli.submitting import print_linked
 from ptsys.errors import Damaged, InvalidInput, NotFound
+from ptsys.prompts.meta_about import NOTE, AboutMetaPrompt
+from ptsys.types.meta_training import META
 from ptsys.types.training import TOKENS
 
 if TYPE_CHECKING:
@@ -105,7 +108,8 @@ def show(context: typer.Context, prompt: Reference, as_json: Json = False) -> No
             "task": found.task,
             "combined": f"by {found.combination} with {found.general}" if found.general else None,
             "start": found.initialization,
-            "training": found.hyperparameters,
+            "tasks": tasks_line(found) or None,
+            "training": {x: y for x, y in found.hyperparameters.items() if x != "tasks"},
             "steps": found.steps,
             "scores": found.scores,
             "difficulty": ranking.difficulty_line(difficult),
@@ -131,6 +135,7 @@ def show(context: typer.Context, prompt: Reference, as_json: Json = False) -> No
         "ptsys prompts export reviews reviews.safetensors",
         "ptsys prompts export reviews reviews-adapter --format peft",
         "ptsys prompts export support.mood mood.npy --combined",
+        "ptsys prompts export words words-meta",
     )
 )
 def export(
@@ -155,13 +160,22 @@ def export(
     """Write a prompt for another tool: numpy, safetensors, PEFT or Orbax.
 
     A task-specific prompt is written as it is stored, its own tokens alone, unless it is to be
-    combined with its general one.
+    combined with its general one. A meta-prompt becomes a folder, with its model, its training and
+    its tasks told beside, unless a format is named.
     """
     from ptsys.prompts.formats import write_tree
     from ptsys.prompts.orbax_form import write_tree as write_orbax
     from ptsys.store.private_files import as_usual
 
     kind = format or _SUFFIXES.get(path.suffix)
+    if kind is None and not path.suffix:
+        with deployment.of(context).client() as client:
+            found = client.prompts.get(prompt)
+            if found.kind == META:
+                with as_usual():
+                    client.meta_prompts.export(found, path)
+                _exported(found, "folder", path, as_json)
+                return
     if kind is None:
         raise InvalidInput(
             f"{path} does not say what kind of file to write; add --format npy, safetensors, peft "
@@ -179,6 +193,10 @@ def export(
             write_orbax(path.expanduser().absolute(), tree)
         else:
             write_tree(found.kind, tree, path, kind, _metadata(found))
+    _exported(found, kind, path, as_json)
+
+
+def _exported(found: Prompt, kind: str, path: Path, as_json: bool) -> None:
     if as_json:
         print_json({"prompt": found.id, "format": kind, "path": str(path)})
     else:
@@ -190,6 +208,7 @@ def export(
     epilog=examples(
         "ptsys prompts import prompt.npy --name sst2 --model t5-base",
         "ptsys prompts import ./adapter --name sst2 --model t5-base",
+        "ptsys prompts import words-meta --name words",
     ),
 )
 def import_prompt(
@@ -197,7 +216,8 @@ def import_prompt(
     path: Annotated[
         Path,
         typer.Argument(
-            metavar="PATH", help="An .npy or .safetensors file, a PEFT or an Orbax folder."
+            metavar="PATH",
+            help="An .npy or .safetensors file, a PEFT, an Orbax or a meta-prompt's folder.",
         ),
     ],
     name: Annotated[str, typer.Option(help="What it will be called.")],
@@ -211,11 +231,25 @@ def import_prompt(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Keep a prompt that another tool made. Its width must be the model's."""
+    """Keep a prompt that another tool made. Its width must be the model's.
+
+    A meta-prompt's folder brings along what it was trained on, and fits the model with the
+    fingerprint that it tells, and no other.
+    """
+    from ptsys.client import meta_folder
     from ptsys.prompts.check import check_prompt
 
     where = deployment.of(context)
     check_name("name", name)
+    if meta_folder.is_folder(path):
+        with where.client() as client:
+            made = client.meta_prompts.add(name, path, model=model)
+        if as_json:
+            print_json(made)
+            return
+        print_fields({"meta-prompt": made.name, "id": made.id, "tasks": tasks_line(made)})
+        note(f"next: {where.line(f'meta generate --examples FEW.jsonl --meta {name} --name NEW')}")
+        return
     with naming(path, "prompt"):
         tree = _read(path, task)
     with where.client() as client:
@@ -263,7 +297,8 @@ def _read(path: Path, task: int | None) -> dict[str, Any]:
 
 
 def _metadata(prompt: Prompt) -> dict[str, str]:
-    return {
+    about = {NOTE: AboutMetaPrompt.of(prompt).text} if prompt.kind == META else {}
+    return about | {
         "name": prompt.name,
         "model": prompt.model,
         "model_fingerprint": prompt.model_fingerprint,

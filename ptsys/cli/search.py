@@ -65,6 +65,12 @@ def search(
     ] = None,
     owner: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
     mine: Annotated[bool, typer.Option("--mine", help="Only your own.")] = False,
+    prompt_kind: Annotated[
+        str | None,
+        typer.Option(
+            help="Only prompts of this kind: tokens, deep, …; meta for meta-prompts.",
+        ),
+    ] = None,
     public: Annotated[bool, typer.Option("--public", help="Only public ones.")] = False,
     tag: Annotated[
         list[str] | None, typer.Option(help="Only with this tag. Repeatable.", show_default=False)
@@ -81,11 +87,12 @@ def search(
     """
     from ptsys.types.library import DEFAULT_KIND
 
-    _check(prompt, data, text)
+    check_query(prompt, data, text, "data")
     where = deployment.of(context)
     filters: dict[str, Any] = {
         "owner": owner,
         "visibility": "public" if public else None,
+        "prompt_kind": prompt_kind,
         "tags": tuple(tag or ()),
         "licence": licence,
         "min_accuracy": min_accuracy,
@@ -106,19 +113,20 @@ def search(
             count=count,
             steps=steps,
             truncate=truncate,
-            wait=lambda job: _trained(where, client, job),
+            wait=lambda job: trained(where, client, job),
             model=model,
             **filters,
         )
     _print(found, as_json)
 
 
-def _check(prompt: str | None, data: Path | None, text: str | None) -> None:
+def check_query(prompt: str | None, data: Path | None, text: str | None, option: str) -> None:
+    """Raise InvalidInput unless one thing is given to search by, or words; `option` brings rows."""
     if prompt is not None and data is not None:
-        raise InvalidInput("search by a prompt or by rows, not by both", field="data")
+        raise InvalidInput("search by a prompt or by rows, not by both", field=option)
     if prompt is None and data is None and not (text or "").strip():
         raise InvalidInput(
-            "say what to search by: a prompt, rows (--data) or words (--text)", field="prompt"
+            f"say what to search by: a prompt, rows (--{option}) or words (--text)", field="prompt"
         )
 
 
@@ -130,7 +138,7 @@ def _me(client: Client, owner: str | None) -> str:
     return user
 
 
-def _trained(where: Deployment, client: Client, job: JobHandle) -> None:
+def trained(where: Deployment, client: Client, job: JobHandle) -> None:
     """Wait for the prompt to search with, and show how far it is. Raises JobFailed."""
     from ptsys.cli.submitting import check_succeeded
     from ptsys.cli.watching import Watched, watch

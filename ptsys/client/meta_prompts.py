@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from ptsys.client import meta_folder
 from ptsys.client.connection import Connection
 from ptsys.client.idempotency import new_key
+from ptsys.client.models import Models
 from ptsys.client.prompts import SAFETENSORS, Prompts
 from ptsys.client.references import address, path
 from ptsys.client.rows import Row, examples
-from ptsys.errors import NotFound
+from ptsys.errors import InvalidInput, NotFound
+from ptsys.prompts.meta_about import NOTE, AboutMetaPrompt
+from ptsys.types.library import Found
+from ptsys.types.meta_training import META
 from ptsys.types.model import Value
 from ptsys.types.records import Prompt, Visibility
 from ptsys.types.requests import GENERIC, Aggregate
@@ -43,6 +50,72 @@ class MetaPrompts:
     def list(self, model: str | None = None) -> Iterator[MetaPrompt]:
         """Those that ship with models, then the stored ones you may see."""
         return self._connection.pages(MetaPrompt, "/v1/meta-prompts", model=model)
+
+    def search(
+        self,
+        prompt: str | Prompt | None = None,
+        *,
+        examples: Iterable[Row] | None = None,
+        **options: Any,
+    ) -> Sequence[Found]:
+        """Those for tasks like yours, nearest first, among those that you may see: a meta-prompt
+        lies where the prompts of the tasks lie that it was trained on.
+
+            for found in client.meta_prompts.search("reviews"):
+                print(found.score, found.prompt.name, found.prompt.hyperparameters["tasks"])
+
+        `prompt` is a stored prompt of soft tokens; of `examples` the model's own meta-prompt writes
+        one first. `options` are those of `client.prompts.search`: text, count, model and so on.
+        Raises as that does.
+        """
+        prompts = Prompts(self._connection)
+        return prompts.search(prompt, examples=examples, prompt_kind=META, **options)
+
+    def export(self, meta: str | Prompt | MetaPrompt, path: str | os.PathLike[str]) -> Path:
+        """Write a stored one as a folder, to bring it elsewhere with `add`: its arrays in
+        `meta_prompt.safetensors`, and in `meta_prompt.json` its model's name and fingerprint, how
+        it was trained, its tasks and its scores on those held out. Raises NotFound, InvalidInput.
+        """
+        prompts = Prompts(self._connection)
+        found = prompts.get(meta.id if isinstance(meta, MetaPrompt) else meta)
+        if found.kind != META:
+            raise InvalidInput(
+                f"{found.name!r} is a prompt, not a meta-prompt; `client.prompts` has its arrays",
+                field="meta",
+            )
+        return meta_folder.write(path, prompts.arrays(found), AboutMetaPrompt.of(found))
+
+    def add(
+        self,
+        name: str,
+        path: str | os.PathLike[str],
+        *,
+        model: str | None = None,
+        visibility: Visibility = "private",
+    ) -> Prompt:
+        """Store what `export` wrote, under a name. It writes what it wrote where it came from, for
+        the same model: unless `model` names it, the one here with the same fingerprint.
+
+        Raises InvalidInput for another model and for a folder that is not whole, Conflict if the
+        name is taken.
+        """
+        tree, about = meta_folder.read(path)
+        if model is None:
+            fitting = (
+                one.name
+                for one in Models(self._connection).list()
+                if one.fingerprint == about.model_fingerprint
+            )
+            model = next(fitting, None)
+        return Prompts(self._connection).add(
+            name,
+            tree,
+            model=model,
+            visibility=visibility,
+            description=about.description,
+            licence=about.licence,
+            notes={NOTE: about.text},
+        )
 
     @overload
     def generate(

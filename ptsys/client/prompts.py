@@ -48,9 +48,11 @@ class Prompts:
         description: str | None = None,
         licence: str | None = None,
         contact: str | None = None,
+        notes: Mapping[str, str] | None = None,
     ) -> Prompt:
         """Store a prompt [length, d_model] under a name, or one of another kind than soft tokens
-        as its arrays by name; kept as float32.
+        as its arrays by name; kept as float32. `notes` is what a file told of it in its header; of
+        a meta-prompt that is kept (`ptsys.prompts.meta_about`).
 
         Raises InvalidInput for an array that is no prompt of the model, Conflict if the name is
         taken.
@@ -74,7 +76,7 @@ class Prompts:
             Prompt,
             query=query,
             headers={"Content-Type": SAFETENSORS, "Idempotency-Key": new_key()},
-            content=encode_tree(tree),
+            content=encode_tree(tree, notes),
         )
 
     def get(self, prompt: str | Prompt) -> Prompt:
@@ -152,7 +154,7 @@ class Prompts:
         time; `timeout` is how many seconds to wait for it, `wait` what to do in place of waiting
         with a progress bar, and `truncate` cuts inputs that are too long where they would be
         refused. `filters` are the fields of `ptsys.types.library.Filters`: model, owner, tags,
-        licence, visibility, min_accuracy, created_after.
+        licence, visibility, min_accuracy, created_after, prompt_kind.
 
         Raises InvalidInput naming the field, NotFound, JobFailed, Unavailable when the time is
         over.

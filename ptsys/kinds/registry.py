@@ -46,6 +46,9 @@ META = "meta"
 GENERATOR = "generator."
 """What the names of a meta-prompt's own generator's arrays begin with."""
 
+DOMAIN = "domain"
+"""The array of a meta-prompt that is not for writing: see `ptsys.library.domain`."""
+
 _WRITERS = {META: "ptsys.prompts.meta:META"}
 _WRITES = frozenset({"tokens", "start", "tail", "summary", "label", "embedding_scale"})
 
@@ -81,7 +84,7 @@ def writer() -> Any:
 
 
 def _is_meta(tree: Mapping[str, Any]) -> bool:
-    rest = tree.keys() - _WRITES
+    rest = tree.keys() - _WRITES - {DOMAIN}
     return tree.keys() >= _WRITES and all(name.startswith(GENERATOR) for name in rest)
 
 

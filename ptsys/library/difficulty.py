@@ -29,6 +29,7 @@ from ptsys.library.library import Library
 from ptsys.store.datasets import Datasets
 from ptsys.store.prompt_lineage import finite_score
 from ptsys.types.library import Filters
+from ptsys.types.meta_training import META
 from ptsys.types.public_text import public_text
 from ptsys.types.ranking import Difficulty, NeighbourDifficulty
 from ptsys.types.records import Dataset, Prompt
@@ -105,6 +106,8 @@ def _rows(datasets: Datasets, prompt: Prompt, user: str) -> int | None:
 
 
 def _neighbours(library: Library, prompt: Prompt, user: str) -> list[NeighbourDifficulty]:
+    if prompt.kind == META:  # it has many tasks
+        return []
     found = library.search(prompt, user, count=NEIGHBOURS, filters=_SCORED)
     return [
         NeighbourDifficulty(

@@ -12,7 +12,7 @@ from etils import epath
 from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput
-from ptsys.kinds.registry import META, STORED_KINDS, kind_of, writes_prompts
+from ptsys.kinds.registry import META, STORED_KINDS, kind_of
 from ptsys.kinds.trees import Tree
 from ptsys.library.model_index import Indexed, ModelIndex, Viewer
 from ptsys.prompts.tokens import as_tree
@@ -20,10 +20,13 @@ from ptsys.store.database import Database
 from ptsys.store.prompt_search import ANY, PromptSearch
 from ptsys.store.prompt_vectors import PromptVectors
 from ptsys.store.prompts import Prompts
-from ptsys.types.library import DEFAULT_KIND, Filters, Found, VectorKind, began_shared
+from ptsys.types.library import DEFAULT_KIND, Filters, Found, VectorKind, compares
 from ptsys.types.metric import Metric
 from ptsys.types.records import Dataset, Prompt
+from ptsys.types.training import TOKENS
 
+_KINDS = (*STORED_KINDS, META)
+_TOGETHER = {TOKENS, META}  # a meta-prompt is compared by the vectors of prompts of soft tokens
 _FEW = 20_000  # of so many that fit the filters, the nearest are looked for among them alone
 _MORE = 4  # how much more is asked for when too few of what was found may leave
 _SAVE_SHARE = 0.05  # of the index, changed since it was saved
@@ -59,7 +62,8 @@ class Library:
     ) -> list[Found]:
         """The prompts of its kind nearest to a stored one, which is not among them, or to the
         arrays of one (an array alone is soft tokens [P, D]) of the model of that `fingerprint`;
-        nearest first, without those whose ids are in `exclude`.
+        nearest first, without those whose ids are in `exclude`. With `filters.prompt_kind` meta,
+        the meta-prompts that were trained on prompts like it.
 
         `filters` and the words of `text`, which all must stand somewhere, say which may be found.
         Raises InvalidInput for a query that does not compare with others, Unavailable if nobody
@@ -67,21 +71,24 @@ class Library:
         """
         if isinstance(query, Prompt):
             _refuse_incomparable(query)
-            index = self._index(Indexed(query.model_fingerprint, query.kind, kind))
-            index.refresh()
-            vector, exclude = index.vector(query), {*exclude, query.id}
+            own = Indexed(query.model_fingerprint, query.kind, kind)
+            exclude = {*exclude, query.id}
         else:
             if fingerprint is None:
                 raise InvalidInput("say which model the prompt is of", field="fingerprint")
-            tree = as_tree(query)
-            index = self._index(Indexed(fingerprint, kind_of(tree).name, kind))
-            index.refresh()
-            vector = index.vector_of(tree)
+            query = as_tree(query)
+            own = Indexed(fingerprint, kind_of(query).name, kind)
+        index = self._index(_among(own, filters.prompt_kind))
+        index.refresh()
+        queries = self._index(own)
+        vector = queries.vector(query) if isinstance(query, Prompt) else queries.vector_of(query)
+        filters = filters.model_copy(update={"prompt_kind": None})  # the index has no other
         finding = _Finding(self._search, index, user, filters, text)
         return self._results(finding.nearest(vector, metric, count, sorted(exclude)), user)
 
     def find(self, text: str, user: str, *, filters: Filters = ANY, count: int = 10) -> list[Found]:
         """The prompts that some words fit best; see `PromptSearch.by_text`."""
+        _check_kind(filters.prompt_kind)
         return self._results(self._search.by_text(text, user, filters, count), user)
 
     def vectors(
@@ -112,7 +119,7 @@ class Library:
     def refresh(self, fingerprint: str, kind: VectorKind = DEFAULT_KIND) -> None:
         """Bring the indexes of a model's prompts up to date with the database, and save those of
         which enough has changed: what a worker does now and then. Raises Unavailable."""
-        for prompt_kind in STORED_KINDS:
+        for prompt_kind in _KINDS:
             indexed = Indexed(fingerprint, prompt_kind, kind)
             index = self._index(indexed)
             index.refresh(audit=True)
@@ -191,12 +198,30 @@ class _Finding:
 
 def comparable(prompt: Prompt) -> bool:
     """Whether it began where others did, or may have."""
-    return began_shared(prompt.initialization)
+    return compares(prompt.kind, prompt.initialization)
+
+
+def _among(query: Indexed, wanted: str | None) -> Indexed:
+    """The index to search with such a query for prompts of the kind that is wanted. Raises
+    InvalidInput for one that does not compare with the query's."""
+    _check_kind(wanted)
+    if wanted is None or {wanted, query.prompt_kind} <= _TOGETHER or wanted == query.prompt_kind:
+        return query._replace(prompt_kind=wanted or query.prompt_kind)
+    raise InvalidInput(
+        f"a prompt of the kind {query.prompt_kind!r} does not compare with those of the kind "
+        f"{wanted!r}; leave prompt_kind out",
+        field="prompt_kind",
+    )
+
+
+def _check_kind(wanted: str | None) -> None:
+    if wanted is not None and wanted not in _KINDS:
+        raise InvalidInput(
+            f"there is no kind {wanted!r}; choose {', '.join(_KINDS)}", field="prompt_kind"
+        )
 
 
 def _refuse_incomparable(query: Prompt) -> None:
-    if query.kind == META:
-        raise writes_prompts("prompt")
     if not comparable(query):
         start = query.initialization["kind"]
         raise InvalidInput(

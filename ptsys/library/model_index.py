@@ -16,8 +16,9 @@ from etils import epath
 from numpy.typing import NDArray
 
 from ptsys.errors import InvalidInput, PtsysError
-from ptsys.kinds.registry import prompt_kind
+from ptsys.kinds.registry import META, prompt_kind, writes_prompts
 from ptsys.kinds.trees import Tree
+from ptsys.library.domain import domain_vector
 from ptsys.library.index import VectorIndex
 from ptsys.library.ranking import Hit
 from ptsys.library.starts import library_folder, read_start
@@ -74,7 +75,8 @@ class ModelIndex:
         prompts start, InvalidInput for a kind that there is not."""
         self.fingerprint = indexed.fingerprint
         self._indexed = indexed
-        self._kind = prompt_kind(indexed.prompt_kind)
+        meta = indexed.prompt_kind == META  # which keeps its vectors itself
+        self._kind = None if meta else prompt_kind(indexed.prompt_kind)
         self._vectors = vectors
         self._prompts = prompts
         self._start = read_start(root, self.fingerprint)
@@ -106,7 +108,7 @@ class ModelIndex:
             now, looked = time.monotonic(), utc_now()
             whole = self._looked is None or (audit and now - self._audited > _AUDIT_SECONDS)
             since = None if whole or self._looked is None else self._looked - _OVERLAP
-            listed = list(self._vectors.changed(self.fingerprint, self._kind.name, since))
+            listed = list(self._vectors.changed(self.fingerprint, self._indexed.prompt_kind, since))
             self._take([one for one in listed if self._recent.get(one.id) != one.changed])
             if whole:
                 self._drop_others({one.id for one in listed if one.indexed})
@@ -229,11 +231,17 @@ class ModelIndex:
         return {one: vector for one, vector in vectors.items() if len(vector) == length}
 
     def _computed(self, prompt: Prompt) -> NDArray[np.float32]:
+        if self._kind is None:
+            return self._fitting(domain_vector(self._prompts, prompt, self._indexed.vector))
         tree = whole_prompt(self._prompts, prompt)
         return self._made(tree, start_of(prompt, self._start))
 
     def _made(self, tree: Tree, start: NDArray[np.float32]) -> NDArray[np.float32]:
-        vector = prompt_vector(self._kind.compared(tree, start), self._indexed.vector)
+        if self._kind is None:
+            raise writes_prompts("prompt")
+        return self._fitting(prompt_vector(self._kind.compared(tree, start), self._indexed.vector))
+
+    def _fitting(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._index is not None and len(vector) != self._index.dimension:
             raise InvalidInput(
                 "this prompt is wider or narrower than the others of its kind; search with one of "
@@ -245,7 +253,8 @@ class ModelIndex:
     def _leave_out(self, identifier: str, error: PtsysError) -> None:
         if identifier not in self._unreadable:
             self._unreadable.add(identifier)
-            logger.warning("prompt %s is left out of the library's index: %s", identifier, error)
+            level = logging.DEBUG if self._kind is None else logging.WARNING  # many have no domain
+            logger.log(level, "prompt %s is left out of the library's index: %s", identifier, error)
 
     # ---- searching ------------------------------------------------------------------------
 

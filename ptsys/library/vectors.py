@@ -15,10 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptsys.types.library import DEFAULT_KIND, VectorKind
-
-MOST_NUMBERS = 4096
-"""Of a vector: as many as the widest T5's soft tokens have. A wider change is projected to them."""
+from ptsys.types.library import DEFAULT_KIND, MOST_NUMBERS, VectorKind
 
 _SEED = 0
 _COPIES = 4  # places of the projection to which each number goes

@@ -8,6 +8,8 @@ output after those Q, and its label's own encodings, to which `embedding_scale` 
 label's embeddings are added. `ptsys.passes.emit` is the same, as pretraining differentiates it.
 One with a generator of its own has the parameters of an encoder too, `generator.` before their
 path below it: that reads the examples in place of the frozen model's.
+`domain` [3, N], where there is one, says of which tasks it is (`ptsys.library.domain`); nothing is
+written with it.
 
 A model does not read it as a prompt. Shape letters: M meta-prompt tokens, Q outputs averaged,
 A label tokens, S slots of an example, P tokens of the written prompt.
@@ -24,10 +26,11 @@ from numpy.typing import NDArray
 
 from ptsys.data.shown_examples import LABEL
 from ptsys.errors import InvalidInput
-from ptsys.kinds.registry import GENERATOR
+from ptsys.kinds.registry import DOMAIN, GENERATOR
 from ptsys.kinds.registry import META as NAME
 from ptsys.kinds.trees import Shapes, Tree
 from ptsys.prompts.check import check_numbers
+from ptsys.types.library import MOST_NUMBERS, VECTOR_KINDS
 from ptsys.types.requests import Aggregate
 
 NAMES = ("tokens", "start", "tail", "summary", "label", "embedding_scale")
@@ -65,8 +68,9 @@ class MetaPrompts:
         }
 
     def check(self, tree: Mapping[str, NDArray[Any]], model: Any, name: str | None = None) -> Tree:
-        """The arrays as contiguous float32, once they are known to be a meta-prompt for a model of
-        configuration `model`, called `name`. Raises InvalidInput naming what is wrong."""
+        """The arrays that write, as contiguous float32, once they are known to be a meta-prompt for
+        a model of configuration `model`, called `name`. Raises InvalidInput naming what is wrong.
+        """
         missing = [array for array in NAMES if array not in tree]
         if missing:
             raise InvalidInput(f"a meta-prompt has an array {missing[0]!r} too", field=missing[0])
@@ -108,6 +112,20 @@ class MetaPrompts:
         checked = {array: check_numbers(tree[array], array) for array in (*wanted, *extra)}
         scale = check_numbers(tree["embedding_scale"].reshape(1), "embedding_scale")
         return checked | {"embedding_scale": scale}
+
+    def kept(self, tree: Mapping[str, NDArray[Any]], model: Any, name: str | None = None) -> Tree:
+        """All arrays that are stored: those that write, checked likewise, and its domain."""
+        checked = self.check(tree, model, name)
+        if DOMAIN not in tree:
+            return checked
+        wanted = (len(VECTOR_KINDS), min(model.d_model, MOST_NUMBERS))
+        if tree[DOMAIN].shape != wanted:
+            raise InvalidInput(
+                f"{DOMAIN} has shape {list(tree[DOMAIN].shape)}; of this model it is "
+                f"{list(wanted)}: leave it out, or export the meta-prompt again",
+                field=DOMAIN,
+            )
+        return checked | {DOMAIN: check_numbers(tree[DOMAIN], DOMAIN)}
 
 
 META = MetaPrompts()

@@ -80,9 +80,15 @@ def read_tree(path: epath.PathLike) -> dict[str, NDArray[np.float32]]:
     """All arrays of the prompt stored at `path`, by name. Raises as `read_orbax`."""
     source = _existing(path)
     with _reading(source):
-        told = json.loads((source / "_METADATA").read_text())["tree_metadata"].values()
-        names = [str(one["key_metadata"][0]["key"]) for one in told][:_MOST_ARRAYS]
-        return {name: check_numbers(_read(source, name), name) for name in names}
+        return {name: check_numbers(_read(source, name), name) for name in _names(source)}
+
+
+def read_array(path: epath.PathLike, name: str) -> NDArray[np.float32] | None:
+    """One array of the prompt stored at `path`, and nothing else of it; None if it has none of
+    that name. Raises as `read_orbax`."""
+    source = _existing(path)
+    with _reading(source):
+        return check_numbers(_read(source, name), name) if name in _names(source) else None
 
 
 def read_part(path: epath.PathLike, method: Method, length: int) -> TaskPart:
@@ -101,6 +107,11 @@ def _existing(path: epath.PathLike) -> epath.Path:
     if not source.exists():
         raise NotFound(f"no tensor is stored for {source.name}")
     return source
+
+
+def _names(folder: epath.Path) -> list[str]:
+    told = json.loads((folder / "_METADATA").read_text())["tree_metadata"].values()
+    return [str(one["key_metadata"][0]["key"]) for one in told][:_MOST_ARRAYS]
 
 
 def _read(folder: epath.Path, key: str) -> NDArray[np.float32]:

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from ptsys.engine.engine import Engine
 from ptsys.engine.workbench import Workbench
 from ptsys.kinds.trees import Tree
+from ptsys.library.domain import tuned_vectors
+from ptsys.prompts.check import MAX_LENGTH
 from ptsys.prompts.storage import load_reading
+from ptsys.prompts.tokens import tokens
 from ptsys.runs.run_metrics import RunMetrics
 from ptsys.runs.run_training import RunTraining
 from ptsys.runs.tasks.task import Task
@@ -49,11 +52,12 @@ class MetaRunTraining(RunTraining):
         start = first_meta_prompt(
             self._bench, self._engine, spec, None if begun is None else self._tree(begun)
         )
+        shared = self._bench.start(MAX_LENGTH)
         data = [
             MetaTaskData(
                 rows := task.rows("train"),
                 self._engine.encode(spec, rows),
-                self._tuned(of),
+                *self._tuned(of, shared),
             )
             for task, of in zip(self._tasks, spec.tasks, strict=True)
         ]
@@ -62,17 +66,22 @@ class MetaRunTraining(RunTraining):
         if resumed is not None:
             self.note(f"going on from step {resumed.step}")
         training = meta_training(
-            spec.name, self._owner, spec, data, self._bench.served.rows, start, resumed, self
+            *(spec.name, self._owner, spec, data, self._bench.served.rows, start, resumed, self),
+            shared=shared,
         )
         return training, 0 if resumed is None else resumed.step
 
     def _tree(self, prompt: str) -> Tree | None:
         return load_reading(self._prompts, self._prompts.get(prompt, self._owner))
 
-    def _tuned(self, task: MetaTask) -> NDArray[np.float32] | None:
+    def _tuned(
+        self, task: MetaTask, shared: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
         if task.prompt is None:
-            return None
-        return tuned_rows(self._tree(task.prompt), task.prompt, "MetaTrain.prompts")
+            return None, None
+        rows = tuned_rows(self._tree(task.prompt), task.prompt, "MetaTrain.prompts")
+        record = self._prompts.get(task.prompt, self._owner)
+        return rows, tuned_vectors(record, tokens(rows), shared)
 
     def _line(self, task: str) -> str:
         return f"{self._name}/{task}" if task else self._name

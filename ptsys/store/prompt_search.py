@@ -159,6 +159,7 @@ class PromptSearch:
             (PromptRow.model, filters.model),
             (PromptRow.owner, filters.owner),
             (PromptRow.visibility, filters.visibility),
+            (PromptRow.kind, filters.prompt_kind),
         ):
             if value is not None:
                 wanted.append(column == value)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ptsys.store.database import Database
 from ptsys.store.tables import PromptRow, PromptVectorRow
-from ptsys.types.library import QUERY_TAG, VectorKind, began_shared
+from ptsys.types.library import QUERY_TAG, VectorKind, compares
 
 _AT_ONCE = 500  # vectors in one query
 _LISTED_AT_ONCE = 5000
@@ -56,7 +56,7 @@ class PromptVectors:
             query = query.where(PromptRow.changed > since)
         with self._database.reading() as session:
             for row in session.execute(query.execution_options(yield_per=_LISTED_AT_ONCE)):
-                indexed = began_shared(row.initialization) and QUERY_TAG not in row.tags
+                indexed = compares(prompt_kind, row.initialization) and QUERY_TAG not in row.tags
                 yield Listed(row.id, row.owner, row.visibility, indexed, row.changed)
 
     def read(self, ids: Sequence[str], kind: VectorKind) -> dict[str, NDArray[np.float32]]:

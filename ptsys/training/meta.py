@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ptsys.data.features import EncodedExamples
 from ptsys.data.mixture_order import joined
+from ptsys.data.order import permutation
 from ptsys.engine import trainings
 from ptsys.engine.evaluation import mean_scores
 from ptsys.engine.trainings import Progress, Shown, Snapshot, Training, TrainingTask, Validation
@@ -25,6 +26,7 @@ from ptsys.kinds.model_kind import RowCoder
 from ptsys.kinds.registry import META
 from ptsys.kinds.starting import refuse_teacher
 from ptsys.kinds.trees import Tree, shapes_of
+from ptsys.library.domain import domain_of, written_vectors
 from ptsys.prompts.meta_kind import written_layout
 from ptsys.prompts.tokens import NAME
 from ptsys.training.course import (
@@ -40,6 +42,7 @@ from ptsys.training.meta_answers import with_answers
 from ptsys.training.meta_episodes import EpisodeOrder, ShownTask
 from ptsys.training.resident import ResidentTraining, numbers, of_members
 from ptsys.training.trained import Trained
+from ptsys.training.written_start import shown_rows
 from ptsys.types.example import Example
 from ptsys.types.meta_training import MetaSpec
 from ptsys.types.records import Parent
@@ -47,16 +50,19 @@ from ptsys.types.records import Parent
 SCORE = "accuracy"  # by which one state is better than another
 BEST = "best"
 _ASKED = 32  # rows of a task that is scored on, at most
+_WRITTEN = 256  # tasks that prompts are written of, to be compared by, at most
 _STREAM = 0x73636F72
 
 
 @dataclasses.dataclass(frozen=True)
 class MetaTaskData:
-    """A task's rows as they are, and encoded; the prompt that was tuned on it, [P, D]."""
+    """A task's rows as they are, and encoded; the prompt that was tuned on it, [P, D], and its
+    vectors as `ptsys.library.domain` has them, if it compares with others."""
 
     rows: Sequence[Example]
     examples: EncodedExamples
     prompt: NDArray[np.float32] | None = None
+    vectors: NDArray[np.float32] | None = None
 
 
 class MetaTraining(ResidentTraining):
@@ -73,10 +79,12 @@ class MetaTraining(ResidentTraining):
         resumed: Checkpoint | None,
         listener: Listener,
         parents: tuple[Parent, ...] = (),
+        shared: NDArray[np.float32] | None = None,
     ) -> None:
         """From the meta-prompt `start`, or from a checkpoint of a training that began there.
-        `coder` lays out rows that are shown. Raises InvalidInput for a task with too few rows, and
-        for a tuned prompt that is shorter than what is written."""
+        `coder` lays out rows that are shown; with `shared` [S, D], where the model's prompts start,
+        what is made keeps its domain. Raises InvalidInput for a task with too few rows, and for a
+        tuned prompt that is shorter than what is written."""
         scored = spec.scored()
         learned = {
             place: task
@@ -88,6 +96,10 @@ class MetaTraining(ResidentTraining):
             place: task.prompt for place, task in learned.items() if task.prompt is not None
         }
         self._spec, self._parents = spec, parents
+        self._learned, self._shared = list(learned.values()), shared
+        self._vectors = {
+            place: task.vectors for place, task in learned.items() if task.vectors is not None
+        }
         snapshot = Snapshot.start(start, META)
         self._best: dict[str, Any] = {"step": -1, "score": -1.0, "since": 0, "evaluated": -1}
         self._kept: Tree = dict(start)
@@ -134,6 +146,8 @@ class MetaTraining(ResidentTraining):
         self._prompts.update(prompts)
         for place, prompt in prompts.items():
             self._shown[place] = dataclasses.replace(self._shown[place], teacher=prompt)
+            if self._shared is not None:
+                self._vectors[place] = written_vectors(prompt, self._shared)
         order = EpisodeOrder(self._spec, list(self._shown.values()), self._begun)
         self._task = dataclasses.replace(self._task, order=order.padded(self._size))
 
@@ -154,9 +168,11 @@ class MetaTraining(ResidentTraining):
             training.stop()
         self._pay()
 
-    def _stopped(self, event: trainings.Stopped) -> Ending:
+    def _stopped(self, place: Place, event: trainings.Stopped) -> Steps[Ending]:
         """Its end, if patience was at one."""
-        return self._completed(event.snapshot) if self._ended else super()._stopped(event)
+        if not self._ended:
+            return (yield from super()._stopped(place, event))
+        return (yield from self._completed(place, event.snapshot))
 
     # ---- what is kept ---------------------------------------------------------------------
 
@@ -244,10 +260,9 @@ class MetaTraining(ResidentTraining):
         return of_members(event, [task.name for task in self._spec.tasks])
 
     def _finish(self, place: Place, event: trainings.Finished) -> Steps[Completed]:
-        yield from ()
-        return self._completed(event.snapshot)
+        return (yield from self._completed(place, event.snapshot))
 
-    def _completed(self, snapshot: Snapshot) -> Completed:
+    def _completed(self, place: Place, snapshot: Snapshot) -> Steps[Completed]:
         values, scores = dict(snapshot.values), {}
         progress = self._progress
         if self._task.validations:
@@ -257,7 +272,7 @@ class MetaTraining(ResidentTraining):
         best = self._best["step"] if self._task.validations else snapshot.step
         made = Trained(
             name=self._spec.name,
-            values=values,
+            values=values | (yield from self._domain(place, values)),
             kind=META,
             dataset=None,
             scores=scores,
@@ -266,6 +281,25 @@ class MetaTraining(ResidentTraining):
         )
         metrics = {} if progress is None else self._metrics(progress)
         return Completed((made,), snapshot.step, finite({**metrics, **scores}))
+
+    def _domain(self, place: Place, values: Tree) -> Steps[Tree]:
+        """Where the prompts of its tasks lie: those that were tuned, or those that it writes."""
+        if self._shared is None:
+            return {}
+        if self._prompts:
+            return domain_of(list(self._vectors.values()))
+        seed, aggregate = self._spec.seed, self._spec.aggregate
+        found = []
+        for number in permutation(len(self._learned), (seed, _STREAM))[:_WRITTEN]:
+            shown = shown_rows(self._learned[number].rows, seed)[: self._spec.examples]
+            future = place.engine.written(
+                values,
+                shown,
+                aggregate="mean" if aggregate == "each" else aggregate,
+                user=self._task.user,
+            )
+            found.append(written_vectors((yield from place.answer(future)), self._shared))
+        return domain_of(found)
 
 
 def tuned_rows(prompt: Tree | None, name: str, field: str) -> NDArray[np.float32]:

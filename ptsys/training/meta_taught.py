@@ -8,6 +8,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ptsys.engine import trainings
 from ptsys.engine.trainings import Training, TrainingEvent
 from ptsys.errors import InvalidInput, Unavailable
@@ -42,14 +45,15 @@ def meta_training(
     resumed: Checkpoint | None,
     listener: Listener,
     parents: tuple[Parent, ...] = (),
+    shared: NDArray[np.float32] | None = None,
 ) -> Course:
     """The course of such a job. Arguments and what it raises are as in `MetaTraining`."""
     of = (identifier, user, spec, tasks, coder, start)
     if not spec.missing_prompts:
-        return MetaTraining(*of, resumed, listener, parents)
+        return MetaTraining(*of, resumed, listener, parents, shared)
     teachers = Teachers(spec, start["start"], resumed)
     behind = _Behind(listener, teachers, spec.planned_steps)
-    own = MetaTraining(*of, behind.own(resumed), behind, parents)
+    own = MetaTraining(*of, behind.own(resumed), behind, parents, shared)
     return _TaughtTraining(identifier, user, spec, tasks, start, teachers, own, behind)
 
 

@@ -42,7 +42,7 @@ class ResidentTraining(abc.ABC):
                 return Failed(event.message, event.traceback, event.retry)
             if isinstance(event, trainings.Stopped):
                 self._snapshot = event.snapshot
-                return self._stopped(event)
+                return (yield from self._stopped(place, event))
             self.tell()
             if isinstance(event, trainings.Checkpointed):
                 self._keep(event, training)
@@ -66,8 +66,9 @@ class ResidentTraining(abc.ABC):
         """Tell the scores."""
         self._listener.evaluation(event.step, finite(self._scores(event)))
 
-    def _stopped(self, event: trainings.Stopped) -> Ending:
+    def _stopped(self, place: Place, event: trainings.Stopped) -> Steps[Ending]:
         """How it ends where it left early. Raises Interruption, as it was told to stop."""
+        yield from ()
         raise Interruption
 
     def tell(self) -> None:

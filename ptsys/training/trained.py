@@ -12,6 +12,7 @@ from ptsys.engine.model import ServedModel
 from ptsys.kinds.registry import META
 from ptsys.kinds.trees import Tree
 from ptsys.prompts.tokens import NAME
+from ptsys.types.meta_training import MetaSpec, told_tasks
 from ptsys.types.multitask import MultiTaskSpec
 from ptsys.types.records import Parent, Prompt, Visibility
 from ptsys.types.specs import LearningSpec, hyperparameters
@@ -113,7 +114,8 @@ def recorded_settings(
     drawn from several tasks, where these were chosen: `rates` names those of a mixture."""
     if isinstance(spec, MultiTaskSpec):
         rates = {task.name: task.rate for task in spec.tasks if task.rate is not None}
-    return hyperparameters(spec) | ({"rates": dict(rates)} if rates else {})
+    tasks = {"tasks": told_tasks(spec)} if isinstance(spec, MetaSpec) else {}
+    return hyperparameters(spec) | ({"rates": dict(rates)} if rates else {}) | tasks
 
 
 def recorded_start(spec: JobSpec) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from ptsys.types.meta_training import META
 from ptsys.types.model import Value
 from ptsys.types.records import Dataset, Prompt, Visibility
 from ptsys.types.requests import GENERIC
@@ -16,6 +17,12 @@ from ptsys.types.training import Tag
 
 VectorKind = Literal["mean", "token", "projection"]
 """What is made of a prompt to compare it by; see `ptsys.library.vectors`."""
+
+VECTOR_KINDS: tuple[VectorKind, ...] = ("mean", "token", "projection")
+"""All of them, in the order in which a meta-prompt keeps its vectors."""
+
+MOST_NUMBERS = 4096
+"""Of a vector: as many as the widest T5's soft tokens have. A wider change is projected to them."""
 
 DEFAULT_KIND: VectorKind = "token"
 
@@ -49,11 +56,22 @@ def began_shared(initialization: Mapping[str, Any]) -> bool:
     return tail and initialization.get("meta_prompt") == GENERIC
 
 
+def compares(kind: str, initialization: Mapping[str, Any]) -> bool:
+    """Whether a prompt of a kind that began so may be compared with others: where a meta-prompt
+    began does not matter, as it is compared by the prompts it was trained on."""
+    return kind == META or began_shared(initialization)
+
+
 class Filters(Value):
     """Which prompts may be found; what is left out does not matter."""
 
     model: Word | None = Field(default=None, description="Only this model's.")
     owner: Word | None = Field(default=None, description="Only this user's.")
+    prompt_kind: Word | None = Field(
+        default=None,
+        description="Only prompts of this kind, such as `tokens`; `meta` are those that write "
+        "prompts, near a prompt of the tasks they were trained on.",
+    )
     tags: tuple[Tag, ...] = Field(
         default=(), fail_fast=True, max_length=20, description="With all of these."
     )

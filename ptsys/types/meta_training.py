@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self, TypedDict
+from typing import Annotated, Any, Literal, Self, TypedDict
 
 from pydantic import Field, model_validator
 
@@ -23,6 +23,7 @@ META = "meta"
 MOST_TASKS = 1024
 MOST_EXAMPLES = 64
 _LEAST_TASKS = 2
+_TOLD = 200  # characters of a task's description that are recorded
 _MOST_HELD_OUT = 32
 _TUNING_STEPS = 100  # of a prompt that is missing
 _HELD_OUT_SHARE = 5  # one task in so many is held out, unless it is said
@@ -254,3 +255,14 @@ class MetaSpec(MetaOptions):
                 "teacher_weight" if self.teacher_weight else "answer_weight",
             )
         return self
+
+
+def told_tasks(spec: MetaOptions) -> list[dict[str, Any]]:
+    """What is recorded of its tasks: names, whether each was only scored on, and of a description
+    the beginning."""
+    return [
+        {"name": task.name}
+        | ({"held_out": True} if scored else {})
+        | ({"description": task.description[:_TOLD]} if task.description else {})
+        for task, scored in zip(spec.tasks, spec.scored(), strict=True)
+    ]

@@ -110,6 +110,7 @@ ON_BOTH = {
     "test_augment_command",
     "test_commands_on_both",
     "test_library_commands",
+    "test_meta_library",
     "test_round_trip",
     "test_rows_at_the_door",
     "test_select_command",

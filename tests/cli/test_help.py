@@ -39,7 +39,7 @@ COMMANDS = [
             *("export", "import", "delete"),
         )
     ),
-    *(["meta", name] for name in ("list", "generate")),
+    *(["meta", name] for name in ("list", "generate", "search", "train")),
     *(["keys", name] for name in ("create", "list", "revoke")),
     ["models", "list"],
     ["models", "import"],

@@ -6,12 +6,12 @@ import pytest
 
 from ptsys.errors import InvalidInput, Unavailable
 from ptsys.library.starts import kept_start, library_folder, read_start, write_start
-from ptsys.library.vectors import MOST_NUMBERS, prompt_vector, token_vector
+from ptsys.library.vectors import prompt_vector, token_vector
 from ptsys.models.registry import load_builtin
 from ptsys.prompts.check import MAX_LENGTH
 from ptsys.prompts.initialization import shared_start
 from ptsys.prompts.tokens import TOKENS, tokens
-from ptsys.types.library import VectorKind
+from ptsys.types.library import MOST_NUMBERS, VectorKind
 
 KINDS: tuple[VectorKind, ...] = ("mean", "token", "projection")
 WIDTH = 24

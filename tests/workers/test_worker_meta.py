@@ -13,7 +13,12 @@ from waiting import until
 from worker_deployment import Deployment
 
 from ptsys.errors import InvalidInput
+from ptsys.library.domain import written_vectors
+from ptsys.library.starts import read_start
+from ptsys.prompts.safetensors_format import decode
+from ptsys.training.written_start import shown_rows
 from ptsys.types.example import Example
+from ptsys.types.library import VECTOR_KINDS, Filters
 from ptsys.types.records import JobState
 
 pytestmark = pytest.mark.device
@@ -25,15 +30,19 @@ def tasks(served: Deployment) -> Deployment:
     return served
 
 
-def written(deployment: Deployment, meta: str) -> np.ndarray:
+def written(deployment: Deployment, meta: str, task: str) -> np.ndarray:
+    """What it writes by the mean, of the rows of a task that a training with seed 0 shows it."""
+    service = deployment.service
+    rows = service.datasets.read(service.datasets.get(task, "ann").id)
     header = {
         "model": tiny_model.NAME,
         "meta": meta,
-        "examples": [{"input": x.input, "target": x.target} for x in tiny_model.rows(4)],
+        "examples": [{"input": x.input, "target": x.target} for x in shown_rows(rows, 0)[:4]],
+        "aggregate": "mean",
         "user": "ann",
     }
     told = deployment.asker().call(tiny_model.NAME, "emit", header, None, timeout=200)
-    return np.frombuffer(told[1] or b"", np.uint8)
+    return decode(told[1] or b"")[0]
 
 
 def test_joint_training_makes_a_meta_prompt_that_writes(tasks: Deployment) -> None:
@@ -51,6 +60,7 @@ def test_joint_training_makes_a_meta_prompt_that_writes(tasks: Deployment) -> No
         "summary": (32, 32),
         "label": (32, 32),
         "embedding_scale": (1,),
+        "domain": (3, 32),
     }
     scores = [event.data for event in tasks.events(job, "evaluation")]
     assert [score["step"] for score in scores] == [0, 10, 20, 30]
@@ -60,9 +70,11 @@ def test_joint_training_makes_a_meta_prompt_that_writes(tasks: Deployment) -> No
     assert record.steps == next(x["step"] for x in scores if x["accuracy"] == best)
     losses = [e.data["loss"] for e in tasks.events(job, "progress") if "loss" in e.data]
     assert ended.metrics["loss"] < losses[0]
-    assert len(written(tasks, "together")) > 0
-    with pytest.raises(InvalidInput, match="a meta-prompt writes prompts"):  # nothing is near it
-        tasks.service.library.search(record, "ann")
+    told = record.hyperparameters["tasks"]
+    assert told == [*({"name": x} for x in TASKS[:3]), {"name": "later", "held_out": True}]
+    start = read_start(tasks.root, record.model_fingerprint)
+    own = [written_vectors(written(tasks, "together", name), start) for name in TASKS[:3]]
+    np.testing.assert_allclose(tree["domain"], np.mean(own, axis=0), atol=1e-4)
 
     again = submit(tasks, "onward", initialization={"kind": "prompt", "prompt": "together"})
     tasks.wait(again)
@@ -82,6 +94,15 @@ def test_regression_learns_from_tuned_prompts(tasks: Deployment) -> None:
     ended = tasks.wait(job)
     losses = [e.data["loss"] for e in tasks.events(job, "progress") if "loss" in e.data]
     assert ended.metrics["loss"] < 0.9 * losses[0]
+    prompts = [tasks.service.prompts.read(str(tasks.job(one).prompt)) for one in jobs]
+    library, tree = tasks.service.library, tasks.tree(job)
+    for number, kind in enumerate(VECTOR_KINDS):
+        pairs, _ = library.vectors(prompts[0].model_fingerprint, "ann", kind=kind, most=999)
+        vectors = {one.id: vector for one, vector in pairs}
+        mean = np.mean([vectors[one.id] for one in prompts], axis=0)
+        np.testing.assert_allclose(tree["domain"][number], mean, atol=1e-5)
+    near = library.search(prompts[0], "ann", filters=Filters(prompt_kind="meta"))
+    assert {"compared", "together"} <= {one.prompt.name for one in near}
     source = {row.prompt for row in tasks.service.get(job.id, "ann").spec.tasks}  # type: ignore[union-attr]
     assert source == {*(tasks.job(one).prompt for one in jobs)}
 

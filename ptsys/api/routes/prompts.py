@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -27,13 +28,15 @@ from ptsys.api.forms import (
 from ptsys.api.media_types import JSON, NPY, ORBAX, PEFT, SAFETENSORS, Kind, accepted, content_type
 from ptsys.api.pages import Before, Limit, Page, page
 from ptsys.api.problems import Refused, documented
-from ptsys.api.tensors import decode_tree, structure_bytes, to_rows
+from ptsys.api.tensors import noted_tree, structure_bytes, to_rows
 from ptsys.errors import InvalidInput
+from ptsys.jobs.limits import ModelShape
 from ptsys.kinds.registry import META, stored_kind
 from ptsys.kinds.trees import Tree
 from ptsys.prompts import npy_format, peft_format, safetensors_format
 from ptsys.prompts.check import check_prompt
 from ptsys.prompts.meta import generator_of
+from ptsys.prompts.meta_about import NOTE, AboutMetaPrompt
 from ptsys.prompts.orbax_form import read_orbax, read_part, read_tree, write_tree
 from ptsys.store.prompts import refuse_taken_name
 from ptsys.types.records import Prompt
@@ -93,8 +96,9 @@ async def add_prompt(
     contact: ContactQuery = None,
 ) -> Prompt:
     """Keep a prompt of your own. Its width must be the model's `d_model`. One of another kind than
-    soft tokens comes as safetensors, a tensor an array. A PEFT adapter of prompt tuning, or of
-    prefix tuning, comes as the zip file of its folder."""
+    soft tokens comes as safetensors, a tensor an array; of a meta-prompt the header's
+    `meta_prompt`, as GET gives it, tells its model, its training and its tasks. A PEFT adapter of
+    prompt tuning, or of prefix tuning, comes as the zip file of its folder."""
     kind = content_type(request, _KINDS)
     data = await request.body()
     if kind == PEFT or structure_bytes(data, kind) > SMALL_BODY:
@@ -103,13 +107,15 @@ async def add_prompt(
 
     def keep() -> Prompt:
         limits = context.shape(model)
-        tree = decode_tree(data, kind)
+        tree, notes = noted_tree(data, kind)
         if kind == JSON:
             tree = {
                 "prompt": check_prompt(tree["prompt"], limits.d_model, model=model, field="tensor")
             }
         made_of = stored_kind(tree)
-        tree = made_of.check(tree, limits, model)
+        about = _about(notes, limits) if made_of.name == META else None
+        check = made_of.kept if made_of.name == META else made_of.check
+        tree = check(tree, limits, model)
         record = Prompt(
             id=context.service.prompts.new_id(),
             name=name,
@@ -121,8 +127,9 @@ async def add_prompt(
             kind=made_of.name,
             length=len(tree["tokens"]) if made_of.name == META else max(map(len, tree.values())),
             d_model=limits.d_model,
-            hyperparameters={"generator": "own"} if generator_of(tree) else {},
             created=context.service.clock(),
+            hyperparameters=({} if about is None else about.settings)
+            | ({"generator": "own"} if generator_of(tree) else {}),
             tags=tuple(sorted(set(tags))),
             description=description or None,
             licence=licence or None,
@@ -241,6 +248,15 @@ def delete_prompt(prompt: Reference, caller: Caller, context: Shared) -> None:
     context.service.settle()
 
 
+def _about(notes: Mapping[str, str], limits: ModelShape) -> AboutMetaPrompt | None:
+    """What a meta-prompt's file tells of it. Raises InvalidInput for one of another model."""
+    if NOTE not in notes:
+        return None
+    about = AboutMetaPrompt.read(notes[NOTE])
+    about.check(limits.fingerprint, limits.model)
+    return about
+
+
 def _keep(context: Context, record: Prompt, tree: Tree) -> Prompt:
     """Tensor first, then the record: a record never lacks its tensor."""
     prompts = context.service.prompts
@@ -287,6 +303,8 @@ def _tensor(prompt: Prompt, tree: Tree, kind: Kind) -> Response:
             "model_fingerprint": prompt.model_fingerprint,
             "steps": str(prompt.steps),
         }
+        if prompt.kind == META:
+            notes[NOTE] = AboutMetaPrompt.of(prompt).text
         data = safetensors_format.encode_tree(tree, notes)
     suffix = _SUFFIXES[kind]
     shown = {"Content-Disposition": f'attachment; filename="{prompt.name}.{suffix}"'}

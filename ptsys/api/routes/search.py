@@ -16,8 +16,10 @@ from ptsys.api.json_bodies import documented_json, read_json
 from ptsys.api.media_types import JSON
 from ptsys.api.problems import documented
 from ptsys.api.searching import SearchBody, SearchedFor, SearchQuery, SearchResults
+from ptsys.api.written_queries import Written, writes, written
 from ptsys.errors import Conflict, JobFailed
 from ptsys.jobs.queries import query_prompt, trained
+from ptsys.kinds.registry import META
 from ptsys.types.records import ApiKey, Job, Prompt
 
 router = APIRouter(prefix="/v1/prompts", tags=["prompts"])
@@ -74,15 +76,19 @@ async def search_prompts(
     the others.
 
     For rows a prompt is trained first, by a job that counts among yours; of the same rows it is
-    there at once the next time. It is yours alone, tagged `query`, and never found.
+    there at once the next time. It is yours alone, tagged `query`, and never found. For
+    meta-prompts (`prompt_kind` meta) the model's own writes one instead, in one pass, where there
+    is one; it is not kept.
     """
     body = await read_json(request, context, SearchBody)
     body.refuse_nothing(body.examples, body.dataset)
-    query: Prompt | Job | None
+    query: Prompt | Job | Written | None
     if body.prompt is not None:
         query = await context.in_thread(context.service.prompts.get, body.prompt, caller.user)
     elif body.examples is None and body.dataset is None:
         query = None
+    elif body.prompt_kind == META and await context.in_thread(writes, context, body):
+        query = await written(request, context, body, caller.user)
     else:
         query = await context.in_thread(_query, context, body, caller)
         query = await _waited(context, query)
@@ -138,15 +144,16 @@ async def _waited(context: Context, query: Prompt | Job) -> Prompt | Job:
 
 
 def _results(
-    context: Context, query: SearchQuery, prompt: Prompt | None, user: str
+    context: Context, query: SearchQuery, near: Prompt | Written | None, user: str
 ) -> SearchResults:
     library, filters = context.service.library, query.filters
-    if prompt is None:
+    if near is None:
         found = library.find(query.text, user, filters=filters, count=query.count)
     else:
         found = library.search(
-            prompt,
+            near if isinstance(near, Prompt) else near.prompt,
             user,
+            fingerprint=near.model_fingerprint,
             metric=query.metric,
             kind=query.kind,
             count=query.count,
@@ -156,7 +163,7 @@ def _results(
     return SearchResults(
         results=found,
         query=SearchedFor(
-            prompt=None if prompt is None else prompt.id,
+            prompt=near.id if isinstance(near, Prompt) else None,
             text=query.text,
             metric=query.metric,
             kind=query.kind,

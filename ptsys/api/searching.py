@@ -77,6 +77,11 @@ class SearchBody(SearchQuery):
     truncate: bool = Field(
         default=False, description="Cut inputs that are too long, instead of refusing them."
     )
+    written: bool = Field(
+        default=False,
+        description="Let the model's own meta-prompt write the prompt to search with from such "
+        "rows, in one pass, where one would be trained; it is not kept.",
+    )
     steps: int = Field(
         default=QUERY_STEPS, ge=1, le=10_000, description="Updates of the prompt for such rows."
     )

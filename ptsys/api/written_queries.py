@@ -1,5 +1,5 @@
-"""Searching for meta-prompts by rows: the model's own meta-prompt writes the prompt to search with,
-in one pass, and nothing is trained."""
+"""Searching by rows without training: the model's own meta-prompt writes the prompt to search with,
+in one pass."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ptsys.api.disconnects import while_connected
 from ptsys.api.searching import SearchBody
 from ptsys.api.writing import check_examples
 from ptsys.errors import InvalidInput
+from ptsys.kinds.registry import META
 from ptsys.prompts.safetensors_format import decode
 from ptsys.store.model_folders import has_meta_prompt, model_folder
 from ptsys.types.requests import EmitRequest, TaskExample
@@ -30,9 +31,19 @@ class Written(NamedTuple):
 
 
 def writes(context: Context, body: SearchBody) -> bool:
-    """Whether a meta-prompt ships with the model."""
+    """Whether the prompt of these rows is to be written. Raises InvalidInput if it has to be and no
+    meta-prompt ships with the model."""
+    if not body.written and body.prompt_kind != META:
+        return False
     folder = model_folder(context.settings.root, _model(context, body))
-    return folder is not None and has_meta_prompt(folder)
+    there = folder is not None and has_meta_prompt(folder)
+    if body.written and not there:
+        raise InvalidInput(
+            f"no meta-prompt ships with model {_model(context, body)!r}; leave it out, and a "
+            "prompt is trained",
+            field="written",
+        )
+    return there
 
 
 async def written(request: Request, context: Context, body: SearchBody, user: str) -> Written:

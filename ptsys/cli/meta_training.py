@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -41,6 +40,7 @@ def register(app: typer.Typer) -> None:
             "ptsys meta train --data tasks --name words --wait",
             "ptsys meta train --data tasks --held-out 4 --patience 3 --name words",
             "ptsys meta train --data tasks --method regression --aggregate mean --name words",
+            "ptsys meta train --dataset plurals --dataset pasts --related 20 --name mine",
             "ptsys meta train --from-library plurals --method regression --name words",
             "ptsys meta generate --examples few.jsonl --meta words --name mine",
         )
@@ -73,9 +73,28 @@ def train(
             help="Tasks of stored prompts that these words fit, or that are near a prompt.",
         ),
     ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A stored dataset of yours, or owner/name: a task of its name. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    related: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=_LIBRARY,
+            help="Take in the tasks of so many prompts of the library that are nearest to these "
+            "tasks, with their prompts: of those alone whose datasets you may see.",
+        ),
+    ] = 0,
     prompt: Annotated[
         list[str] | None,
-        typer.Option(metavar=_TASK, help="The prompt that was tuned on a task of --data."),
+        typer.Option(
+            metavar=_TASK, help="The prompt that was tuned on a task of --data or --dataset."
+        ),
     ] = None,
     *,
     options: Typed,
@@ -92,9 +111,16 @@ def train(
 
     Some tasks are held out and scored on; what is kept is the best that was scored.
     """
-    if data is None and from_library is None:
-        raise InvalidInput("give --data FOLDER, --from-library WORDS, or both", field="data")
+    stored = {name.rpartition("/")[2]: name for name in dataset or ()}
+    if data is None and from_library is None and not stored:
+        raise InvalidInput(
+            "give --data FOLDER, --dataset NAME, --from-library WORDS, or several", field="data"
+        )
     tasks = {} if data is None else _tasks(data.expanduser())
+    if related and not (tasks or stored):
+        raise InvalidInput("give --data or --dataset for it", field="related")
+    if len(stored) < len(dataset or ()) or stored.keys() & tasks.keys():
+        raise InvalidInput("two tasks have one name; leave one out", field="dataset")
     tuned = dict(_pair(text) for text in prompt or ())
     where = deployment.of(context)
     with where.client() as client:
@@ -116,11 +142,12 @@ def train(
         settings = options_from(
             MetaOptions,
             {**options, "model": model},
-            tasks=_placeholders(tasks, from_library),
+            tasks=_placeholders(len(tasks) + len(stored) + related, from_library),
         ).model_dump(exclude={"name", "tasks"}, exclude_unset=True)
         job = client.train_meta(
             options["name"],
-            known,
+            {**known, **stored},
+            related=related,
             from_library=from_library,
             prompts=tuned,
             descriptions={
@@ -131,9 +158,9 @@ def train(
         submitting.follow(where, client, job, wait=wait, as_json=as_json)
 
 
-def _placeholders(tasks: Collection[str], query: str | None) -> tuple[Any, ...]:
+def _placeholders(told: int, query: str | None) -> tuple[Any, ...]:
     """Tasks to check the options with, before those of the library are known."""
-    count = max(len(tasks), 2 if query is None else _LIBRARY)
+    count = max(told, 2 if query is None else _LIBRARY)
     return tuple({"name": f"task{number}"} for number in range(count))
 
 

@@ -428,6 +428,7 @@ class Client:
         tasks: Mapping[str, Data] | None = None,
         *,
         from_library: str | None = None,
+        related: int = 0,
         prompts: Mapping[str, str | Prompt] | None = None,
         descriptions: Mapping[str, str] | None = None,
         held_out: Collection[str] | int | None = None,
@@ -446,12 +447,19 @@ class Client:
         is to be done. Tasks `held_out`, by their names or a number of the last ones, are scored on
         and not learned from. `from_library` takes in the tasks of stored prompts that you may see
         with their datasets: those that these words fit or, with `prompt:NAME`, those near a prompt;
-        they come with their prompts. `settings` are the other fields of `MetaSpec`: method,
+        they come with their prompts. `related` takes in likewise the tasks of so many prompts that
+        are nearest to `tasks`, as the model's own meta-prompt reads these; they come first, so that
+        what is held out is yours. `settings` are the other fields of `MetaSpec`: method,
         aggregate, examples, steps, initialization and so on.
 
         Raises InvalidInput naming the field, Conflict if the name is taken.
         """
         tasks, prompts = dict(tasks or {}), dict(prompts or {})
+        if related:
+            own = {task: self._at_hand(data) for task, data in tasks.items()}
+            near = searching.related(self.prompts, own, related, settings.get("model"))
+            tasks = {**{one.name: dataset for one, dataset in near}, **own}
+            prompts = {one.name: one.id for one, _ in near} | prompts
         if from_library is not None:
             known = searching.with_datasets(self.prompts, from_library, settings.get("model"))
             tasks = {one.name: dataset for one, dataset in known} | tasks
@@ -480,6 +488,14 @@ class Client:
                 rows[task]["prompt"] = reference(prompt)
             spec = _checked(lambda: options.on(rows))
             return self.jobs.submit(spec, idempotency_key=idempotency_key)
+
+    def _at_hand(self, data: Data) -> Dataset | list[Row]:
+        """A task's rows, to go through more than once, or the stored dataset that is named."""
+        if isinstance(data, str) and not data.endswith(".jsonl"):
+            return self.datasets.get(data)
+        if isinstance(data, Dataset):
+            return data
+        return list(read_rows(data) if isinstance(data, str | os.PathLike) else data)
 
     def augment(
         self,

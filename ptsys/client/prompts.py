@@ -138,6 +138,7 @@ class Prompts:
         count: int = 10,
         steps: int = QUERY_STEPS,
         truncate: bool = False,
+        written: bool = False,
         timeout: float | None = None,
         wait: Callable[[JobHandle], object] | None = None,
         **filters: Any,
@@ -153,8 +154,10 @@ class Prompts:
         For rows a prompt is trained first, by a job of `steps` updates, and kept for the next
         time; `timeout` is how many seconds to wait for it, `wait` what to do in place of waiting
         with a progress bar, and `truncate` cuts inputs that are too long where they would be
-        refused. `filters` are the fields of `ptsys.types.library.Filters`: model, owner, tags,
-        licence, visibility, min_accuracy, created_after, prompt_kind.
+        refused. With `written` nothing is trained: the model's own meta-prompt writes the
+        prompt to search with in one pass. `filters` are the fields of
+        `ptsys.types.library.Filters`: model, owner, tags, licence, visibility, min_accuracy,
+        created_after, prompt_kind.
 
         Raises InvalidInput naming the field, NotFound, JobFailed, Unavailable when the time is
         over.
@@ -164,6 +167,7 @@ class Prompts:
             **searching.rows_of(examples, data),
             **{"text": text, "metric": metric, "kind": kind, "count": count, "steps": steps},
             **({"truncate": True} if truncate else {}),
+            **({"written": True} if written else {}),
             **searching.checked(filters),
         }
         return searching.search(self._connection, body, timeout, wait)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ptsys.client.prompts import Prompts
 
 _PATH = "/v1/prompts/search"
+_ROWS = 32  # of a task that related ones are looked for
 
 
 def rows_of(
@@ -60,6 +61,47 @@ def with_datasets(
             field="from_library",
         )
     return list(found.values())
+
+
+def related(
+    prompts: Prompts,
+    tasks: Mapping[str, Dataset | Sequence[Row]],
+    count: int,
+    model: str | None = None,
+) -> list[tuple[Prompt, Dataset]]:
+    """The `count` stored prompts of soft tokens nearest to any of these tasks whose datasets are
+    the caller's to see, none of them a task's own, one of a name; nearest first. What the tasks
+    are searched by is written by the model's own meta-prompt. Raises InvalidInput if there is none.
+    """
+    best: dict[str, tuple[float, Prompt, Dataset]] = {}
+    own = {data.id for data in tasks.values() if isinstance(data, Dataset)}
+    for data in tasks.values():
+        rows = None if isinstance(data, Dataset) else data[:: max(-(-len(data) // _ROWS), 1)]
+        found = prompts.search(
+            examples=rows,
+            data=data if isinstance(data, Dataset) else None,
+            written=True,
+            truncate=True,
+            count=MOST_FOUND,
+            model=model,
+            prompt_kind=TOKENS,
+        )
+        for one in found:
+            prompt, dataset = one.prompt, one.dataset
+            if dataset is None or dataset.id in own or prompt.general is not None:
+                continue
+            if prompt.name not in tasks and one.comparable:
+                best.setdefault(prompt.name, (one.score, prompt, dataset))
+                best[prompt.name] = max(
+                    best[prompt.name], (one.score, prompt, dataset), key=lambda known: known[0]
+                )
+    if not best:
+        raise InvalidInput(
+            "the library has no prompt near these tasks whose dataset is yours to see",
+            field="related",
+        )
+    nearest = sorted(best.values(), key=lambda one: -one[0])[:count]
+    return [(prompt, dataset) for _, prompt, dataset in nearest]
 
 
 def checked(filters: Mapping[str, Any]) -> dict[str, Any]:

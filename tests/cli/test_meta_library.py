@@ -15,8 +15,10 @@ from safetensors.numpy import load_file, save_file
 
 from ptsys.config import Settings
 from ptsys.jobs.limits import read_limits
+from ptsys.jobs.service import Service
 from ptsys.library.starts import read_start
 from ptsys.prompts.meta_about import AboutMetaPrompt
+from ptsys.prompts.orbax_form import read_tree, write_tree
 from ptsys.stack.stack import Stack
 from ptsys.store.model_folders import META_PROMPT
 
@@ -150,3 +152,57 @@ def test_another_model_is_refused_in_one_line(run: Run, folders: Path, tmp_path:
     about.write_text(json.dumps(told))
     (folder / "meta_prompt.safetensors").unlink()
     refused(json.dumps(told), "meta_prompt.safetensors")
+
+
+@pytest.fixture(scope="module")
+def library(root: Path, served: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Bob's public prompts: `close` to what is written of the task of `examples`, as `secret` is,
+    whose dataset nobody sees, and `wide` of it. The task is a dataset of one's own too."""
+    rows = write_rows(tmp_path_factory.mktemp("own") / "few.jsonl", examples(4))
+    told = ("--examples", rows, "--aggregate", "mean", "--name", "guide", "--model", MODEL)
+    ended = call("--data", root, "meta", "generate", *told)
+    assert ended.code == 0, ended.err
+    service = Service(Settings(data_dir=root, redis_url=None, database_url=None))
+    try:
+        guide = service.prompts.get("guide", "local")
+        written = read_tree(service.prompts.tensor_path(guide.id))["prompt"]
+        start = read_start(root, served)[-len(written) :]
+        service.datasets.add("own", "local", examples(4))
+        ways = (("close", 1, "public"), ("wide", -1, "public"), ("secret", 1, "private"))
+        for name, way, seen in ways:
+            dataset = service.datasets.add(f"{name}-rows", "bob", examples(5), visibility=seen)
+            record = guide.model_copy(
+                update={
+                    "id": service.prompts.new_id(),
+                    "name": name,
+                    "owner": "bob",
+                    "visibility": "public",
+                    "dataset": dataset.id,
+                    "initialization": {"kind": "shared"},
+                }
+            )
+            tensor = start + way * (written - start)
+            write_tree(service.prompts.tensor_path(record.id), {"prompt": tensor})
+            service.prompts.add(record)
+    finally:
+        service.close()
+
+
+@pytest.mark.usefixtures("library")
+def test_tasks_near_ones_own_are_learned_from_too(run: Run, place: str) -> None:
+    """The nearest, with its prompt; none whose dataset one may not see."""
+    given = ("--dataset", "own", "--held-out", 1, "--tasks-per-step", 1, "--steps", 1, "--json")
+    for count, names in ((1, ["close", "own"]), (9, ["close", "wide", "own"])):
+        name = f"near-{count}-{place}"
+        made = run("meta", "train", "--related", count, *given, "--name", name)
+        assert made.code == 0, made.err
+        run("jobs", "cancel", made.json["id"])
+        tasks = made.json["spec"]["tasks"]
+        assert [task["name"] for task in tasks] == names
+        assert [task["prompt"] is None for task in tasks] == [False] * len(names[1:]) + [True]
+    for wrong, word in (
+        (("--dataset", "own", "--dataset", "own"), "dataset"),
+        (("--from-library", "x", "--related", 2), "related"),
+    ):
+        ended = run("meta", "train", *wrong, "--name", "no")
+        assert (ended.code, ended.err.count("\n"), word in ended.err) == (2, 1, True), ended.err

@@ -19,7 +19,6 @@ from ptsys.api.searching import SearchBody, SearchedFor, SearchQuery, SearchResu
 from ptsys.api.written_queries import Written, writes, written
 from ptsys.errors import Conflict, JobFailed
 from ptsys.jobs.queries import query_prompt, trained
-from ptsys.kinds.registry import META
 from ptsys.types.records import ApiKey, Job, Prompt
 
 router = APIRouter(prefix="/v1/prompts", tags=["prompts"])
@@ -76,9 +75,9 @@ async def search_prompts(
     the others.
 
     For rows a prompt is trained first, by a job that counts among yours; of the same rows it is
-    there at once the next time. It is yours alone, tagged `query`, and never found. For
-    meta-prompts (`prompt_kind` meta) the model's own writes one instead, in one pass, where there
-    is one; it is not kept.
+    there at once the next time. It is yours alone, tagged `query`, and never found. Or the
+    model's own meta-prompt writes one in one pass, which is not kept: if it shall be `written`, and
+    for meta-prompts (`prompt_kind` meta) wherever there is one.
     """
     body = await read_json(request, context, SearchBody)
     body.refuse_nothing(body.examples, body.dataset)
@@ -87,7 +86,7 @@ async def search_prompts(
         query = await context.in_thread(context.service.prompts.get, body.prompt, caller.user)
     elif body.examples is None and body.dataset is None:
         query = None
-    elif body.prompt_kind == META and await context.in_thread(writes, context, body):
+    elif await context.in_thread(writes, context, body):
         query = await written(request, context, body, caller.user)
     else:
         query = await context.in_thread(_query, context, body, caller)

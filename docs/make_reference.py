@@ -142,6 +142,7 @@ def client() -> str:
     import ptsys.client
     from ptsys.client.datasets import Datasets
     from ptsys.client.jobs import Jobs
+    from ptsys.client.meta_prompts import MetaPrompts
     from ptsys.client.models import Models
     from ptsys.client.prompts import Prompts
 
@@ -149,6 +150,7 @@ def client() -> str:
         "Client.models": Models,
         "Client.datasets": Datasets,
         "Client.prompts": Prompts,
+        "Client.meta_prompts": MetaPrompts,
         "Client.jobs": Jobs,
     }
     named = {name: getattr(ptsys.client, name) for name in ptsys.client.__all__}

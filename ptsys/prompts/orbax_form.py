@@ -27,7 +27,7 @@ from ptsys.store.prompts import REMEDY
 
 _KEY = "prompt"
 _HANDLER = "orbax.checkpoint._src.handlers.standard_checkpoint_handler.StandardCheckpointHandler"
-_MOST_ARRAYS = 64
+_MOST_ARRAYS = 1024
 _TREE = {
     "use_ocdbt": True,
     "use_zarr3": False,

@@ -16,7 +16,7 @@ from ptsys.prompts.decoding import check_shape, decoding
 from ptsys.prompts.npy_format import from_bfloat16
 
 TENSOR = "prompt"
-MOST_LEAVES = 64
+MOST_LEAVES = 1024  # a meta-prompt may have an encoder of its own
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 

@@ -189,8 +189,10 @@ def _read(
         nobody_else = jnp.zeros((len(rows),), owner.dtype)
         return _emitted(reader._replace(model=own), tokens[None], rows, nobody_else)
 
-    apart = ids.reshape(users, -1, ids.shape[1])
-    found = jax.lax.map(one, (generators, values["tokens"], apart))
+    given = (generators, values["tokens"], ids.reshape(users, -1, ids.shape[1]))
+    if users == 1:
+        return one(jax.tree.map(lambda x: x[0], given))
+    found = jax.lax.map(one, given)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
 
 

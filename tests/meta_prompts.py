@@ -5,7 +5,7 @@ import numpy as np
 from ptsys.kinds.registry import GENERATOR
 from ptsys.kinds.trees import Tree
 from ptsys.models.t5.config import T5Config
-from ptsys.models.t5.generator import encoder_arrays
+from ptsys.models.t5.generator import encoder_arrays, generator
 from ptsys.models.t5.network import create
 
 
@@ -27,5 +27,5 @@ def random_meta(width: int, seed: int = 0, means: int = 3) -> Tree:
 
 def with_generator(meta: Tree, config: T5Config, seed: int = 1) -> Tree:
     """The same with the encoder of another random model."""
-    encoder = encoder_arrays(create(config, seed))
-    return meta | {GENERATOR + path: np.array(array) for path, array in encoder.items()}
+    encoder = {path: np.array(x) for path, x in encoder_arrays(create(config, seed)).items()}
+    return meta | {GENERATOR + path: array for path, array in generator(encoder).items()}

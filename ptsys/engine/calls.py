@@ -17,8 +17,8 @@ from ptsys.kinds.trees import Layout, Tree, laid, stacked
 
 
 class Generator(NamedTuple):
-    """An encoder that is not the frozen model's: its parameters, by their path below it, and a key
-    that no others have."""
+    """An encoder that is not the frozen model's: its parameters, as `ptsys.models.t5.generator`
+    has them, and a key that no others have."""
 
     key: str
     arrays: Tree

@@ -25,6 +25,7 @@ from ptsys.engine.slot_memory import Memory, SlotMemory
 from ptsys.kinds.batch import Readings, Rows
 from ptsys.kinds.trees import Layout, Tree
 from ptsys.models.t5.generator import encoder_arrays
+from ptsys.models.t5.generator import generator as generator_of
 from ptsys.passes.frozen import Frozen
 from ptsys.passes.train import Context, TrainMetrics
 from ptsys.sharding.group import spread
@@ -111,14 +112,14 @@ class Device:
         return result if program.gather is None else program.gather(result)
 
     def encoder(self) -> Tree:
-        """The parameters of the frozen model's encoder, by their path below it, on the host."""
+        """A generator on the host that is equal to the frozen model's encoder."""
         whole = placed(self.frozen.mesh, WHOLE)
         found = {}
         for path, array in encoder_arrays(self.frozen.model()).items():
             if self._apart:
                 array = jax.jit(lambda x: x, out_shardings=whole)(array)
             found[path] = np.array(array)
-        return found
+        return generator_of(found)
 
     def train(
         self, shape: Shape, residents: NDArray[np.int32], rows: Rows, context: Context

@@ -240,8 +240,7 @@ class Engine:
         return joined([parts], whole)
 
     def encoder(self) -> concurrent.futures.Future[Tree]:
-        """The parameters of the frozen model's encoder, by their path below it: what a generator
-        begins as."""
+        """A generator that is equal to the frozen model's encoder: what one begins as."""
         self._check_accepting()
         future: concurrent.futures.Future[Tree] = concurrent.futures.Future()
 

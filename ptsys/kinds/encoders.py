@@ -7,12 +7,16 @@ from __future__ import annotations
 
 Shapes = dict[str, tuple[int, ...]]
 
+LAYERS = "layers."
+"""What the paths of parameters begin with that every layer has one of."""
+
 
 def encoder_shapes(
     *, width: int, inner: int, hidden: int, heads: int, buckets: int, layers: int, gated: bool
 ) -> Shapes:
-    """The shape of every parameter, by its path below the encoder. `inner` is the width of all
-    heads together, `buckets` are those of relative positions."""
+    """The shape of every parameter, by its path below the encoder, those of all layers one: the
+    kernels [layers, in, out] of a kind. `inner` is the width of all heads together, `buckets` are
+    those of relative positions."""
     gates = ("wi_0", "wi_1") if gated else ("wi",)
     layer: Shapes = {
         **{f"attention.{name}.kernel": (width, inner) for name in ("key", "query", "value")},
@@ -25,9 +29,5 @@ def encoder_shapes(
     return {
         "encoder_norm.scale": (width,),
         "relpos_bias.rel_embedding": (heads, buckets),
-        **{
-            f"layers_{number}.{name}": shape
-            for number in range(layers)
-            for name, shape in layer.items()
-        },
+        **{LAYERS + name: (layers, *shape) for name, shape in layer.items()},
     }

@@ -19,7 +19,7 @@ from ptsys.models.execution import Execution
 from ptsys.models.placement import place
 from ptsys.models.quantization import quantized
 from ptsys.models.t5.config import T5Config
-from ptsys.models.t5.generator import ENCODER
+from ptsys.models.t5.generator import ENCODER, first_of, parameter
 from ptsys.models.t5.network import T5
 from ptsys.sharding.group import spread
 from ptsys.sharding.rules import LogicalRules
@@ -52,7 +52,11 @@ class Structure:
         return jax.tree.unflatten(self.treedef, range(self.treedef.num_leaves))
 
     def lies(self, path: str) -> PartitionSpec:
-        """How a parameter is spread over a data shard's devices, by its dotted path."""
+        """How a parameter is spread over a data shard's devices, by its dotted path; of what all
+        layers of the encoder have one of, all of them, by a generator's."""
+        first = first_of(path.removeprefix(ENCODER))
+        if first is not None:
+            return PartitionSpec(None, *self.lies(ENCODER + first))
         sharding = self._where[self.numbers[path]] if self._where else None
         return sharding.spec if isinstance(sharding, NamedSharding) else PartitionSpec()
 
@@ -92,17 +96,19 @@ class Frozen:
         return self.structure.execution
 
     def with_encoder(self, arrays: Mapping[str, Any]) -> Frozen:
-        """The same with an encoder of these parameters, by their path below it, each in the type
-        and where the frozen one is: whatever is compiled for one runs the other."""
+        """The same with an encoder of a generator's parameters, each in the type and where the
+        frozen one is: whatever is compiled for one runs the other."""
         leaves, number = list(self.leaves), self.structure.numbers
-        for path, array in arrays.items():
-            own = leaves[number[ENCODER + path]]
-            where = own.sharding if self.mesh is not None else None
-            value: jax.Array = spread(np.asarray(array, np.float32), where)
-            scale = number.get(ENCODER + path.removesuffix("kernel") + "scale")
-            if own.dtype == jnp.int8 and scale is not None:
-                value, leaves[scale] = quantized(value)
-            leaves[number[ENCODER + path]] = value.astype(own.dtype)
+        for path, index in number.items():
+            below, own = path.removeprefix(ENCODER), leaves[index]
+            scaled = path.endswith("kernel") and own.dtype == jnp.int8
+            if below == path or path.removesuffix("scale") + "kernel" in number:
+                continue  # no encoder's, or made with its kernel
+            array = np.asarray(parameter(arrays, below), np.float32)
+            value: jax.Array = spread(array, own.sharding if self.mesh is not None else None)
+            if scaled:
+                value, leaves[number[path.removesuffix("kernel") + "scale"]] = quantized(value)
+            leaves[index] = value.astype(own.dtype)
         return Frozen(tuple(leaves), self.structure)
 
     def model(self) -> T5:

@@ -6,8 +6,8 @@ the first Q outputs that are averaged over the examples and added to it; `summar
 `label` [D, D], the maps of what stands side by side for every example: a summary of it, from the
 output after those Q, and its label's own encodings, to which `embedding_scale` [1] times the
 label's embeddings are added. `ptsys.passes.emit` is the same, as pretraining differentiates it.
-One with a generator of its own has the parameters of an encoder too, `generator.` before their
-path below it: that reads the examples in place of the frozen model's.
+One with a generator of its own has the parameters of an encoder too, those of all its layers in one
+array, `generator.` before their names: that reads the examples in place of the frozen model's.
 `domain` [3, N], where there is one, says of which tasks it is (`ptsys.library.domain`); nothing is
 written with it.
 
@@ -132,8 +132,7 @@ META = MetaPrompts()
 
 
 def generator_of(meta: Tree) -> Tree | None:
-    """The parameters of its own generator, by their path below an encoder; None if the frozen
-    model's encoder is it."""
+    """The parameters of its own generator; None if the frozen model's encoder is it."""
     found = {
         name.removeprefix(GENERATOR): array
         for name, array in meta.items()

@@ -21,7 +21,7 @@ from ptsys.kinds.trees import Tree, shapes_of
 from ptsys.models.parameters import expected_shapes
 from ptsys.models.quantization import quantize
 from ptsys.models.t5.config import T5Config
-from ptsys.models.t5.generator import ENCODER, encoder_arrays
+from ptsys.models.t5.generator import ENCODER, encoder_arrays, generator, parameter
 from ptsys.models.t5.network import create
 from ptsys.passes.frozen import freeze
 from ptsys.prompts.meta import META, generator_of
@@ -43,11 +43,13 @@ def plain(engine: Engine, meta: Tree) -> np.ndarray:
     """What is written where the whole frozen model has that encoder."""
     model = create(engine.device.config)
     for path, array in (generator_of(meta) or {}).items():
-        *modules, name = path.split(".")
-        module = model.encoder
-        for one in modules:
-            module = getattr(module, one)
-        getattr(module, name).set_value(jax.numpy.asarray(array))
+        first, *modules, name = path.split(".")
+        layers = [(f"layers_{number}", one) for number, one in enumerate(array)]
+        for root, one in layers if first == "layers" else [(first, array)]:
+            module = getattr(model.encoder, root)
+            for below in modules:
+                module = getattr(module, below)
+            getattr(module, name).set_value(jax.numpy.asarray(one))
     served = engine.model
     other = ServedModel("other", "0" * 16, freeze(model), served.vocabulary, None)
     shared = {name: x for name, x in meta.items() if not name.startswith(GENERATOR)}
@@ -66,15 +68,16 @@ def test_a_configuration_tells_its_encoders_shapes(gated: bool) -> None:
         decoder_layers=1,
         gated=gated,
     )
-    shapes = {
-        path.removeprefix(ENCODER): shape
-        for path, shape in expected_shapes(config).items()
-        if path.startswith(ENCODER)
+    own = encoder_arrays(create(config))
+    assert {ENCODER + path: x.shape for path, x in own.items()} == {
+        path: shape for path, shape in expected_shapes(config).items() if path.startswith(ENCODER)
     }
-    assert shapes == config.encoder_shapes
-    assert shapes == {path: x.shape for path, x in encoder_arrays(create(config)).items()}
+    made = generator({path: np.array(x) for path, x in own.items()})
+    assert {path: x.shape for path, x in made.items()} == config.encoder_shapes
+    for path, x in own.items():
+        np.testing.assert_array_equal(parameter(made, path), x, err_msg=path)
     near = encoder_arrays(quantize(create(config)))
-    for path, x in encoder_arrays(create(config)).items():
+    for path, x in own.items():
         np.testing.assert_allclose(near[path], x, atol=0.02, err_msg=path)
 
 
@@ -119,9 +122,9 @@ def test_slots_of_generators_are_spread_and_come_back_whole(engine: Engine) -> N
     frozen = freeze(create(engine.device.config), local_mesh(2, 2))
     layout = written_layout(shapes_of(meta), 2, 2, 16, "each", taught=False)
     memory = SlotMemory(64, layout, frozen.mesh, frozen.structure.lies)
-    kernel = GENERATOR + "layers_0.attention.query.kernel"
+    kernel = GENERATOR + "layers.attention.query.kernel"
     values = [memory.state.leaves[kernel].value, memory.state.leaves[kernel].first]
-    shape = (memory.per_shard, WIDTH, WIDTH // 2)
+    shape = (memory.per_shard, 1, WIDTH, WIDTH // 2)
     assert {x.sharding.shard_shape(x.shape) for x in values} == {shape}
     assert memory.per_shard == 4  # of 32 that prompts of one reading would have
 

@@ -31,7 +31,7 @@ CONFIG = T5Config(
     num_heads=4,
     head_dim=8,
     d_ff=32,
-    encoder_layers=1,
+    encoder_layers=2,
     decoder_layers=1,
 )
 METAS = [random_meta(WIDTH, seed) for seed in range(USERS)]

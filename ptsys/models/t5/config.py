@@ -56,7 +56,7 @@ class T5Config:
 
     @property
     def encoder_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of the encoder's parameters, by their path below it."""
+        """The shapes of a generator's parameters: see `ptsys.models.t5.generator`."""
         return encoder_shapes(
             width=self.d_model,
             inner=self.inner_dim,

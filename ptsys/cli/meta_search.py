@@ -12,7 +12,7 @@ from ptsys.cli import deployment, rows
 from ptsys.cli.decoding_options import Truncate
 from ptsys.cli.examples import examples
 from ptsys.cli.output import Json, note, percent, print_json, print_table
-from ptsys.cli.search import check_query, trained
+from ptsys.cli.search import Count, Near, check_query, trained
 
 if TYPE_CHECKING:
     from ptsys.client import Found
@@ -34,12 +34,7 @@ def register(app: typer.Typer) -> None:
 
 def search(
     context: typer.Context,
-    prompt: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="PROMPT", help="Near this one: a name of yours, owner/name, or an id."
-        ),
-    ] = None,
+    prompt: Near = None,
     shown: Annotated[
         Path | None,
         typer.Option(
@@ -53,7 +48,7 @@ def search(
         str | None,
         typer.Option(help="With these words in name, tags or description."),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, max=100, help="At most so many.")] = 10,
+    count: Count = 10,
     truncate: Truncate = False,
     model: Annotated[
         str | None, typer.Option(help="Only this model's; with --examples the one to ask.")

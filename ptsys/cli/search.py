@@ -25,14 +25,16 @@ EPILOG = examples(
 )
 
 
+Near = Annotated[
+    str | None,
+    typer.Argument(metavar="PROMPT", help="Near this one: a name of yours, owner/name, or an id."),
+]
+Count = Annotated[int, typer.Option(min=1, max=100, help="At most so many.")]
+
+
 def search(
     context: typer.Context,
-    prompt: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="PROMPT", help="Near this one: a name of yours, owner/name, or an id."
-        ),
-    ] = None,
+    prompt: Near = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -51,7 +53,7 @@ def search(
     metric: Annotated[
         Literal["cosine", "l2", "dot"], typer.Option(help="How they compare.")
     ] = "cosine",
-    count: Annotated[int, typer.Option(min=1, max=100, help="At most so many.")] = 10,
+    count: Count = 10,
     kind: Annotated[
         Literal["mean", "token", "projection"] | None,
         typer.Option(help="What of a prompt is compared.", show_default="token"),

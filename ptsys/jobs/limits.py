@@ -48,15 +48,7 @@ class ModelShape:
     @property
     def encoder_shapes(self) -> dict[str, tuple[int, ...]]:
         """Of a generator for it, by path."""
-        return encoder_shapes(
-            width=self.d_model,
-            inner=self.inner_dim,
-            hidden=self.d_ff,
-            heads=self.num_heads,
-            buckets=self.relative_buckets,
-            layers=self.encoder_layers,
-            gated=self.gated,
-        )
+        return encoder_shapes(self)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,19 +5,19 @@ Known without the model, so that whoever takes a meta-prompt in can tell whether
 
 from __future__ import annotations
 
+from typing import Any
+
 Shapes = dict[str, tuple[int, ...]]
 
 LAYERS = "layers."
 """What the paths of parameters begin with that every layer has one of."""
 
 
-def encoder_shapes(
-    *, width: int, inner: int, hidden: int, heads: int, buckets: int, layers: int, gated: bool
-) -> Shapes:
+def encoder_shapes(model: Any) -> Shapes:
     """The shape of every parameter, by its path below the encoder, those of all layers one: the
-    kernels [layers, in, out] of a kind. `inner` is the width of all heads together, `buckets` are
-    those of relative positions."""
-    gates = ("wi_0", "wi_1") if gated else ("wi",)
+    kernels [layers, in, out] of a kind. `model` has the sizes that its configuration names."""
+    width, inner, hidden = model.d_model, model.inner_dim, model.d_ff
+    gates = ("wi_0", "wi_1") if model.gated else ("wi",)
     layer: Shapes = {
         **{f"attention.{name}.kernel": (width, inner) for name in ("key", "query", "value")},
         "attention.out.kernel": (inner, width),
@@ -28,6 +28,6 @@ def encoder_shapes(
     }
     return {
         "encoder_norm.scale": (width,),
-        "relpos_bias.rel_embedding": (heads, buckets),
-        **{LAYERS + name: (layers, *shape) for name, shape in layer.items()},
+        "relpos_bias.rel_embedding": (model.num_heads, model.relative_buckets),
+        **{LAYERS + name: (model.encoder_layers, *shape) for name, shape in layer.items()},
     }

@@ -53,20 +53,20 @@ Weights = Mapping[str, "np.ndarray | jax.Array | Deferred"]
 def flat_parameters(model: T5) -> dict[str, jax.Array]:
     """The model's parameters by dotted path, in sorted order. Shares memory with the model."""
     flat = nnx.to_flat_state(nnx.state(model, nnx.Param))
-    return dict(sorted((_dotted(key), variable.get_value()) for key, variable in flat))
+    return dict(sorted((dotted(key), variable.get_value()) for key, variable in flat))
 
 
 def expected_shapes(config: T5Config) -> dict[str, Shape]:
     """The shape of every parameter a model of this configuration has; allocates nothing."""
     _, leaves = _template(config)
-    return {_dotted(key): tuple(leaf.get_value().shape) for key, leaf in leaves}
+    return {dotted(key): tuple(leaf.get_value().shape) for key, leaf in leaves}
 
 
 def logical_axes(config: T5Config) -> dict[str, tuple[tuple[str, ...], Shape]]:
     """The logical axis names (T5X's) and the shape of every parameter, by dotted path."""
     _, leaves = _template(config)
     return {
-        _dotted(key): (leaf.get_metadata()["out_sharding"], tuple(leaf.get_value().shape))
+        dotted(key): (leaf.get_metadata()["out_sharding"], tuple(leaf.get_value().shape))
         for key, leaf in leaves
     }
 
@@ -113,7 +113,7 @@ def load_flat(
     graphdef, leaves = _template(config)
     placed = []
     for key, leaf in leaves:
-        path = _dotted(key)
+        path = dotted(key)
         sharding = None if shardings is None else shardings[path]
         placed.append((key, leaf.replace(_place(path, flat[path], dtype, sharding))))
     model: T5 = nnx.merge(graphdef, nnx.from_flat_state(placed))
@@ -154,7 +154,8 @@ def _template(config: T5Config) -> tuple[nnx.GraphDef[T5], tuple[tuple[Key, Any]
     return graphdef, tuple(nnx.to_flat_state(state))
 
 
-def _dotted(key: Key) -> str:
+def dotted(key: Key) -> str:
+    """A parameter's path."""
     return ".".join(map(str, key))
 
 

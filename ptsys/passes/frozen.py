@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ptsys.kinds.model_kind import ModelKind
 from ptsys.kinds.registry import model_kind
 from ptsys.models.execution import Execution
+from ptsys.models.parameters import dotted
 from ptsys.models.placement import place
 from ptsys.models.quantization import quantized
 from ptsys.models.t5.config import T5Config
@@ -64,7 +65,7 @@ class Structure:
     def numbers(self) -> dict[str, int]:
         """The number of every parameter among the leaves, by its dotted path."""
         flat = nnx.to_flat_state(self.placeholder())
-        return {".".join(map(str, path)): variable.get_value() for path, variable in flat}
+        return {dotted(path): variable.get_value() for path, variable in flat}
 
 
 @jax.tree_util.register_dataclass

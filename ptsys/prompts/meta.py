@@ -131,7 +131,7 @@ class MetaPrompts:
 META = MetaPrompts()
 
 
-def generator_of(meta: Tree) -> Tree | None:
+def generator_of(meta: Mapping[str, Any]) -> dict[str, Any] | None:
     """The parameters of its own generator; None if the frozen model's encoder is it."""
     found = {
         name.removeprefix(GENERATOR): array

@@ -29,7 +29,7 @@ from ptsys.kinds.registry import GENERATOR
 from ptsys.kinds.registry import META as NAME
 from ptsys.kinds.trees import Feature, Layout, Leaf, RowLayout, Shapes, Tree
 from ptsys.prompts.distance import TERMS, distances
-from ptsys.prompts.meta import META, SIDE
+from ptsys.prompts.meta import META, SIDE, generator_of
 from ptsys.prompts.side_by_side import last_real
 from ptsys.prompts.tokens import NAME as TOKENS
 from ptsys.types.requests import Aggregate
@@ -174,12 +174,8 @@ def _read(
 ) -> Any:
     """What becomes of every example: of each meta-prompt's in turn, where generators are their
     own."""
-    generators = {
-        name.removeprefix(GENERATOR): array
-        for name, array in values.items()
-        if name.startswith(GENERATOR)
-    }
-    if not generators:
+    generators = generator_of(values)
+    if generators is None:
         return _emitted(reader, values["tokens"], ids, owner)
     users = len(values["tokens"])
 

@@ -57,15 +57,7 @@ class T5Config:
     @property
     def encoder_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of a generator's parameters: see `ptsys.models.t5.generator`."""
-        return encoder_shapes(
-            width=self.d_model,
-            inner=self.inner_dim,
-            hidden=self.d_ff,
-            heads=self.num_heads,
-            buckets=self.relative_buckets,
-            layers=self.encoder_layers,
-            gated=self.gated,
-        )
+        return encoder_shapes(self)
 
     def to_dict(self) -> dict[str, object]:
         """Plain JSON-ready form; `T5Config(**d)` reads it back."""

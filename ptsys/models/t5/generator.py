@@ -20,8 +20,8 @@ from jax.sharding import AbstractMesh
 from numpy.typing import NDArray
 
 from ptsys.kinds.encoders import LAYERS
+from ptsys.models.parameters import dotted, flat_parameters
 from ptsys.models.t5.config import T5Config
-from ptsys.models.t5.layers import Dense
 from ptsys.models.t5.network import T5, Encoder
 
 ENCODER = "encoder."
@@ -33,7 +33,7 @@ def with_encoder(model: T5, arrays: Mapping[str, Any]) -> T5:
     table too."""
     graphdef, keys = _template(model.config)
     other: T5 = nnx.merge(*nnx.split(model))  # one of this trace
-    state = nnx.from_flat_state([(key, parameter(arrays, _dotted(key))) for key in keys])
+    state = nnx.from_flat_state([(key, parameter(arrays, dotted(key))) for key in keys])
     other.encoder = nnx.merge(graphdef, state)
     return other
 
@@ -72,20 +72,12 @@ def generator(encoder: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[n
 def encoder_arrays(model: T5) -> dict[str, jax.Array]:
     """The parameters of the model's encoder in float32, by their path below it; of one in 8 bits
     what its kernels stand for."""
-    found = {}
-    for path, module in nnx.iter_graph(model.encoder):
-        if not isinstance(module, nnx.Module):
-            continue
-        for name, variable in vars(module).items():
-            if not isinstance(variable, nnx.Param):
-                continue
-            if isinstance(module, Dense):
-                if name == "scale":
-                    continue
-                whole = module.matrix(jnp.float32)
-            else:
-                whole = variable[...]
-            found[_dotted((*path, name))] = whole.astype(jnp.float32)
+    flat, found = flat_parameters(model), {}
+    for path, array in flat.items():
+        if path.startswith(ENCODER) and path.removesuffix("scale") + "kernel" not in flat:
+            scale = flat.get(path.removesuffix("kernel") + "scale")
+            wide = array.astype(jnp.float32)
+            found[path.removeprefix(ENCODER)] = wide if scale is None else wide * scale[None, :]
     return found
 
 
@@ -97,7 +89,3 @@ def _template(config: T5Config) -> tuple[Any, tuple[Any, ...]]:
         encoder = nnx.eval_shape(lambda: Encoder(nnx.Rngs(params=0), config))
     graphdef, state = nnx.split(encoder)
     return graphdef, tuple(key for key, _ in nnx.to_flat_state(state))
-
-
-def _dotted(key: tuple[Any, ...]) -> str:
-    return ".".join(map(str, key))
